@@ -1,0 +1,54 @@
+// Integer accumulators: sums over tokens that are equal in any order and any grouping (docs/numerics.md).
+#pragma once
+
+#include <array>
+#include <bit>
+#include <cmath>
+#include <cstdint>
+
+#include "core/error.h"
+
+namespace megalith {
+
+// Bits of |x| above which a gradient contribution of n tokens is declared bad: |x| must stay under n * 2^10. As
+// unsigned integers the bits of |x| order like finite < Inf < NaN, so one unsigned maximum finds all three faults.
+inline std::uint32_t contribution_limit_bits(std::int64_t num_tokens) {
+  return std::bit_cast<std::uint32_t>(static_cast<float>(num_tokens) * 1024.0f);
+}
+inline std::uint32_t magnitude_bits(float x) { return std::bit_cast<std::uint32_t>(x) & 0x7fffffffu; }
+
+// x * 2^shift, exact in fp32, then to the nearest even integer: what vcvtps2qq does. NaN, Inf and out-of-range give
+// INT64_MIN, as the instruction does; the verdict on magnitude_bits catches them before anybody uses the sum.
+inline std::int64_t to_fixed_point(float x, int shift) {
+  const float scaled = x * std::bit_cast<float>(static_cast<std::uint32_t>(shift + 127) << 23);
+  if (!(std::fabs(scaled) < 0x1p63f)) return INT64_MIN;
+  return static_cast<std::int64_t>(std::nearbyint(scaled));  // exact in IEEE arithmetic, any libm
+}
+
+// Loss: sum of per-token losses with a least significant bit of 2^-32.
+inline constexpr int kLossShift = 32;
+
+// Sum of squares of float values in 128 bits, equal in any order: each square is exact in fp64 and split into a high
+// part rounded to 2^-20 and a low part rounded to 2^-72.
+class SquareSum {
+ public:
+  void add(float g) {
+    const double square = static_cast<double>(g) * static_cast<double>(g);
+    const double high = std::nearbyint(square * 0x1p20);
+    const double low = std::nearbyint((square - high * 0x1p-20) * 0x1p72);
+    add_limbs(static_cast<std::int64_t>(high), static_cast<std::int64_t>(low));
+  }
+  // high * 2^-20 + low * 2^-72.
+  void add_limbs(std::int64_t high, std::int64_t low) {
+    sum_ += static_cast<Int128>(high) * (static_cast<Int128>(1) << 52) + low;
+  }
+  void add(const SquareSum& other) { sum_ += other.sum_; }
+  [[nodiscard]] double value() const { return static_cast<double>(sum_) * 0x1p-72; }
+  bool operator==(const SquareSum&) const = default;
+
+ private:
+  __extension__ typedef __int128 Int128;
+  Int128 sum_ = 0;
+};
+
+}  // namespace megalith
