@@ -1,0 +1,117 @@
+// Elementary functions of add, multiply, explicit fma, division and comparison only: one template serves every
+// kernel family and the scalar code, so all give the same bits. No libm touches a bit that is promised.
+//
+// F is a lane type (device/cpu/simd/*.h) or ScalarFloat below.
+#pragma once
+
+#include <bit>
+#include <cmath>
+#include <cstdint>
+
+namespace megalith {
+
+// e^x. Error under 1 ulp. Below -86.9 the result is +0 (it would soon be denormal), above 88.72 +Inf; NaN stays NaN.
+template <class F>
+F exp_lanes(F x) {
+  const F clamped = min(max(x, F::broadcast(-86.9f)), F::broadcast(88.7228f));
+  // x = n ln 2 + r with |r| <= ln 2 / 2; ln 2 in two parts so that n * ln2_high is exact.
+  const auto n = to_nearest_ints(clamped * F::broadcast(0x1.715476p+0f));
+  const F n_float = to_floats(n);
+  F r = fma(n_float, F::broadcast(-0x1.62e400p-1f), clamped);
+  r = fma(n_float, F::broadcast(-0x1.7f7d1cp-20f), r);
+  // Taylor to the 7th power: remainder below 6e-9 of the result.
+  F p = F::broadcast(0x1.a01a02p-13f);
+  p = fma(p, r, F::broadcast(0x1.6c16c2p-10f));
+  p = fma(p, r, F::broadcast(0x1.111112p-7f));
+  p = fma(p, r, F::broadcast(0x1.555556p-5f));
+  p = fma(p, r, F::broadcast(0x1.555556p-3f));
+  p = fma(p, r, F::broadcast(0.5f));
+  p = fma(p, r, F::broadcast(1.0f));
+  p = fma(p, r, F::broadcast(1.0f));
+  // 2^n as 2 * 2^(n - 1): n reaches 128.
+  using Ints = typename F::Ints;
+  const F half_scale = from_bits(shift_left<23>(n + Ints::broadcast(126)));
+  F result = (p * half_scale) * F::broadcast(2.0f);
+  result = select(less(x, F::broadcast(-86.9f)), F::zero(), result);
+  result = select(less(F::broadcast(88.7228f), x), F::broadcast(INFINITY), result);
+  return select(is_nan(x), x, result);
+}
+
+// Natural logarithm of a positive, normal, finite x. Error under 1 ulp away from 1. Other arguments: +0 gives -Inf,
+// +Inf gives +Inf, negative or NaN give NaN.
+template <class F>
+F log_lanes(F x) {
+  using Ints = typename F::Ints;
+  // x = 2^k m with m in [sqrt(1/2), sqrt(2)).
+  const Ints bits = bits_of(x);
+  const Ints shifted = bits - Ints::broadcast(0x3f3504f3);  // bits of sqrt(1/2)
+  const Ints k = shift_right<23>(shifted + Ints::broadcast(0x3f800000)) - Ints::broadcast(127);
+  const F m = from_bits((shifted & Ints::broadcast(0x007fffff)) + Ints::broadcast(0x3f3504f3));
+  const F k_float = to_floats(k);
+  // log m = 2 atanh(s) with s = (m - 1) / (m + 1), |s| <= 0.172.
+  const F f = m - F::broadcast(1.0f);
+  const F s = f / (m + F::broadcast(1.0f));
+  const F z = s * s;
+  F p = F::broadcast(0x1.c71c72p-4f);           // 1/9
+  p = fma(p, z, F::broadcast(0x1.24924ap-3f));  // 1/7
+  p = fma(p, z, F::broadcast(0x1.99999ap-3f));  // 1/5
+  p = fma(p, z, F::broadcast(0x1.555556p-2f));  // 1/3
+  // f - s * (f - 2 z p) keeps log(1 + f) accurate near 1.
+  const F correction = s * (f - F::broadcast(2.0f) * (z * p));
+  F result = fma(k_float, F::broadcast(0x1.7f7d1cp-20f), f - correction);
+  result = fma(k_float, F::broadcast(0x1.62e400p-1f), result);
+  result = select(less(x, F::broadcast(0x1p-126f)), F::broadcast(-INFINITY), result);
+  result = select(less(x, F::zero()), F::broadcast(NAN), result);
+  result = select(less(x, F::broadcast(INFINITY)), result, x + x);  // +Inf and NaN
+  return select(less(x, F::zero()), F::broadcast(NAN), result);
+}
+
+// One lane, for code outside the kernels.
+struct ScalarInt {
+  std::int32_t value;
+  static ScalarInt broadcast(std::int32_t x) { return {x}; }
+};
+struct ScalarFloat {
+  using Ints = ScalarInt;
+  float value;
+  static ScalarFloat zero() { return {0.0f}; }
+  static ScalarFloat broadcast(float x) { return {x}; }
+};
+inline ScalarFloat operator+(ScalarFloat a, ScalarFloat b) { return {a.value + b.value}; }
+inline ScalarFloat operator-(ScalarFloat a, ScalarFloat b) { return {a.value - b.value}; }
+inline ScalarFloat operator*(ScalarFloat a, ScalarFloat b) { return {a.value * b.value}; }
+inline ScalarFloat operator/(ScalarFloat a, ScalarFloat b) { return {a.value / b.value}; }
+inline ScalarFloat fma(ScalarFloat a, ScalarFloat b, ScalarFloat c) {
+  return {std::fma(a.value, b.value, c.value)};
+}
+inline ScalarFloat sqrt(ScalarFloat a) { return {std::sqrt(a.value)}; }
+inline ScalarFloat max(ScalarFloat a, ScalarFloat b) { return a.value > b.value ? a : b; }
+inline ScalarFloat min(ScalarFloat a, ScalarFloat b) { return a.value < b.value ? a : b; }
+inline bool less(ScalarFloat a, ScalarFloat b) { return a.value < b.value; }
+inline bool is_nan(ScalarFloat a) { return a.value != a.value; }
+inline ScalarFloat select(bool mask, ScalarFloat a, ScalarFloat b) { return mask ? a : b; }
+inline ScalarInt bits_of(ScalarFloat a) { return {std::bit_cast<std::int32_t>(a.value)}; }
+inline ScalarFloat from_bits(ScalarInt a) { return {std::bit_cast<float>(a.value)}; }
+inline ScalarFloat to_floats(ScalarInt a) { return {static_cast<float>(a.value)}; }
+inline ScalarInt to_nearest_ints(ScalarFloat a) { return {static_cast<std::int32_t>(std::nearbyint(a.value))}; }
+inline ScalarInt operator+(ScalarInt a, ScalarInt b) {
+  return {static_cast<std::int32_t>(static_cast<std::uint32_t>(a.value) + static_cast<std::uint32_t>(b.value))};
+}
+inline ScalarInt operator-(ScalarInt a, ScalarInt b) {
+  return {static_cast<std::int32_t>(static_cast<std::uint32_t>(a.value) - static_cast<std::uint32_t>(b.value))};
+}
+inline ScalarInt operator&(ScalarInt a, ScalarInt b) { return {a.value & b.value}; }
+template <int n>
+ScalarInt shift_left(ScalarInt a) {
+  return {static_cast<std::int32_t>(static_cast<std::uint32_t>(a.value) << n)};
+}
+template <int n>
+ScalarInt shift_right(ScalarInt a) {
+  return {static_cast<std::int32_t>(static_cast<std::uint32_t>(a.value) >> n)};
+}
+
+// Scalar forms with the bits of the lanes.
+inline float exp_exact(float x) { return exp_lanes(ScalarFloat{x}).value; }
+inline float log_exact(float x) { return log_lanes(ScalarFloat{x}).value; }
+
+}  // namespace megalith

@@ -1,0 +1,31 @@
+// Device: what one processor can compute. Layers, optimizer and inference are written once against it; the float64
+// oracles in tests/reference define what each operation means.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "device/attention.h"
+#include "device/elementwise.h"
+#include "device/loss.h"
+#include "device/matmul.h"
+#include "device/optimizer.h"
+
+namespace megalith {
+
+class Device {
+ public:
+  virtual ~Device() = default;
+  virtual MatmulOps& matmul() = 0;
+  virtual AttentionOps& attention() = 0;
+  virtual ElementwiseOps& elementwise() = 0;
+  virtual LossOps& loss() = 0;
+  virtual OptimizerOps& optimizer() = 0;
+
+  // "CPU, 2 threads, avx512 kernels": for people.
+  [[nodiscard]] virtual std::string description() const = 0;
+  [[nodiscard]] virtual int num_threads() const = 0;
+};
+
+}  // namespace megalith
