@@ -43,6 +43,7 @@ struct Floats {
   using Ints = avx512::Ints;
   __m512 value;
 
+  static Mask first(int n) { return {first_mask(n)}; }
   static Floats zero() { return {_mm512_setzero_ps()}; }
   static Floats broadcast(float x) { return {_mm512_set1_ps(x)}; }
   static Floats load(const float* p) { return {_mm512_loadu_ps(p)}; }
@@ -72,7 +73,6 @@ inline Floats from_bits(Ints a) { return {_mm512_castsi512_ps(a.value)}; }
 inline Floats to_floats(Ints a) { return {_mm512_cvtepi32_ps(a.value)}; }
 inline Mask less(Floats a, Floats b) { return {_mm512_cmp_ps_mask(a.value, b.value, _CMP_LT_OQ)}; }
 inline Mask is_nan(Floats a) { return {_mm512_cmp_ps_mask(a.value, a.value, _CMP_UNORD_Q)}; }
-inline Mask first_lanes(int n) { return {first_mask(n)}; }
 inline Ints bits_of(Floats a) { return {_mm512_castps_si512(a.value)}; }
 inline Ints to_nearest_ints(Floats a) { return {_mm512_cvtps_epi32(a.value)}; }
 inline Ints operator+(Ints a, Ints b) { return {_mm512_add_epi32(a.value, b.value)}; }

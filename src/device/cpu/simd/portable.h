@@ -41,6 +41,11 @@ struct Floats {
   using Ints = portable::Ints;
   float lane[kLanes];
 
+  static Mask first(int n) {  // the first n lanes, 0 <= n <= 16
+    Mask r;
+    for (int i = 0; i < kLanes; ++i) r.lane[i] = i < n;
+    return r;
+  }
   static Floats zero() { return broadcast(0.0f); }
   static Floats broadcast(float x) {
     Floats r;
@@ -112,7 +117,6 @@ inline Floats to_floats(const Ints& a) { MEGALITH_LANEWISE(static_cast<float>(a.
 
 inline Mask less(const Floats& a, const Floats& b) { MEGALITH_LANEWISE(Mask, a.lane[i] < b.lane[i]); }
 inline Mask is_nan(const Floats& a) { MEGALITH_LANEWISE(Mask, a.lane[i] != a.lane[i]); }
-inline Mask first_lanes(int n) { MEGALITH_LANEWISE(Mask, i < n); }
 inline Ints bits_of(const Floats& a) { MEGALITH_LANEWISE(Ints, std::bit_cast<std::int32_t>(a.lane[i])); }
 // Nearest even integer; REQUIRES |a| < 2^31.
 inline Ints to_nearest_ints(const Floats& a) {

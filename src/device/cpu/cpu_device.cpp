@@ -1,0 +1,43 @@
+#include "device/cpu/cpu_device.h"
+
+namespace megalith::cpu {
+namespace {
+
+class CpuDevice final : public Device {
+ public:
+  CpuDevice(int num_threads, Isa isa)
+      : isa_(isa),
+        pool_(num_threads),
+        matmul_(make_matmul(pool_, isa)),
+        attention_(make_attention(pool_, isa)),
+        elementwise_(make_elementwise(pool_, isa)),
+        loss_(make_loss(pool_, isa)),
+        optimizer_(make_optimizer(pool_, isa)) {}
+
+  MatmulOps& matmul() override { return *matmul_; }
+  AttentionOps& attention() override { return *attention_; }
+  ElementwiseOps& elementwise() override { return *elementwise_; }
+  LossOps& loss() override { return *loss_; }
+  OptimizerOps& optimizer() override { return *optimizer_; }
+  [[nodiscard]] int num_threads() const override { return pool_.num_threads(); }
+  [[nodiscard]] std::string description() const override {
+    return fmt::format("CPU, {} thread{}, {} kernels", num_threads(), num_threads() == 1 ? "" : "s", name_of(isa_));
+  }
+
+ private:
+  Isa isa_;
+  ThreadPool pool_;
+  std::unique_ptr<MatmulOps> matmul_;
+  std::unique_ptr<AttentionOps> attention_;
+  std::unique_ptr<ElementwiseOps> elementwise_;
+  std::unique_ptr<LossOps> loss_;
+  std::unique_ptr<OptimizerOps> optimizer_;
+};
+
+}  // namespace
+
+std::unique_ptr<Device> make_device(int num_threads, Isa isa) {
+  return std::make_unique<CpuDevice>(num_threads, isa);
+}
+
+}  // namespace megalith::cpu
