@@ -52,7 +52,7 @@ void* Arena::allocate_bytes(std::size_t bytes) {
   const std::size_t rounded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
   MEGALITH_CHECK(rounded <= capacity_ - used_, "arena '{}' of {} bytes has {} left, {} wanted", name_, capacity_,
                  capacity_ - used_, rounded);
-  void* address = measuring_ ? nullptr : base_ + used_;
+  void* address = measuring_ ? reinterpret_cast<void*>(kAlignment + used_) : base_ + used_;  // NOLINT(performance-no-int-to-ptr)
   used_ += rounded;
   peak_ = std::max(peak_, used_);
   return address;

@@ -14,7 +14,8 @@ class Arena {
  public:
   // Reserves and zeroes `capacity` bytes. Throws WorldFailed when the memory cannot be had.
   Arena(std::string name, std::size_t capacity);
-  // A measuring arena: hands out null-based addresses without memory. Its peak() is the capacity a real one needs.
+  // A measuring arena: hands out addresses without memory, for the simulated device. Its peak() is the capacity a
+  // real one needs.
   static Arena measuring(std::string name);
   ~Arena();
   Arena(Arena&& other) noexcept;

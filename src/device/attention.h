@@ -66,12 +66,22 @@ struct CachedAttention {
   Tensor out;                       // [rows, N*D]
 };
 
+// Writes keys and values of new rows to their place in the cache, before cached() reads them.
+struct CacheAppend {
+  std::int64_t rows = 0;
+  Tensor k, v;              // [rows, G*D]
+  Tensor k_cache, v_cache;  // [slots, capacity, G*D]
+  const std::int32_t* slot = nullptr;      // [rows]
+  const std::int32_t* position = nullptr;  // [rows], below capacity
+};
+
 class AttentionOps {
  public:
   virtual ~AttentionOps() = default;
   virtual void forward(const AttentionForward&) = 0;
   virtual void backward(const AttentionBackward&) = 0;
   virtual void cached(const CachedAttention&) = 0;
+  virtual void append(const CacheAppend&) = 0;
 };
 
 Cost cost_of(const AttentionForward&);

@@ -109,6 +109,8 @@ Cost cost_of(const LayerNormBackward&);
 Cost cost_of(const ActivationForward&);
 Cost cost_of(const ActivationBackward&);
 Cost cost_of(const BiasDropoutResidual&);
+Cost cost_of(const DropoutBackward&);
 Cost cost_of(const EmbeddingForward&);
+Cost cost_of(const EmbeddingBackward&);
 
 }  // namespace megalith

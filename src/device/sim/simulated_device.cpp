@@ -1,0 +1,113 @@
+#include "device/sim/simulated_device.h"
+
+namespace megalith::sim {
+namespace {
+
+// One meter for all families of operations.
+class Meter {
+ public:
+  template <class Operation>
+  void add(const Operation& operation) {
+    const Cost cost = cost_of(operation);
+    total_.flops += cost.flops;
+    total_.bytes += cost.bytes;
+  }
+  [[nodiscard]] Cost total() const { return total_; }
+
+ private:
+  Cost total_;
+};
+
+class SimulatedMatmul final : public MatmulOps {
+ public:
+  explicit SimulatedMatmul(Meter& meter) : meter_(meter) {}
+  void forward(const ForwardProduct& operation) override { meter_.add(operation); }
+  void input_gradient(const InputGradientProduct& operation) override { meter_.add(operation); }
+  void weight_gradient(const WeightGradientProduct& operation) override { meter_.add(operation); }
+  void bias_gradient(const BiasGradient& operation) override { meter_.add(operation); }
+
+ private:
+  Meter& meter_;
+};
+
+class SimulatedAttention final : public AttentionOps {
+ public:
+  explicit SimulatedAttention(Meter& meter) : meter_(meter) {}
+  void forward(const AttentionForward& operation) override { meter_.add(operation); }
+  void backward(const AttentionBackward& operation) override { meter_.add(operation); }
+  void cached(const CachedAttention&) override {}
+  void append(const CacheAppend&) override {}
+
+ private:
+  Meter& meter_;
+};
+
+class SimulatedElementwise final : public ElementwiseOps {
+ public:
+  explicit SimulatedElementwise(Meter& meter) : meter_(meter) {}
+  void forward(const LayerNormForward& operation) override { meter_.add(operation); }
+  void backward(const LayerNormBackward& operation) override { meter_.add(operation); }
+  void forward(const ActivationForward& operation) override { meter_.add(operation); }
+  void backward(const ActivationBackward& operation) override { meter_.add(operation); }
+  void forward(const BiasDropoutResidual& operation) override { meter_.add(operation); }
+  void backward(const DropoutBackward& operation) override { meter_.add(operation); }
+  void forward(const EmbeddingForward& operation) override { meter_.add(operation); }
+  void backward(const EmbeddingBackward& operation) override { meter_.add(operation); }
+
+ private:
+  Meter& meter_;
+};
+
+class SimulatedLoss final : public LossOps {
+ public:
+  explicit SimulatedLoss(Meter& meter) : meter_(meter) {}
+  void forward(const CrossEntropyForward& operation) override { meter_.add(operation); }
+  void backward(const CrossEntropyBackward& operation) override { meter_.add(operation); }
+  void sum(const LossSum&) override {}
+
+ private:
+  Meter& meter_;
+};
+
+class SimulatedOptimizer final : public OptimizerOps {
+ public:
+  explicit SimulatedOptimizer(Meter& meter) : meter_(meter) {}
+  SquareSum squared_norm(const SquaredNorm& operation) override {
+    meter_.add(operation);
+    return {};
+  }
+  void update(const AdamUpdate& operation) override { meter_.add(operation); }
+  void cast(const Cast&) override {}
+  std::uint64_t digest(const Tensor&, std::uint64_t) override { return 0; }
+  void zero(const Tensor&) override {}
+  bool all_finite(const Tensor&) override { return true; }
+
+ private:
+  Meter& meter_;
+};
+
+class Simulated final : public SimulatedDevice {
+ public:
+  MatmulOps& matmul() override { return matmul_; }
+  AttentionOps& attention() override { return attention_; }
+  ElementwiseOps& elementwise() override { return elementwise_; }
+  LossOps& loss() override { return loss_; }
+  OptimizerOps& optimizer() override { return optimizer_; }
+  [[nodiscard]] std::string description() const override { return "simulated"; }
+  [[nodiscard]] int num_threads() const override { return 1; }
+  [[nodiscard]] Cost total() const override { return meter_.total(); }
+
+ private:
+  Meter meter_;
+  SimulatedMatmul matmul_{meter_};
+  SimulatedAttention attention_{meter_};
+  SimulatedElementwise elementwise_{meter_};
+  SimulatedLoss loss_{meter_};
+  SimulatedOptimizer optimizer_{meter_};
+};
+
+}  // namespace
+
+std::unique_ptr<SimulatedDevice> make_device() { return std::make_unique<Simulated>(); }
+
+}  // namespace megalith::sim

@@ -1,0 +1,53 @@
+#include "layers/embedding.h"
+
+#include "layers/dropout_site.h"
+
+namespace megalith {
+namespace {
+constexpr const char* kPositionTable = "embedding.positions";
+}
+
+std::vector<ParameterSpec> Embedding::specs(const EmbeddingShape& shape) {
+  return {{.name = kTokenTable,
+           .rows = shape.vocabulary,
+           .columns = shape.hidden,
+           .padded_rows = shape.padded_vocabulary,
+           .initial = Initial::normal,
+           .standard_deviation = shape.init_deviation,
+           .decay = true,
+           .is_matrix = true},
+          {.name = kPositionTable,
+           .rows = shape.positions,
+           .columns = shape.hidden,
+           .padded_rows = shape.positions,
+           .initial = Initial::normal,
+           .standard_deviation = shape.init_deviation,
+           .decay = true,
+           .is_matrix = true}};
+}
+
+Embedding::Embedding(const EmbeddingShape& shape, const Parameters& parameters)
+    : shape_(shape), tokens_(parameters.named(kTokenTable)), positions_(parameters.named(kPositionTable)) {}
+
+void Embedding::forward(const StepContext& step, const std::int32_t* ids, const std::int32_t* positions,
+                        const Tensor& y) const {
+  step.device.elementwise().forward(EmbeddingForward{.ids = ids,
+                                                     .positions = positions,
+                                                     .token_table = tokens_.working,
+                                                     .position_table = positions_.working,
+                                                     .y = y,
+                                                     .dropout = step.dropout(shape_.dropout, kEmbeddingSite)});
+}
+
+void Embedding::backward(const StepContext& step, const Tensor& dy) const {
+  step.device.elementwise().backward(EmbeddingBackward{.ids = step.batch.ids,
+                                                       .positions = step.batch.positions,
+                                                       .dy = dy,
+                                                       .dtoken_table = tokens_.gradient,
+                                                       .dposition_table = positions_.gradient,
+                                                       .dropout = step.dropout(shape_.dropout, kEmbeddingSite),
+                                                       .shift = step.gradient_shift,
+                                                       .verdict = step.verdict});
+}
+
+}  // namespace megalith

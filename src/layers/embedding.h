@@ -1,0 +1,38 @@
+// Token and learned position embeddings: the start of the residual stream.
+#pragma once
+
+#include <vector>
+
+#include "layers/parameters.h"
+#include "layers/step_context.h"
+
+namespace megalith {
+
+struct EmbeddingShape {
+  std::int64_t vocabulary = 0;
+  std::int64_t padded_vocabulary = 0;
+  std::int64_t hidden = 0;
+  std::int64_t positions = 0;  // longest sequence
+  double dropout = 0;
+  double init_deviation = 0.02;
+};
+
+class Embedding {
+ public:
+  static constexpr const char* kTokenTable = "embedding.tokens";
+  static std::vector<ParameterSpec> specs(const EmbeddingShape& shape);
+
+  Embedding(const EmbeddingShape& shape, const Parameters& parameters);
+
+  // y [M, H] for M tokens of ids and document-relative positions.
+  void forward(const StepContext& step, const std::int32_t* ids, const std::int32_t* positions, const Tensor& y) const;
+  // Adds the gradient of the micro batch's tokens to both tables.
+  void backward(const StepContext& step, const Tensor& dy) const;
+
+ private:
+  EmbeddingShape shape_;
+  const Parameter& tokens_;
+  const Parameter& positions_;
+};
+
+}  // namespace megalith

@@ -1,0 +1,119 @@
+#include "layers/head.h"
+
+#include <algorithm>
+
+#include "layers/embedding.h"
+
+namespace megalith {
+namespace {
+
+constexpr const char* kOutput = "head.output.weight";
+constexpr int kHeadLayer = -2;
+
+}  // namespace
+
+std::vector<ParameterSpec> Head::specs(const HeadShape& shape) {
+  std::vector<ParameterSpec> list;
+  list.push_back({.name = "head.norm.gain", .columns = shape.hidden, .initial = Initial::one});
+  if (shape.biases) list.push_back({.name = "head.norm.bias", .columns = shape.hidden});
+  if (!shape.tied) {
+    list.push_back({.name = kOutput,
+                    .rows = shape.vocabulary,
+                    .columns = shape.hidden,
+                    .padded_rows = shape.padded_vocabulary,
+                    .initial = Initial::normal,
+                    .standard_deviation = shape.init_deviation,
+                    .decay = true,
+                    .is_matrix = true});
+  }
+  return list;
+}
+
+Head::Head(const HeadShape& shape, const Parameters& parameters)
+    : shape_(shape),
+      norm_(parameters.named("head.norm.gain"), shape.biases ? &parameters.named("head.norm.bias") : nullptr,
+            shape.norm_epsilon),
+      output_(parameters.named(shape.tied ? Embedding::kTokenTable : kOutput), nullptr, Linear::Cut::column) {}
+
+// Whole grains, at least 256 tokens so that the pass over the weight gradient is worth it.
+std::int64_t Head::chunk_tokens(const StepContext& step) const {
+  constexpr std::int64_t kLeastTokens = 256;
+  const std::int64_t grain = step.profile.grain;
+  return (std::max(kLeastTokens, grain) + grain - 1) / grain * grain;
+}
+
+CrossEntropyShape Head::loss_shape(const StepContext& step) const {
+  return {.vocabulary = shape_.vocabulary, .leaves = step.profile.tree, .vocab_block = step.profile.vocab_block};
+}
+
+void Head::logits(const StepContext& step, const Tensor& x, const Tensor& logits) const {
+  const ArenaScope scope(step.workspace);
+  const Tensor normed = step.workspace.allocate(x.dtype, {x.rows(), shape_.hidden});
+  norm_.forward(step, x, normed);
+  output_.forward(step, normed, logits);
+}
+
+void Head::evaluate(const StepContext& step, const Tensor& x, const Tensor& log_probability) const {
+  const std::int64_t chunk = chunk_tokens(step);
+  for (std::int64_t begin = 0; begin < x.rows(); begin += chunk) {
+    const ArenaScope scope(step.workspace);
+    const std::int64_t rows = std::min(chunk, x.rows() - begin);
+    const Tensor z = step.workspace.allocate(DType::f32, {rows, shape_.padded_vocabulary});
+    logits(step, x.row_slice(begin, rows), z);
+    step.device.loss().forward(
+        CrossEntropyForward{.shape = loss_shape(step),
+                            .logits = z,
+                            .targets = step.batch.targets + begin,
+                            .log_probability = Tensor(log_probability.as<float>() + begin, DType::f32, {rows}),
+                            .log_sum_exp = step.workspace.allocate(DType::f32, {rows, 2})});
+  }
+}
+
+void Head::forward_backward(const StepContext& step, const Tensor& x, const Tensor& dx, LossTotals& totals) const {
+  const std::int64_t tokens = x.rows();
+  const ArenaScope scope(step.workspace);
+  Stash stash(step.workspace, 3);
+  const Tensor normed = step.workspace.allocate(x.dtype, {tokens, shape_.hidden});
+  norm_.forward(step, x, normed, stash);
+  step.observe(kHeadLayer, "norm", Direction::forward, normed);
+  const Tensor dnormed = step.workspace.allocate(x.dtype, {tokens, shape_.hidden});
+
+  const std::int64_t chunk = chunk_tokens(step);
+  for (std::int64_t begin = 0; begin < tokens; begin += chunk) {
+    const ArenaScope chunk_scope(step.workspace);
+    const std::int64_t rows = std::min(chunk, tokens - begin);
+    const Tensor input = normed.row_slice(begin, rows);
+    const Tensor z = step.workspace.allocate(DType::f32, {rows, shape_.padded_vocabulary});
+    const Tensor log_probability = step.workspace.allocate(DType::f32, {rows});
+    const Tensor log_sum_exp = step.workspace.allocate(DType::f32, {rows, 2});
+    const Tensor dlogits = step.workspace.allocate(x.dtype, {rows, shape_.padded_vocabulary});
+    const std::int32_t* targets = step.batch.targets + begin;
+    const std::uint8_t* mask = step.batch.loss_mask + begin;
+    output_.forward(step, input, z);
+    step.observe(kHeadLayer, "output", Direction::forward, z);
+    LossOps& loss = step.device.loss();
+    loss.forward(CrossEntropyForward{.shape = loss_shape(step),
+                                     .logits = z,
+                                     .targets = targets,
+                                     .log_probability = log_probability,
+                                     .log_sum_exp = log_sum_exp});
+    loss.sum({.log_probability = log_probability,
+              .loss_mask = mask,
+              .sum = &totals.loss,
+              .count = &totals.tokens,
+              .verdict = step.verdict});
+    loss.backward(CrossEntropyBackward{.shape = loss_shape(step),
+                                       .logits = z,
+                                       .targets = targets,
+                                       .loss_mask = mask,
+                                       .log_sum_exp = log_sum_exp,
+                                       .dlogits = dlogits});
+    step.observe(kHeadLayer, "loss", Direction::backward, dlogits);
+    output_.weight_gradient(step, dlogits, input);
+    output_.input_gradient(step, dlogits, dnormed.row_slice(begin, rows));
+  }
+  norm_.backward(step, dnormed, Tensor{}, dx, stash);
+  step.observe(kHeadLayer, "norm", Direction::backward, dx);
+}
+
+}  // namespace megalith

@@ -1,0 +1,53 @@
+// The end of the model: final norm, product with the vocabulary, cross entropy. Logits exist for one chunk of tokens
+// at a time, never for the whole micro batch.
+#pragma once
+
+#include <vector>
+
+#include "layers/layer_norm.h"
+#include "layers/linear.h"
+#include "layers/parameters.h"
+#include "layers/stash.h"
+#include "layers/step_context.h"
+
+namespace megalith {
+
+struct HeadShape {
+  std::int64_t vocabulary = 0;
+  std::int64_t padded_vocabulary = 0;
+  std::int64_t hidden = 0;
+  bool tied = true;  // the output weight is the token table
+  bool biases = true;
+  float norm_epsilon = 1e-5f;
+  double init_deviation = 0.02;
+};
+
+// Sums of one micro batch; integers, so they add up in any order.
+struct LossTotals {
+  std::int64_t loss = 0;    // nats in 2^-32
+  std::int64_t tokens = 0;  // that count
+};
+
+class Head {
+ public:
+  static std::vector<ParameterSpec> specs(const HeadShape& shape);
+
+  Head(const HeadShape& shape, const Parameters& parameters);
+
+  // Loss of the micro batch and the gradient of x [M, H], written to dx; adds to the parameters' gradients.
+  void forward_backward(const StepContext& step, const Tensor& x, const Tensor& dx, LossTotals& totals) const;
+  // log_probability f32 [M] of each target, without gradients.
+  void evaluate(const StepContext& step, const Tensor& x, const Tensor& log_probability) const;
+  // Logits f32 [rows, padded vocabulary] of rows x [rows, H]: for sampling.
+  void logits(const StepContext& step, const Tensor& x, const Tensor& logits) const;
+
+ private:
+  [[nodiscard]] std::int64_t chunk_tokens(const StepContext& step) const;
+  [[nodiscard]] CrossEntropyShape loss_shape(const StepContext& step) const;
+
+  HeadShape shape_;
+  LayerNorm norm_;
+  Linear output_;
+};
+
+}  // namespace megalith

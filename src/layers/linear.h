@@ -1,0 +1,36 @@
+// y = x W^T + b, and its three gradients. How the product would be cut by tensor parallelism fixes where its sums are
+// cut always (docs/numerics.md, P3 and P4).
+#pragma once
+
+#include "layers/parameters.h"
+#include "layers/step_context.h"
+
+namespace megalith {
+
+// M tokens of the micro batch, N outputs, K inputs.
+class Linear {
+ public:
+  // column: the outputs are cut over ranks, so the input gradient is a tree over N; `members` names fused outputs.
+  // row: the inputs are cut, so the forward product is a tree over K and its sum travels in f32 (bias is added later).
+  enum class Cut : std::uint8_t { column, row };
+
+  Linear(const Parameter& weight, const Parameter* bias, Cut cut, std::array<std::int64_t, 3> members = {})
+      : weight_(weight), bias_(bias), cut_(cut), members_(members) {}
+
+  // Column: y in the compute dtype, bias added. Row: y in f32, bias left to the caller.
+  void forward(const StepContext& step, const Tensor& x, const Tensor& y) const;
+  // dx in the compute dtype or, for row, also f32.
+  void input_gradient(const StepContext& step, const Tensor& dy, const Tensor& dx) const;
+  // Adds to the fixed-point gradients of weight and bias.
+  void weight_gradient(const StepContext& step, const Tensor& dy, const Tensor& x) const;
+
+  [[nodiscard]] Tensor bias() const { return bias_ == nullptr ? Tensor{} : bias_->master; }
+
+ private:
+  const Parameter& weight_;
+  const Parameter* bias_;
+  Cut cut_;
+  std::array<std::int64_t, 3> members_;
+};
+
+}  // namespace megalith

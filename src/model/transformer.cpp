@@ -1,0 +1,137 @@
+#include "model/transformer.h"
+
+#include "device/sim/simulated_device.h"
+
+namespace megalith {
+namespace {
+
+EmbeddingShape embedding_shape(const ModelConfig& config, const NumericsProfile& profile) {
+  return {.vocabulary = config.vocabulary,
+          .padded_vocabulary = padded_vocabulary(config, profile.tree),
+          .hidden = config.hidden,
+          .positions = config.sequence,
+          .dropout = config.dropout,
+          .init_deviation = init_deviation(config)};
+}
+
+BlockShape block_shape(const ModelConfig& config, int layer) {
+  return {.layer = layer,
+          .hidden = config.hidden,
+          .feed_forward = config.feed_forward,
+          .heads = static_cast<int>(config.heads),
+          .biases = config.biases,
+          .norm_epsilon = static_cast<float>(config.norm_epsilon),
+          .activation = config.activation,
+          .dropout = config.dropout,
+          .attention_dropout = config.attention_dropout,
+          .init_deviation = init_deviation(config),
+          .residual_init_deviation = residual_init_deviation(config)};
+}
+
+HeadShape head_shape(const ModelConfig& config, const NumericsProfile& profile) {
+  return {.vocabulary = config.vocabulary,
+          .padded_vocabulary = padded_vocabulary(config, profile.tree),
+          .hidden = config.hidden,
+          .tied = config.tied_output,
+          .biases = config.biases,
+          .norm_epsilon = static_cast<float>(config.norm_epsilon),
+          .init_deviation = init_deviation(config)};
+}
+
+constexpr int kEmbeddingLayer = -1;
+
+std::size_t cache_bytes(const ModelConfig& config, DType dtype, std::int64_t slots, std::int64_t capacity) {
+  return static_cast<std::size_t>(2 * config.layers * slots * capacity * config.hidden) * size_of(dtype) +
+         static_cast<std::size_t>(config.layers) * 128;
+}
+
+}  // namespace
+
+KeyValueCache::KeyValueCache(const ModelConfig& config, DType dtype, std::int64_t slots_, std::int64_t capacity_)
+    : slots(slots_), capacity(capacity_), arena("key/value cache", cache_bytes(config, dtype, slots_, capacity_)) {
+  for (int layer = 0; layer < config.layers; ++layer) {
+    layers.push_back({.keys = arena.allocate(dtype, {slots, capacity, config.hidden}),
+                      .values = arena.allocate(dtype, {slots, capacity, config.hidden})});
+  }
+}
+
+std::vector<ParameterSpec> Transformer::specs(const ModelConfig& config, const NumericsProfile& profile) {
+  std::vector<ParameterSpec> list = Embedding::specs(embedding_shape(config, profile));
+  const auto append = [&list](std::vector<ParameterSpec> more) {
+    for (ParameterSpec& spec : more) list.push_back(std::move(spec));
+  };
+  for (int layer = 0; layer < config.layers; ++layer) append(TransformerBlock::specs(block_shape(config, layer)));
+  append(Head::specs(head_shape(config, profile)));
+  return list;
+}
+
+Transformer::Transformer(const ModelConfig& config, const NumericsProfile& profile, const Parameters& parameters)
+    : config_(config),
+      padded_vocabulary_(megalith::padded_vocabulary(config, profile.tree)),
+      embedding_(embedding_shape(config, profile), parameters),
+      head_(head_shape(config, profile), parameters) {
+  for (int layer = 0; layer < config.layers; ++layer) blocks_.emplace_back(block_shape(config, layer), parameters);
+}
+
+std::size_t Transformer::stash_depth() const { return blocks_.size() * TransformerBlock::kStashDepth + 1; }
+
+Tensor Transformer::forward(const StepContext& step, Stash& stash) const {
+  Tensor x = stash.allocate(step.profile.compute, {step.batch.tokens(), config_.hidden});
+  embedding_.forward(step, step.batch.ids, step.batch.positions, x);
+  step.observe(kEmbeddingLayer, "embedding", Direction::forward, x);
+  for (const TransformerBlock& block : blocks_) x = block.forward(step, x, stash);
+  return x;
+}
+
+void Transformer::forward_backward(const StepContext& step, Stash& stash, LossTotals& totals) const {
+  const Tensor x = forward(step, stash);
+  const ArenaScope scope(step.workspace);
+  const Tensor gradient = step.workspace.allocate(step.profile.compute, {step.batch.tokens(), config_.hidden});
+  head_.forward_backward(step, x, gradient, totals);
+  for (auto block = blocks_.rbegin(); block != blocks_.rend(); ++block) block->backward(step, gradient, stash);
+  embedding_.backward(step, gradient);
+  MEGALITH_CHECK(stash.empty(), "backward left activations in the stash");
+  stash.clear();
+}
+
+void Transformer::evaluate(const StepContext& step, Stash& stash, const Tensor& log_probability) const {
+  head_.evaluate(step, forward(step, stash), log_probability);
+  stash.clear();
+}
+
+void Transformer::forward_cached(const StepContext& step, const std::int32_t* ids, const CacheRows& rows,
+                                 KeyValueCache& cache, std::int64_t want_logits, const Tensor& logits) const {
+  const ArenaScope scope(step.workspace);
+  const Tensor x = step.workspace.allocate(step.profile.compute, {rows.rows, config_.hidden});
+  embedding_.forward(step, ids, rows.position, x);
+  for (std::size_t layer = 0; layer < blocks_.size(); ++layer) {
+    blocks_[layer].forward_cached(step, x, cache.layers[layer], rows);
+  }
+  if (want_logits < rows.rows) head_.logits(step, x.row_slice(want_logits, rows.rows - want_logits), logits);
+}
+
+MicroBatchNeeds measure_micro_batch(const ModelConfig& config, const NumericsProfile& profile,
+                                    std::int64_t sequences, std::int64_t sequence) {
+  const Parameters parameters(Transformer::specs(config, profile), profile.compute, Parameters::Use::measuring);
+  const Transformer transformer(config, profile, parameters);
+  const std::unique_ptr<sim::SimulatedDevice> device = sim::make_device();
+  Arena stash_arena = Arena::measuring("stash");
+  Arena workspace = Arena::measuring("workspace");
+  Stash stash(stash_arena, transformer.stash_depth());
+  const MicroBatch batch{.sequences = sequences, .sequence = sequence};
+  Verdict verdict;
+  const StepContext step{.device = *device,
+                         .profile = profile,
+                         .workspace = workspace,
+                         .batch = batch,
+                         .training = true,
+                         .verdict = &verdict};
+  LossTotals totals;
+  transformer.forward_backward(step, stash, totals);
+  return {.stash_bytes = stash_arena.peak(),
+          .workspace_bytes = workspace.peak(),
+          .parameter_bytes = parameters.bytes(),
+          .training = device->total()};
+}
+
+}  // namespace megalith

@@ -1,0 +1,65 @@
+// The transformer as one stage: embedding, blocks, head. It runs on any Device, the simulated one included, and knows
+// nothing of optimizers, files or clocks.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "layers/embedding.h"
+#include "layers/head.h"
+#include "layers/transformer_block.h"
+#include "model/model_config.h"
+
+namespace megalith {
+
+// Keys and values of every layer for a number of slots, zero where nothing was written.
+struct KeyValueCache {
+  KeyValueCache(const ModelConfig& config, DType dtype, std::int64_t slots, std::int64_t capacity);
+  std::vector<LayerCache> layers;
+  std::int64_t slots;
+  std::int64_t capacity;  // tokens per slot
+  Arena arena;
+};
+
+class Transformer {
+ public:
+  static std::vector<ParameterSpec> specs(const ModelConfig& config, const NumericsProfile& profile);
+
+  // REQUIRES: parameters made from specs(config, profile); they outlive the transformer.
+  Transformer(const ModelConfig& config, const NumericsProfile& profile, const Parameters& parameters);
+
+  // One micro batch: adds to loss totals and to the parameters' gradients. The stash is empty before and after.
+  void forward_backward(const StepContext& step, Stash& stash, LossTotals& totals) const;
+  // f32 [M]: log-probability of each target, dropout off. Uses the stash for activations and empties it.
+  void evaluate(const StepContext& step, Stash& stash, const Tensor& log_probability) const;
+  // Logits f32 [rows, padded vocabulary] for rows of documents in cache slots; extends the cache by the rows.
+  // want_logits: first row for which logits are computed (all earlier rows only fill the cache).
+  void forward_cached(const StepContext& step, const std::int32_t* ids, const CacheRows& rows, KeyValueCache& cache,
+                      std::int64_t want_logits, const Tensor& logits) const;
+
+  [[nodiscard]] std::size_t stash_depth() const;
+  [[nodiscard]] const ModelConfig& config() const { return config_; }
+  [[nodiscard]] std::int64_t padded_vocabulary() const { return padded_vocabulary_; }
+
+ private:
+  Tensor forward(const StepContext& step, Stash& stash) const;
+
+  ModelConfig config_;
+  std::int64_t padded_vocabulary_;
+  Embedding embedding_;
+  std::vector<TransformerBlock> blocks_;
+  Head head_;
+};
+
+// What one micro batch of B sequences of S tokens needs and costs: measured by running the layers themselves on the
+// simulated device with measuring arenas.
+struct MicroBatchNeeds {
+  std::size_t stash_bytes = 0;
+  std::size_t workspace_bytes = 0;
+  std::size_t parameter_bytes = 0;  // weights, gradients and moments when training; weights otherwise
+  Cost training;                    // forward and backward
+};
+MicroBatchNeeds measure_micro_batch(const ModelConfig& config, const NumericsProfile& profile,
+                                    std::int64_t sequences, std::int64_t sequence);
+
+}  // namespace megalith

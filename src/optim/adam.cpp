@@ -1,0 +1,45 @@
+#include "optim/adam.h"
+
+#include <cmath>
+#include <utility>
+
+#include "core/elementary_double.h"
+
+namespace megalith {
+
+Adam::Adam(std::vector<OptimizedTensor> tensors, const AdamSettings& settings)
+    : tensors_(std::move(tensors)), settings_(settings) {}
+
+double Adam::gradient_norm(Device& device, const GradientScale& scale) const {
+  SquareSum sum;
+  for (const OptimizedTensor& tensor : tensors_) {
+    sum.add(device.optimizer().squared_norm({.gradient = tensor.gradient, .scale = scale}));
+  }
+  return std::sqrt(sum.value());
+}
+
+void Adam::update(Device& device, const GradientScale& scale, double norm, double rate, std::int64_t update) const {
+  const bool clipped = settings_.clip > 0 && norm > settings_.clip;
+  const float clip = clipped ? static_cast<float>(settings_.clip / norm) : 1.0f;
+  const auto bias_correction = [update](double beta) {
+    return static_cast<float>(1.0 / (1.0 - exact_pow_integer(beta, update)));
+  };
+  for (const OptimizedTensor& tensor : tensors_) {
+    device.optimizer().update({.gradient = tensor.gradient,
+                               .master = tensor.master,
+                               .m = tensor.first_moment,
+                               .v = tensor.second_moment,
+                               .working = tensor.working,
+                               .scale = scale,
+                               .clip = clip,
+                               .rate = static_cast<float>(rate),
+                               .beta1 = static_cast<float>(settings_.beta1),
+                               .beta2 = static_cast<float>(settings_.beta2),
+                               .epsilon = static_cast<float>(settings_.epsilon),
+                               .decay = tensor.decay ? static_cast<float>(settings_.weight_decay) : 0.0f,
+                               .bias_correction1 = bias_correction(settings_.beta1),
+                               .bias_correction2 = bias_correction(settings_.beta2)});
+  }
+}
+
+}  // namespace megalith
