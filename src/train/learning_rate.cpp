@@ -1,0 +1,19 @@
+#include "train/learning_rate.h"
+
+#include <algorithm>
+
+#include "core/elementary_double.h"
+
+namespace megalith {
+
+double LearningRateSchedule::at(std::int64_t step) const {
+  if (step < warmup) return peak * (static_cast<double>(step + 1) / static_cast<double>(warmup));
+  if (decay == Decay::constant) return peak;
+  const std::int64_t span = std::max<std::int64_t>(steps - warmup, 1);
+  const double progress = std::min(static_cast<double>(step - warmup) / static_cast<double>(span), 1.0);
+  const double share =
+      decay == Decay::linear ? 1.0 - progress : 0.5 * (1.0 + exact_cos_two_pi(0.5 * progress));
+  return peak * (minimum_ratio + (1.0 - minimum_ratio) * share);
+}
+
+}  // namespace megalith

@@ -1,0 +1,165 @@
+#include "train/trainer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+
+#include "core/digest.h"
+
+namespace megalith {
+namespace {
+
+std::vector<OptimizedTensor> optimized(const Parameters& parameters) {
+  std::vector<OptimizedTensor> tensors;
+  for (const Parameter& p : parameters.all()) {
+    tensors.push_back({.gradient = p.gradient,
+                       .master = p.master,
+                       .first_moment = p.first_moment,
+                       .second_moment = p.second_moment,
+                       .working = p.working.data == p.master.data ? Tensor{} : p.working,
+                       .decay = p.spec.decay});
+  }
+  return tensors;
+}
+
+// What a checkpoint holds of one parameter: logical rows only, so that padding is nobody's business.
+struct SavedTensor {
+  std::string name;
+  Tensor tensor;
+};
+
+std::vector<SavedTensor> saved_tensors(const Parameters& parameters) {
+  std::vector<SavedTensor> list;
+  for (const Parameter& p : parameters.all()) {
+    const auto logical = [&p](const Tensor& tensor) { return tensor.row_slice(0, p.spec.rows); };
+    list.push_back({"model." + p.spec.name, logical(p.master)});
+    list.push_back({"adam.first." + p.spec.name, logical(p.first_moment)});
+    list.push_back({"adam.second." + p.spec.name, logical(p.second_moment)});
+  }
+  return list;
+}
+
+// Names the first tensor of a step that is not finite.
+class FirstBadTensor final : public TensorObserver {
+ public:
+  explicit FirstBadTensor(Device& device) : device_(device) {}
+  void observe(int layer, std::string_view operation, Direction direction, const Tensor& tensor) override {
+    if (!name_.empty() || device_.optimizer().all_finite(tensor)) return;
+    const std::string place = layer >= 0 ? fmt::format("layer {}", layer) : layer == -1 ? "start" : "head";
+    name_ = fmt::format("{} {} {}", place, operation, direction == Direction::forward ? "forward" : "backward");
+  }
+  [[nodiscard]] const std::string& name() const { return name_; }
+
+ private:
+  Device& device_;
+  std::string name_;
+};
+
+}  // namespace
+
+Trainer::Trainer(const TrainConfig& config, Device& device, const Dataset& train)
+    : config_(config),
+      device_(device),
+      train_(train),
+      needs_(measure_micro_batch(config.model, config.numerics, config.batch.micro, config.batch.sequence)),
+      parameters_(Transformer::specs(config.model, config.numerics), config.numerics.compute,
+                  Parameters::Use::training),
+      transformer_(config.model, config.numerics, parameters_),
+      adam_(optimized(parameters_), config.optimizer),
+      schedule_(config.learning_rate_schedule()),
+      stash_arena_("activations", needs_.stash_bytes),
+      workspace_("workspace", needs_.workspace_bytes),
+      stash_(stash_arena_, transformer_.stash_depth()),
+      buffers_(config.batch.micro, config.batch.sequence),
+      log_probability_(static_cast<std::size_t>(config.batch.micro * config.batch.sequence)) {
+  parameters_.initialise(config.seed);
+  parameters_.refresh_working(device_);
+}
+
+StepContext Trainer::context(const MicroBatch& batch, bool training, TensorObserver* observer) {
+  return {.device = device_,
+          .profile = config_.numerics,
+          .workspace = workspace_,
+          .batch = batch,
+          .seed = config_.seed,
+          .training = training,
+          .gradient_shift = gradient_shift(config_.numerics.batch_tokens_max),
+          .verdict = &verdict_,
+          .observer = observer};
+}
+
+LossTotals Trainer::accumulate(std::int64_t step, TensorObserver* observer, std::uint64_t* data_digest) {
+  verdict_.clear();
+  parameters_.zero_gradients(device_);
+  LossTotals totals;
+  for (std::int64_t first = 0; first < config_.batch.global; first += config_.batch.micro) {
+    const MicroBatch& batch = buffers_.fill(train_, step * config_.batch.global + first, config_.batch.micro);
+    if (data_digest != nullptr) *data_digest += buffers_.digest(config_.batch.micro);
+    transformer_.forward_backward(context(batch, true, observer), stash_, totals);
+  }
+  return totals;
+}
+
+std::string Trainer::first_bad_tensor(std::int64_t step) {
+  FirstBadTensor observer(device_);
+  accumulate(step, &observer, nullptr);
+  return observer.name().empty() ? "a gradient contribution out of range" : observer.name();
+}
+
+StepResult Trainer::run_step(std::int64_t step) {
+  StepResult result{.step = step, .learning_rate = schedule_.at(step)};
+  const LossTotals totals = accumulate(step, nullptr, &result.data_digest);
+  result.loss_tokens = totals.tokens;
+  const std::int64_t divisor = std::max<std::int64_t>(totals.tokens, 1);
+  result.loss = static_cast<double>(totals.loss) * 0x1p-32 / static_cast<double>(divisor);
+  const GradientScale scale{.shift = gradient_shift(config_.numerics.batch_tokens_max), .divisor = divisor};
+  if (!verdict_.bad()) result.gradient_norm = adam_.gradient_norm(device_, scale);
+  if (verdict_.bad()) {
+    result.skipped = true;
+    result.loss = 0;
+    result.bad = first_bad_tensor(step);
+  } else if (totals.tokens > 0) {
+    adam_.update(device_, scale, result.gradient_norm, result.learning_rate, step + 1);
+  }
+  result.parameter_digest = parameters_.digest(device_);
+  return result;
+}
+
+const std::vector<float>& Trainer::evaluate(const MicroBatch& batch) {
+  transformer_.evaluate(context(batch, false), stash_,
+                        Tensor(log_probability_.data(), DType::f32, {batch.tokens()}));
+  return log_probability_;
+}
+
+Validation Trainer::validate(const Dataset& held_out, std::int64_t sequences) {
+  verdict_.clear();
+  Validation result;
+  std::int64_t loss = 0;
+  for (std::int64_t first = 0; first < sequences; first += config_.batch.micro) {
+    const MicroBatch& batch =
+        buffers_.fill(held_out, first, std::min(config_.batch.micro, sequences - first));
+    evaluate(batch);
+    device_.loss().sum({.log_probability = Tensor(log_probability_.data(), DType::f32, {batch.tokens()}),
+                        .loss_mask = batch.loss_mask,
+                        .sum = &loss,
+                        .count = &result.loss_tokens,
+                        .verdict = &verdict_});
+  }
+  result.loss = static_cast<double>(loss) * 0x1p-32 /
+                static_cast<double>(std::max<std::int64_t>(result.loss_tokens, 1));
+  return result;
+}
+
+void Trainer::save(CheckpointWriter& writer) const {
+  for (const SavedTensor& saved : saved_tensors(parameters_)) writer.add(saved.name, saved.tensor);
+}
+
+Expected<void> Trainer::load(const Checkpoint& checkpoint) {
+  for (const SavedTensor& saved : saved_tensors(parameters_)) {
+    if (Expected<void> loaded = checkpoint.load(saved.name, saved.tensor); !loaded) return loaded;
+  }
+  parameters_.refresh_working(device_);
+  return {};
+}
+
+}  // namespace megalith

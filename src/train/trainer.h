@@ -1,0 +1,79 @@
+// One training step after another: data in, parameters changed, numbers out. Nothing here asks the clock or writes a
+// file; train/loop.h does.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "data/dataset.h"
+#include "model/transformer.h"
+#include "optim/adam.h"
+#include "run/checkpoint.h"
+#include "train/batch_buffers.h"
+#include "train/learning_rate.h"
+#include "train/train_config.h"
+
+namespace megalith {
+
+struct StepResult {
+  std::int64_t step = 0;         // 0-based
+  double loss = 0;               // mean nats per loss token
+  double gradient_norm = 0;      // of the mean gradient, before clipping
+  double learning_rate = 0;
+  std::int64_t loss_tokens = 0;  // that counted
+  bool skipped = false;          // parameters unchanged: something was not finite or out of range
+  std::string bad;               // where it first was: "layer 3 feed_forward.up forward"
+  std::uint64_t parameter_digest = 0;  // after the step
+  std::uint64_t data_digest = 0;       // of the global batch
+};
+
+// Mean loss over held-out sequences.
+struct Validation {
+  double loss = 0;  // nats per loss token
+  std::int64_t loss_tokens = 0;
+};
+
+class Trainer {
+ public:
+  // `train` and the device outlive the trainer. Draws initial parameters.
+  Trainer(const TrainConfig& config, Device& device, const Dataset& train);
+
+  // Runs 0-based `step`. The same step on the same parameters gives the same bits, always.
+  StepResult run_step(std::int64_t step);
+  // Loss of the first `sequences` samples of a held-out set, in their own order.
+  Validation validate(const Dataset& held_out, std::int64_t sequences);
+  // Log-probability of every target of the batch, dropout off; padded to the micro batch's shape.
+  const std::vector<float>& evaluate(const MicroBatch& batch);
+
+  void save(CheckpointWriter& writer) const;
+  // Parameters and optimizer state of a checkpoint written by save() for the same model.
+  Expected<void> load(const Checkpoint& checkpoint);
+
+  [[nodiscard]] const Parameters& parameters() const { return parameters_; }
+  [[nodiscard]] const Transformer& transformer() const { return transformer_; }
+  [[nodiscard]] const MicroBatchNeeds& needs() const { return needs_; }
+  [[nodiscard]] Device& device() const { return device_; }
+
+ private:
+  [[nodiscard]] StepContext context(const MicroBatch& batch, bool training, TensorObserver* observer = nullptr);
+  LossTotals accumulate(std::int64_t step, TensorObserver* observer, std::uint64_t* data_digest);
+  std::string first_bad_tensor(std::int64_t step);
+
+  TrainConfig config_;
+  Device& device_;
+  const Dataset& train_;
+  MicroBatchNeeds needs_;
+  Parameters parameters_;
+  Transformer transformer_;
+  Adam adam_;
+  LearningRateSchedule schedule_;
+  Arena stash_arena_;
+  Arena workspace_;
+  Stash stash_;
+  BatchBuffers buffers_;
+  Verdict verdict_;
+  std::vector<float> log_probability_;
+};
+
+}  // namespace megalith

@@ -1,0 +1,137 @@
+// The model against its float64 meaning: losses, and gradients by finite differences.
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "model/model_fixture.h"
+#include "reference/transformer_reference.h"
+
+namespace megalith {
+namespace {
+
+using test::Batch;
+using test::Machine;
+
+reference::TransformerInput reference_input(const Batch& batch) {
+  return {.sequences = batch.sequences,
+          .sequence = batch.sequence,
+          .ids = batch.ids,
+          .targets = batch.targets,
+          .document_start = batch.document_start,
+          .positions = batch.positions,
+          .loss_mask = batch.loss_mask};
+}
+
+reference::TransformerShape reference_shape(const ModelConfig& config) {
+  return {.layers = static_cast<int>(config.layers),
+          .heads = static_cast<int>(config.heads),
+          .hidden = config.hidden,
+          .feed_forward = config.feed_forward,
+          .vocabulary = config.vocabulary,
+          .tied = config.tied_output,
+          .biases = config.biases,
+          .gelu_tanh = config.activation == Activation::gelu_tanh,
+          .norm_epsilon = config.norm_epsilon};
+}
+
+reference::ParameterMap copy_of(const Parameters& parameters) {
+  reference::ParameterMap map;
+  for (const Parameter& p : parameters.all()) {
+    const float* master = p.master.as<float>();
+    map[p.spec.name] = reference::Matrix(master, master + p.logical_count());
+  }
+  return map;
+}
+
+// Larger weights than a fresh model has, so that every path carries a visible gradient.
+void stir(Parameters& parameters) {
+  for (const Parameter& p : parameters.all()) {
+    float* master = p.master.as<float>();
+    for (std::int64_t i = 0; i < p.logical_count(); ++i) {
+      const double noise = to_unit_double(test::draw(static_cast<std::uint32_t>(i), 99), 0) - 0.5;
+      master[i] = static_cast<float>(master[i] * 5 + 0.2 * noise);
+    }
+  }
+}
+
+ModelConfig variant(int which) {
+  ModelConfig config = test::small_model(which == 1 ? 64 : 61);
+  config.tied_output = which != 1;
+  config.biases = which != 2;
+  if (which == 2) config.activation = Activation::gelu_erf;
+  return config;
+}
+
+class TransformerTruth : public testing::TestWithParam<int> {};
+
+TEST_P(TransformerTruth, LossEqualsTheFloat64Model) {
+  const ModelConfig config = variant(GetParam());
+  Machine machine(config, test::small_profile(DType::f32, 24), 3, 24);
+  stir(machine.parameters);
+  machine.parameters.refresh_working(*machine.device);
+  const Batch batch = test::random_batch(3, 24, config.vocabulary);
+  const LossTotals totals = machine.forward_backward(batch, 3);
+  const reference::ParameterMap map = copy_of(machine.parameters);
+  const double expected = reference::Transformer(reference_shape(config), map).loss(reference_input(batch));
+  EXPECT_NEAR(static_cast<double>(totals.loss) * 0x1p-32, expected, 2e-5 * expected);
+  EXPECT_FALSE(machine.verdict.bad());
+}
+
+TEST_P(TransformerTruth, GradientsEqualFiniteDifferencesOfTheFloat64Model) {
+  const ModelConfig config = variant(GetParam());
+  Machine machine(config, test::small_profile(DType::f32, 24), 3, 24);
+  stir(machine.parameters);
+  machine.parameters.refresh_working(*machine.device);
+  const Batch batch = test::random_batch(3, 24, config.vocabulary);
+  machine.forward_backward(batch, 3);
+  reference::ParameterMap map = copy_of(machine.parameters);
+  const reference::TransformerInput input = reference_input(batch);
+  const reference::Transformer model(reference_shape(config), map);
+  const double unit = std::ldexp(1.0, -gradient_shift(4096));
+  for (const Parameter& p : machine.parameters.all()) {
+    for (int probe = 0; probe < 3; ++probe) {
+      const auto i = static_cast<std::size_t>(test::draw(static_cast<std::uint32_t>(p.first_index), 7u + probe) %
+                                              static_cast<std::uint64_t>(p.logical_count()));
+      double& value = map[p.spec.name][i];
+      const double before = value;
+      constexpr double kStep = 1e-4;
+      value = before + kStep;
+      const double above = model.loss(input);
+      value = before - kStep;
+      const double below = model.loss(input);
+      value = before;
+      const double expected = (above - below) / (2 * kStep);
+      const double actual = static_cast<double>(p.gradient.as<std::int64_t>()[i]) * unit;
+      EXPECT_NEAR(actual, expected, 2e-4 * std::fabs(expected) + 2e-4) << p.spec.name << " [" << i << "]";
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Variants, TransformerTruth, testing::Values(0, 1, 2));
+
+TEST(TransformerLoss, OfAnAllZeroModelIsLnV) {
+  for (const std::int64_t vocabulary : {509, 512}) {
+    for (const DType compute : {DType::f32, DType::bf16}) {
+      const ModelConfig config = test::small_model(vocabulary);
+      Machine machine(config, test::small_profile(compute, 16), 2, 16);
+      for (const Parameter& p : machine.parameters.all()) machine.device->optimizer().zero(p.master);
+      machine.parameters.refresh_working(*machine.device);
+      const Batch batch = test::random_batch(4, 16, vocabulary);
+      const LossTotals totals = machine.forward_backward(batch, 2);
+      const double loss = static_cast<double>(totals.loss) * 0x1p-32 / static_cast<double>(totals.tokens);
+      EXPECT_NEAR(loss, std::log(static_cast<double>(vocabulary)), 1e-5);
+    }
+  }
+}
+
+TEST(TransformerLoss, IsFiniteAndNearLnVForAFreshModelInBf16) {
+  const ModelConfig config = test::small_model(512);
+  Machine machine(config, test::small_profile(DType::bf16, 16), 2, 16);
+  const Batch batch = test::random_batch(4, 16, 512);
+  const LossTotals totals = machine.forward_backward(batch, 2);
+  EXPECT_NEAR(static_cast<double>(totals.loss) * 0x1p-32 / static_cast<double>(totals.tokens), std::log(512.0), 0.2);
+}
+
+}  // namespace
+}  // namespace megalith
