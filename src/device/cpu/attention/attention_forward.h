@@ -1,0 +1,192 @@
+// Forward attention of one piece (docs/numerics.md, A1-A4). Key blocks outside, tiles of queries inside: a
+// block is packed once per piece and every row keeps its state (max, sum, weighted values) in scratch memory.
+#pragma once
+
+#include "core/elementary.h"
+#include "device/cpu/attention/attention_kernels.h"
+#include "device/cpu/attention/attention_lanes.h"
+#include "device/cpu/attention/chain_product.h"
+
+namespace megalith::cpu {
+
+template <class Family, class T>
+struct ForwardKernel {
+  using F = typename Family::Floats;
+  const ForwardPiece& piece;
+  const AttentionGeometry& geometry = piece.geometry;
+  const std::size_t padded = padded_to_lanes(geometry.head_size);
+  const ForwardLayout at = forward_layout(geometry, piece.count);
+  float* const scratch = piece.scratch;
+  const std::int64_t rows = geometry.group * piece.count;
+
+  void run() {
+    for (int head = 0; head < geometry.group; ++head) {
+      widen_rows<F>(static_cast<const T*>(piece.q.base) + head * geometry.head_size, piece.q.row, piece.count,
+                    geometry.head_size, row_of(at.q, head, 0), padded);
+    }
+    const std::int64_t end = piece.first + piece.count;
+    for (std::int64_t split = 0; split < end; split += geometry.attention_split) {
+      start_split();
+      const std::int64_t split_end =
+          split + geometry.attention_split < end ? split + geometry.attention_split : end;
+      for (std::int64_t block = split; block < split_end; block += geometry.key_block)
+        visit_block(block, end);
+      close_split(split);
+    }
+    finish();
+  }
+
+  float* row_of(std::size_t part, int head, std::int64_t i) const {
+    return scratch + part + static_cast<std::size_t>(head * piece.count + i) * padded;
+  }
+
+  void start_split() {
+    for (std::int64_t r = 0; r < rows; ++r) {
+      scratch[at.max + static_cast<std::size_t>(r)] = -__builtin_inff();
+      scratch[at.sum + static_cast<std::size_t>(r)] = 0.0f;
+    }
+    fill_zero<F>(scratch + at.o, static_cast<std::size_t>(rows) * padded);
+  }
+
+  void visit_block(std::int64_t block, std::int64_t end) {
+    const std::int64_t valid = end - block < geometry.key_block ? end - block : geometry.key_block;
+    const int used = static_cast<int>(padded_to_lanes(valid));
+    float* values = scratch + at.values;
+    pack_rows<F>(static_cast<const T*>(piece.k.base), piece.k.row, block, valid, geometry.head_size, used,
+                 values, padded);
+    transpose_block<F>(values, padded, geometry.head_size, used, scratch + at.keys);
+    pack_rows<F>(static_cast<const T*>(piece.v.base), piece.v.row, block, valid, geometry.head_size, used,
+                 values, padded);
+    const std::int64_t from =
+        block > piece.first ? block - piece.first : 0;  // earlier queries see none of it
+    for (int head = 0; head < geometry.group; ++head) {
+      for (std::int64_t i = from; i < piece.count; i += kForwardTile) {
+        const std::int64_t left = piece.count - i;
+        visit_tile(head, block, used, i, left < kForwardTile ? static_cast<int>(left) : kForwardTile);
+      }
+    }
+  }
+
+  // Queries i .. i + n - 1 of one head against the packed block, of which `used` keys are packed.
+  void visit_tile(int head, std::int64_t block, int used, std::int64_t i, int n) {
+    const std::int64_t reach = piece.first + i + n - block;  // keys the last query sees
+    const int width = reach < used ? static_cast<int>(padded_to_lanes(reach)) : used;
+    float* weights = scratch + at.weights;
+    const std::ptrdiff_t stride = static_cast<std::ptrdiff_t>(padded);
+    chain_product<Family, kPairsOf<T>>(n, width, geometry.head_size, {row_of(at.q, head, i), stride, 1},
+                                       scratch + at.keys, used, weights, width, true);
+    float* max = scratch + at.max + head * piece.count + i;
+    float* sum = scratch + at.sum + head * piece.count + i;
+    alignas(64) float shift[16] = {};
+    alignas(64) float new_max[16] = {};
+    alignas(64) float block_sum[16] = {};
+    for (int t = 0; t < n; ++t) {
+      const std::int64_t visible = piece.first + i + t - block + 1;
+      new_max[t] = weigh(weights + t * width, width, visible, max[t], &block_sum[t]);
+      shift[t] = max[t] - new_max[t];
+      max[t] = new_max[t];
+    }
+    alignas(64) float alpha[16];
+    exp_lanes(F::load(shift)).store(alpha);
+    for (int t = 0; t < n; ++t) {
+      sum[t] = sum[t] * alpha[t] + block_sum[t];
+      float* o = row_of(at.o, head, i + t);
+      const F factor = F::broadcast(alpha[t]);
+      for (std::size_t d = 0; d < padded; d += 16) (F::load(o + d) * factor).store(o + d);
+      if (piece.dropout != nullptr) drop(head, block, i + t, weights + t * width, width);
+      for (int j = 0; j < width; j += 16)
+        rounded_as<T>(F::load(weights + t * width + j)).store(weights + t * width + j);
+    }
+    chain_product<Family, kPairsOf<T>>(n, static_cast<int>(padded), width, {weights, width, 1},
+                                       scratch + at.values, stride, row_of(at.o, head, i), stride, false);
+  }
+
+  // Scores to weights exp(s - m') of one row; returns m'.
+  float weigh(float* row, int width, std::int64_t visible, float max_before, float* block_sum) {
+    const F scale = F::broadcast(geometry.scale);
+    const F hidden = F::broadcast(-__builtin_inff());
+    F highest = hidden;
+    for (int j = 0; j < width; j += 16) {
+      const F score = select(first_lanes<F>(visible - j), F::load(row + j) * scale, hidden);
+      score.store(row + j);
+      highest = max(highest, score);
+    }
+    const float block_max = max_of_lanes(highest);
+    const float new_max = block_max > max_before ? block_max : max_before;
+    const F reference = F::broadcast(new_max);
+    F total = F::zero();
+    for (int j = 0; j < width; j += 16) {
+      const F weight =
+          select(first_lanes<F>(visible - j), exp_lanes(F::load(row + j) - reference), F::zero());
+      weight.store(row + j);
+      total = total + weight;
+    }
+    *block_sum = sum_of_lanes(total);
+    return new_max;
+  }
+
+  void drop(int head, std::int64_t block, std::int64_t i, float* row, int width) {
+    float* factors = scratch + at.factors;
+    piece.dropout->fill(piece.dropout->context, head, piece.document + piece.first + i,
+                        piece.document + block, width, factors);
+    for (int j = 0; j < width; j += 16) (F::load(row + j) * F::load(factors + j)).store(row + j);
+  }
+
+  // The split's state joins what earlier splits left; the first is taken as it is.
+  void close_split(std::int64_t split) {
+    const std::int64_t from = split > piece.first ? split - piece.first : 0;
+    for (int head = 0; head < geometry.group; ++head) {
+      for (std::int64_t i = from; i < piece.count; ++i) {
+        const std::size_t r = static_cast<std::size_t>(head * piece.count + i);
+        float* joined = scratch + at.joined + r * padded;
+        const float* o = scratch + at.o + r * padded;
+        if (split == 0) {
+          scratch[at.joined_max + r] = scratch[at.max + r];
+          scratch[at.joined_sum + r] = scratch[at.sum + r];
+          for (std::size_t d = 0; d < padded; d += 16) F::load(o + d).store(joined + d);
+        } else {
+          join(&scratch[at.joined_max + r], &scratch[at.joined_sum + r], joined, scratch[at.max + r],
+               scratch[at.sum + r], o);
+        }
+      }
+    }
+  }
+
+  // (m1, l1, o1) becomes the state over both sets of keys: M = max, each side scaled by exp(m - M).
+  void join(float* m1, float* l1, float* o1, float m2, float l2, const float* o2) {
+    const float m = *m1 > m2 ? *m1 : m2;
+    const F a1 = exp_lanes(F::broadcast(*m1 - m));
+    const F a2 = exp_lanes(F::broadcast(m2 - m));
+    alignas(64) float l[16];
+    (F::broadcast(*l1) * a1 + F::broadcast(l2) * a2).store(l);
+    *m1 = m;
+    *l1 = l[0];
+    for (std::size_t d = 0; d < padded; d += 16) (F::load(o1 + d) * a1 + F::load(o2 + d) * a2).store(o1 + d);
+  }
+
+  void finish() {
+    for (int head = 0; head < geometry.group; ++head) {
+      for (std::int64_t i = 0; i < piece.count; ++i) {
+        const std::size_t r = static_cast<std::size_t>(head * piece.count + i);
+        const F sum = F::broadcast(scratch[at.joined_sum + r]);
+        const float* o = scratch + at.joined + r * padded;
+        T* out = static_cast<T*>(piece.out.base) + i * piece.out.row + head * geometry.head_size;
+        for (int d = 0; d < geometry.head_size; d += 16) {
+          const F result = F::load(o + d) / sum + F::zero();  // -0 + 0 = +0
+          const int left = geometry.head_size - d;
+          if (left >= 16) {
+            result.store(out + d);
+          } else {
+            result.store_first(out + d, left);
+          }
+        }
+        if (piece.log_sum_exp == nullptr) continue;
+        alignas(64) float lse[16];
+        (F::broadcast(scratch[at.joined_max + r]) + log_lanes(sum)).store(lse);
+        piece.log_sum_exp[head * piece.log_sum_exp_head + i] = lse[0];
+      }
+    }
+  }
+};
+
+}  // namespace megalith::cpu
