@@ -1,0 +1,92 @@
+// GPT-2's own two files, and the choice between all files a folder may hold.
+//   vocab.json (encoder.json)   {"spelling": id, ...} in the byte-level alphabet
+//   merges.txt (vocab.bpe)      "#version: ..." on the first line (or not), then "left right" per line, in
+//   order of rank
+#include <array>
+#include <nlohmann/json.hpp>
+#include <system_error>
+#include <utility>
+
+#include "core/file.h"
+#include "data/tokenizer/strict_json.h"
+#include "data/tokenizer/tokenizer_model.h"
+#include "data/tokenizer/vocabulary_files.h"
+
+namespace megalith {
+namespace {
+
+constexpr std::size_t kLargestFile = std::size_t{64} << 20;
+
+void read_merge_lines(std::string_view text, PartsReader& parts, std::string_view name) {
+  std::size_t line_number = 0;
+  while (!text.empty()) {
+    ++line_number;
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    std::string_view line = text.substr(0, end);
+    text.remove_prefix(std::min(end + 1, text.size()));
+    if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
+    if (line.empty() || (line_number == 1 && line.starts_with("#version"))) continue;
+    const std::string where = fmt::format("{}:{}", name, line_number);
+    const std::size_t space = line.find(' ');
+    if (space == std::string_view::npos || line.find(' ', space + 1) != std::string_view::npos) {
+      parts.refuse_because(where, quoted_for_message(line), "two pieces with a space between");
+      continue;
+    }
+    parts.add_merge(line.substr(0, space), line.substr(space + 1), where);
+  }
+}
+
+Expected<Tokenizer> load_pair(const std::filesystem::path& vocabulary, const std::filesystem::path& merges) {
+  Expected<std::string> vocabulary_text = read_file(vocabulary, kLargestFile);
+  if (!vocabulary_text) return refuse(std::move(vocabulary_text).error());
+  Expected<std::string> merges_text = read_file(merges, kLargestFile);
+  if (!merges_text) return refuse(std::move(merges_text).error());
+  return Tokenizer::parse_gpt2_files(*vocabulary_text, vocabulary.string(), *merges_text, merges.string());
+}
+
+Expected<Tokenizer> load_file(const std::filesystem::path& path) {
+  Expected<std::string> text = read_file(path, kLargestFile);
+  if (!text) return refuse(std::move(text).error());
+  return Tokenizer::parse_json(*text, path.string());
+}
+
+}  // namespace
+
+Expected<Tokenizer> Tokenizer::parse_gpt2_files(std::string_view vocabulary, std::string_view vocabulary_name,
+                                                std::string_view merges, std::string_view merges_name) {
+  Expected<nlohmann::json> document = parse_strict_json(vocabulary, vocabulary_name);
+  if (!document) return refuse(std::move(document).error());
+  PartsReader parts(vocabulary_name);
+  if (!document->is_object()) {
+    parts.refuse_because("document", kind_of(*document), "an object from pieces to ids");
+    return std::move(parts).finish();
+  }
+  const auto end = document->find(kEndOfDocument);
+  if (end != document->end() && end->is_number_unsigned() && end->get<std::uint64_t>() < kLargestVocabulary) {
+    parts.add_token({.id = static_cast<std::int32_t>(end->get<std::uint64_t>())},
+                    std::string(kEndOfDocument));
+  }
+  parts.read_vocabulary(*document, "vocabulary");
+  if (!parts.any_problem()) read_merge_lines(merges, parts, merges_name);
+  return std::move(parts).finish();
+}
+
+Expected<Tokenizer> Tokenizer::load(const std::filesystem::path& path) {
+  std::error_code error;
+  if (!std::filesystem::is_directory(path, error)) return load_file(path);
+  const auto there = [&](const char* name) { return std::filesystem::exists(path / name, error); };
+  if (there("tokenizer.json")) return load_file(path / "tokenizer.json");
+  constexpr std::array<std::pair<const char*, const char*>, 2> kPairs{
+      {{"vocab.json", "merges.txt"}, {"encoder.json", "vocab.bpe"}}};
+  for (const auto& [vocabulary, merges] : kPairs) {
+    if (there(vocabulary) && there(merges)) return load_pair(path / vocabulary, path / merges);
+  }
+  return refuse({.where = path.string(),
+                 .found = "a folder without a tokenizer",
+                 .allowed =
+                     "a folder with tokenizer.json, with vocab.json and merges.txt, or with encoder.json and "
+                     "vocab.bpe",
+                 .nearest = "megalith tokenizer train"});
+}
+
+}  // namespace megalith

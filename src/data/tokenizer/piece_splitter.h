@@ -1,0 +1,57 @@
+// Cuts text into the pieces that byte-pair merges never cross, by GPT-2's pattern:
+//   '(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
+// \s is Unicode's White_Space, as in the regular-expression libraries the published tokenizers were made with
+// (PCRE2's own \s also has U+180E). Letters and numbers are those of the Unicode version PCRE2 was built
+// with.
+//
+// Every byte lands in exactly one piece, whatever the bytes:
+// - A maximal run of bytes that are not valid UTF-8 is one piece. For the pattern, the text ends before such
+// a run
+//   and starts anew behind it.
+// - A piece never exceeds kLongestPiece bytes: a longer one is cut there, at a code point boundary where the
+// text is
+//   valid. This bounds memory on a text that is one 200 MB word; no text that people write comes near it.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string_view>
+
+namespace megalith {
+
+// Immutable; one may serve many threads at once.
+class PieceSplitter {
+ public:
+  static constexpr std::size_t kLongestPiece = std::size_t{4} << 20;
+
+  // Both give the same pieces. just_in_time falls back to the interpreter where machine code may not be made.
+  enum class Engine { just_in_time, interpreter };
+
+  explicit PieceSplitter(Engine engine = Engine::just_in_time);
+
+  // One pass over one text, from one thread. The splitter and the text must outlive it.
+  class Walk {
+   public:
+    Walk(const PieceSplitter& splitter, std::string_view text);
+    // The next piece, never empty; false at the end.
+    bool next(std::string_view& piece);
+    // Starts over on another text; cheaper than a new walk.
+    void restart(std::string_view text);
+
+   private:
+    const PieceSplitter* splitter_;
+    std::shared_ptr<void> match_;
+    std::string_view text_;
+    std::size_t at_ = 0;
+    std::size_t valid_end_ = 0;  // text_[at_, valid_end_) is valid UTF-8
+  };
+
+ private:
+  std::shared_ptr<void> code_;
+};
+
+// The last position p in (0, limit] where cutting the text in two changes no piece: after a printable ASCII
+// character and before an ASCII space or newline. 0 when there is none.
+std::size_t last_safe_cut(std::string_view text, std::size_t limit);
+
+}  // namespace megalith

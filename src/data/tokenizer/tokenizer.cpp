@@ -1,0 +1,219 @@
+#include "data/tokenizer/tokenizer.h"
+
+#include <algorithm>
+#include <unordered_map>
+
+#include "core/digest.h"
+#include "core/file.h"
+#include "data/tokenizer/byte_level.h"
+#include "data/tokenizer/token_encoder.h"
+#include "data/tokenizer/tokenizer_model.h"
+#include "data/tokenizer/utf8.h"
+
+namespace megalith {
+namespace {
+
+// Below this, allocating a cache of pieces costs more than it saves.
+constexpr std::size_t kWorthACache = 64 * 1024;
+
+// Checks parts in the order in which the later checks rely on the earlier ones.
+class PartsCheck {
+ public:
+  PartsCheck(const TokenizerParts& parts, std::string_view name) : parts_(parts), name_(name) {}
+
+  // All that is wrong, but no more than a screenful.
+  Refusals run() {
+    check_pieces();
+    if (refusals_.empty()) check_bytes();
+    if (refusals_.empty()) check_merges();
+    return std::move(refusals_);
+  }
+
+ private:
+  static constexpr std::size_t kMostRefusals = 10;
+
+  void add(std::string where, std::string found, std::string allowed) {
+    if (refusals_.size() >= kMostRefusals) return;
+    refusals_.push_back({.where = fmt::format("{}: {}", name_, where),
+                         .found = std::move(found),
+                         .allowed = std::move(allowed),
+                         .nearest = ""});
+  }
+
+  void check_pieces() {
+    is_added_.assign(parts_.pieces.size(), false);
+    for (const AddedToken& token : parts_.added) {
+      const auto id = static_cast<std::size_t>(token.id);
+      const std::string& content = parts_.pieces[id];
+      const std::string where = fmt::format("added token {}", quoted_for_message(content));
+      if (is_added_[id]) add(where, fmt::format("id {} twice", id), "each id once");
+      is_added_[id] = true;
+      if (content.size() > kLongestAddedToken) {
+        add(where, fmt::format("{} bytes", content.size()), fmt::format("at most {}", kLongestAddedToken));
+      }
+      if (valid_utf8_prefix(content) != content.size()) add(where, "bytes that are not UTF-8", "UTF-8");
+    }
+    std::unordered_map<std::string, std::size_t> keys;
+    for (std::size_t id = 0; id < parts_.pieces.size(); ++id) {
+      const std::string& piece = parts_.pieces[id];
+      if (piece.empty()) add(fmt::format("id {}", id), "an empty piece", "at least one byte");
+      const auto [other, fresh] = keys.try_emplace(is_added_[id] ? piece : byte_level_key(piece), id);
+      if (!fresh) {
+        add(fmt::format("ids {} and {}", other->second, id),
+            fmt::format("both are spelled {}", quoted_for_message(other->first)), "each spelling once");
+      }
+    }
+  }
+
+  void check_bytes() {
+    std::array<bool, 256> there{};
+    for (std::size_t id = 0; id < parts_.pieces.size(); ++id) {
+      const std::string& piece = parts_.pieces[id];
+      if (piece.size() == 1 && !is_added_[id]) there[static_cast<std::uint8_t>(piece[0])] = true;
+    }
+    const auto missing = static_cast<std::size_t>(std::count(there.begin(), there.end(), false));
+    if (missing == 0) return;
+    const auto first = std::find(there.begin(), there.end(), false) - there.begin();
+    add("vocabulary", fmt::format("no piece for {} of the 256 bytes, the first {:#04x}", missing, first),
+        "a piece for each byte, so that no text is lost");
+  }
+
+  void check_merges() {
+    for (std::size_t rank = 0; rank < parts_.merges.size(); ++rank) {
+      const Merge& merge = parts_.merges[rank];
+      for (const std::int32_t id : {merge.left, merge.right, merge.merged}) {
+        if (!is_added_[static_cast<std::size_t>(id)]) continue;
+        add(fmt::format("merge {}", rank),
+            fmt::format("added token {}", quoted_for_message(parts_.pieces[static_cast<std::size_t>(id)])),
+            "pieces that are not added tokens: ordinary text must not become one");
+      }
+    }
+  }
+
+  const TokenizerParts& parts_;
+  std::string_view name_;
+  std::vector<bool> is_added_;
+  Refusals refusals_;
+};
+
+// The only thing about passes that changes any id is which tokens come before which others.
+void forget_passes_when_all_are_equal(std::vector<AddedToken>& added) {
+  const auto second =
+      std::count_if(added.begin(), added.end(), [](const AddedToken& t) { return t.second_pass; });
+  if (static_cast<std::size_t>(second) != added.size()) return;
+  for (AddedToken& token : added) token.second_pass = false;
+}
+
+std::uint64_t digest_of(const TokenizerParts& parts) {
+  Digester digester;
+  const auto number = [&](std::uint64_t value) { digester.update(&value, sizeof value); };
+  digester.update("gpt2-pattern-bpe-1", 18);
+  number(parts.pieces.size());
+  for (const std::string& piece : parts.pieces) {
+    number(piece.size());
+    digester.update(piece.data(), piece.size());
+  }
+  number(parts.merges.size());
+  for (const Merge& merge : parts.merges) {
+    number(static_cast<std::uint32_t>(merge.left));
+    number(static_cast<std::uint32_t>(merge.right));
+    number(static_cast<std::uint32_t>(merge.merged));
+  }
+  number(parts.added.size());
+  for (const AddedToken& token : parts.added) {
+    number(static_cast<std::uint32_t>(token.id));
+    number((token.special ? 1u : 0u) | (token.second_pass ? 2u : 0u));
+  }
+  return digester.value();
+}
+
+}  // namespace
+
+std::string quoted_for_message(std::string_view text) {
+  constexpr std::size_t kMost = 40;
+  std::string quoted = "\"";
+  for (const char c : text.substr(0, kMost)) quoted += c >= 0 && c < 0x20 ? '?' : c;
+  quoted += text.size() > kMost ? "...\"" : "\"";
+  return quoted;
+}
+
+Expected<Tokenizer> Tokenizer::build(TokenizerParts parts, std::string_view name) {
+  Refusals refusals = PartsCheck(parts, name).run();
+  if (!refusals.empty()) return refuse(std::move(refusals));
+
+  auto model = std::make_shared<TokenizerModel>();
+  std::sort(parts.added.begin(), parts.added.end(),
+            [](const AddedToken& a, const AddedToken& b) { return a.id < b.id; });
+  forget_passes_when_all_are_equal(parts.added);
+  model->merges = MergeTable(parts.merges.size());
+  for (std::size_t rank = 0; rank < parts.merges.size(); ++rank) {
+    if (model->merges.add(parts.merges[rank], static_cast<std::uint32_t>(rank))) continue;
+    return refuse({.where = fmt::format("{}: merge {}", name, rank),
+                   .found = "a pair that an earlier merge has",
+                   .allowed = "each pair once",
+                   .nearest = ""});
+  }
+  std::vector<bool> is_added(parts.pieces.size(), false);
+  for (const AddedToken& token : parts.added) {
+    const std::string& content = parts.pieces[static_cast<std::size_t>(token.id)];
+    is_added[static_cast<std::size_t>(token.id)] = true;
+    model->all_matched[token.second_pass].add(content, token.id);
+    if (!token.special) model->always_matched[token.second_pass].add(content, token.id);
+    if (token.special && content == kEndOfDocument) model->end_of_document = token.id;
+  }
+  for (std::size_t id = 0; id < parts.pieces.size(); ++id) {
+    const std::string& piece = parts.pieces[id];
+    if (piece.size() == 1 && !is_added[id]) {
+      model->byte_ids[static_cast<std::uint8_t>(piece[0])] = static_cast<std::int32_t>(id);
+    }
+  }
+  model->digest = digest_of(parts);
+  model->parts = std::move(parts);
+  return Tokenizer(std::move(model));
+}
+
+void Tokenizer::save(const std::filesystem::path& path) const {
+  write_file_atomically(path, to_json());
+}
+
+void Tokenizer::encode(std::string_view text, std::vector<std::int32_t>& ids, SpecialTokens special) const {
+  const auto cache = text.size() >= kWorthACache ? TokenEncoder::Cache::yes : TokenEncoder::Cache::no;
+  TokenEncoder(*this, cache).encode(text, ids, special);
+}
+
+Expected<std::string> Tokenizer::decode(std::span<const std::int32_t> ids) const {
+  std::string text;
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    if (ids[i] < 0 || ids[i] >= vocabulary_size()) {
+      return refuse({.where = fmt::format("token {} of {}", i, ids.size()),
+                     .found = fmt::format("id {}", ids[i]),
+                     .allowed = fmt::format("0 to {}", vocabulary_size() - 1),
+                     .nearest = ""});
+    }
+    text += bytes_of(ids[i]);
+  }
+  return text;
+}
+
+std::string_view Tokenizer::bytes_of(std::int32_t id) const {
+  MEGALITH_CHECK(id >= 0 && id < vocabulary_size(), "id {}", id);
+  return model_->parts.pieces[static_cast<std::size_t>(id)];
+}
+
+std::int32_t Tokenizer::vocabulary_size() const {
+  return static_cast<std::int32_t>(model_->parts.pieces.size());
+}
+
+std::optional<std::int32_t> Tokenizer::end_of_document() const {
+  return model_->end_of_document;
+}
+
+std::span<const AddedToken> Tokenizer::added_tokens() const {
+  return model_->parts.added;
+}
+
+std::uint64_t Tokenizer::digest() const {
+  return model_->digest;
+}
+
+}  // namespace megalith

@@ -1,0 +1,44 @@
+// What a tokenizer consists of. Loaders and the trainer make TokenizerParts; Tokenizer::build checks them and
+// derives the tables that encoding needs.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "data/tokenizer/added_token_matcher.h"
+#include "data/tokenizer/bpe_merges.h"
+#include "data/tokenizer/piece_splitter.h"
+#include "data/tokenizer/tokenizer.h"
+
+namespace megalith {
+
+// Ids in merges and added tokens are indices of `pieces`, and each merge joins the bytes of its two.
+struct TokenizerParts {
+  std::vector<std::string> pieces;  // bytes of each id
+  std::vector<Merge> merges;        // in order of rank
+  std::vector<AddedToken> added;    // in any order
+};
+
+struct TokenizerModel {
+  TokenizerParts parts;  // `added` in increasing order of id
+  MergeTable merges;
+  std::array<std::int32_t, 256> byte_ids{};
+  PieceSplitter splitter;
+  // By pass, without and with the special ones.
+  std::array<AddedTokenMatcher, 2> always_matched;
+  std::array<AddedTokenMatcher, 2> all_matched;
+  std::optional<std::int32_t> end_of_document;
+  std::uint64_t digest = 0;
+};
+
+// At most the first 40 bytes, in quotation marks.
+std::string quoted_for_message(std::string_view text);
+
+inline constexpr std::string_view kEndOfDocument = "<|endoftext|>";
+inline constexpr std::size_t kLongestAddedToken = 256;      // bytes
+inline constexpr std::size_t kLargestVocabulary = 1 << 24;  // entries of a file we load
+
+}  // namespace megalith
