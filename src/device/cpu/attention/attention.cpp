@@ -1,6 +1,7 @@
 // Attention on the CPU: checks, cutting into pieces, memory and threads. What a piece computes is in the
 // kernels.
 #include <algorithm>
+#include <cstring>
 #include <vector>
 
 #include "device/cpu/attention/attention_kernels.h"
@@ -105,6 +106,7 @@ class CpuAttention final : public AttentionOps {
   void forward(const AttentionForward& args) override;
   void backward(const AttentionBackward& args) override;
   void cached(const CachedAttention& args) override;
+  void append(const CacheAppend& args) override;
 
  private:
   [[nodiscard]] const AttentionKernels& kernels(DType dtype) const {
@@ -247,6 +249,20 @@ void CpuAttention::run_backward(const AttentionBackward& args, bool want_keys, b
                      .dropout = dropout.get(),
                      .scratch = scratch(thread)});
   });
+}
+
+void CpuAttention::append(const CacheAppend& args) {
+  const std::int64_t capacity = args.k_cache.shape[2];
+  const std::int64_t width = args.k_cache.columns();
+  check_tensor("k", args.k, args.k_cache.dtype, args.rows, width);
+  check_tensor("v", args.v, args.k_cache.dtype, args.rows, width);
+  const std::size_t bytes = static_cast<std::size_t>(width) * size_of(args.k_cache.dtype);
+  for (std::int64_t r = 0; r < args.rows; ++r) {
+    MEGALITH_CHECK(args.position[r] >= 0 && args.position[r] < capacity, "position {}", args.position[r]);
+    const std::int64_t line = args.slot[r] * capacity + args.position[r];
+    std::memcpy(args.k_cache.row_slice(line, 1).data, args.k.row_slice(r, 1).data, bytes);
+    std::memcpy(args.v_cache.row_slice(line, 1).data, args.v.row_slice(r, 1).data, bytes);
+  }
 }
 
 void CpuAttention::cached(const CachedAttention& args) {
