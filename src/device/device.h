@@ -26,6 +26,8 @@ class Device {
   // "CPU, 2 threads, avx512 kernels": for people.
   [[nodiscard]] virtual std::string description() const = 0;
   [[nodiscard]] virtual int num_threads() const = 0;
+  // The ceiling that shares of peak refer to, FLOP/s; measured at the first call, some 30 ms. 0 when there is none.
+  virtual double peak_flops(DType dtype) = 0;
 };
 
 }  // namespace megalith

@@ -3,16 +3,18 @@
 
 #include <cstdint>
 
+#include "train/train_config.h"
+
 namespace megalith {
 
-enum class Decay : std::uint8_t { constant, linear, cosine };
-
 struct LearningRateSchedule {
-  double peak = 0;
-  std::int64_t warmup = 0;  // steps of linear rise; step 0 takes peak / warmup
-  std::int64_t steps = 0;   // where the decay ends
-  Decay decay = Decay::cosine;
-  double minimum_ratio = 0.1;  // of the peak, where the decay ends and after
+  explicit LearningRateSchedule(const TrainConfig& config);
+
+  double peak;
+  std::int64_t warmup;  // steps of linear rise; step 0 takes peak / warmup
+  std::int64_t steps;   // where the decay ends
+  LearningRateDecay decay;
+  double minimum_ratio;  // of the peak, where the decay ends and after
 
   // Rate of 0-based `step`.
   [[nodiscard]] double at(std::int64_t step) const;

@@ -22,6 +22,14 @@ std::vector<OptimizedTensor> optimized(const Parameters& parameters) {
   return tensors;
 }
 
+AdamSettings adam_settings(const OptimizerConfig& config) {
+  return {.beta1 = config.beta1,
+          .beta2 = config.beta2,
+          .epsilon = config.epsilon,
+          .weight_decay = config.weight_decay,
+          .clip = config.clip};
+}
+
 // What a checkpoint holds of one parameter: logical rows only, so that padding is nobody's business.
 struct SavedTensor {
   std::string name;
@@ -65,8 +73,8 @@ Trainer::Trainer(const TrainConfig& config, Device& device, const Dataset& train
       parameters_(Transformer::specs(config.model, config.numerics), config.numerics.compute,
                   Parameters::Use::training),
       transformer_(config.model, config.numerics, parameters_),
-      adam_(optimized(parameters_), config.optimizer),
-      schedule_(config.learning_rate_schedule()),
+      adam_(optimized(parameters_), adam_settings(config.optimizer)),
+      schedule_(config),
       stash_arena_("activations", needs_.stash_bytes),
       workspace_("workspace", needs_.workspace_bytes),
       stash_(stash_arena_, transformer_.stash_depth()),

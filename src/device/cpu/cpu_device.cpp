@@ -1,5 +1,7 @@
 #include "device/cpu/cpu_device.h"
 
+#include "device/cpu/peak/peak.h"
+
 namespace megalith::cpu {
 namespace {
 
@@ -20,12 +22,19 @@ class CpuDevice final : public Device {
   LossOps& loss() override { return *loss_; }
   OptimizerOps& optimizer() override { return *optimizer_; }
   [[nodiscard]] int num_threads() const override { return pool_.num_threads(); }
+  double peak_flops(DType dtype) override {
+    double& peak = dtype == DType::bf16 ? peak_bf16_ : peak_f32_;
+    if (peak == 0) peak = measure_peak_flops(pool_, isa_, dtype);
+    return peak;
+  }
   [[nodiscard]] std::string description() const override {
     return fmt::format("CPU, {} thread{}, {} kernels", num_threads(), num_threads() == 1 ? "" : "s", name_of(isa_));
   }
 
  private:
   Isa isa_;
+  double peak_bf16_ = 0;
+  double peak_f32_ = 0;
   ThreadPool pool_;
   std::unique_ptr<MatmulOps> matmul_;
   std::unique_ptr<AttentionOps> attention_;

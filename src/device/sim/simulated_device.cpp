@@ -95,6 +95,7 @@ class Simulated final : public SimulatedDevice {
   OptimizerOps& optimizer() override { return optimizer_; }
   [[nodiscard]] std::string description() const override { return "simulated"; }
   [[nodiscard]] int num_threads() const override { return 1; }
+  double peak_flops(DType) override { return 0; }
   [[nodiscard]] Cost total() const override { return meter_.total(); }
 
  private:

@@ -1,0 +1,44 @@
+#include "device/cpu/peak/peak.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "device/cpu/peak/peak_loops.h"
+
+namespace megalith::cpu {
+namespace {
+
+PeakLoop loop_of(Isa isa, DType dtype) {
+#if defined(__x86_64__)
+  if (isa == Isa::avx512_bf16 && dtype == DType::bf16) return peak_avx512_bf16;
+  if (isa == Isa::avx512_bf16 || isa == Isa::avx512) return peak_avx512;
+  if (isa == Isa::avx2) return peak_avx2;
+#else
+  static_cast<void>(isa);
+  static_cast<void>(dtype);
+#endif
+  return peak_portable;
+}
+
+}  // namespace
+
+double measure_peak_flops(ThreadPool& pool, Isa isa, DType dtype) {
+  using Clock = std::chrono::steady_clock;
+  constexpr std::int64_t kRounds = 400'000;
+  constexpr int kRepeats = 6;
+  const PeakLoop loop = loop_of(isa, dtype);
+  double best = 0;
+  for (int repeat = 0; repeat < kRepeats; ++repeat) {
+    double flops = 0;
+    const Clock::time_point start = Clock::now();
+    pool.for_each(pool.num_threads(), [&](std::int64_t task, int) {
+      const double done = loop(kRounds);
+      if (task == 0) flops = done;
+    });
+    const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    best = std::max(best, flops * pool.num_threads() / seconds);
+  }
+  return best;
+}
+
+}  // namespace megalith::cpu

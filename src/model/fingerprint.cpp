@@ -1,0 +1,94 @@
+#include "model/fingerprint.h"
+
+#include <vector>
+
+#include "core/digest.h"
+#include "model/transformer.h"
+
+namespace megalith {
+namespace {
+
+// Odd sizes, several key blocks and vocabulary blocks, dropout on: small, but through every edge.
+ModelConfig probe_model(const NumericsProfile& profile) {
+  ModelConfig config;
+  config.layers = 1;
+  config.hidden = 8 * profile.tree;
+  config.heads = 2;
+  config.feed_forward = 24 * profile.tree;
+  config.sequence = 96;
+  config.vocabulary = 509;
+  config.dropout = 0.1;
+  config.attention_dropout = 0.1;
+  return config;
+}
+
+constexpr std::int64_t kSequences = 2;
+constexpr std::int64_t kSequence = 96;
+
+struct ProbeBatch {
+  std::vector<std::int32_t> ids, targets, document_start, positions;
+  std::vector<std::uint8_t> loss_mask;
+  std::vector<std::int64_t> samples{3, 4};
+
+  ProbeBatch() {
+    for (std::int32_t t = 0; t < kSequences * kSequence; ++t) {
+      const std::int32_t position = t % static_cast<std::int32_t>(kSequence);
+      const std::int32_t start = position < 29 ? 0 : 29;
+      ids.push_back(t * 7919 % 509);
+      targets.push_back((t + 1) * 7919 % 509);
+      document_start.push_back(start);
+      positions.push_back(position - start);
+      loss_mask.push_back(position == 28 ? 0 : 1);
+    }
+  }
+  [[nodiscard]] MicroBatch view() const {
+    return {.sequences = kSequences,
+            .sequence = kSequence,
+            .ids = ids.data(),
+            .targets = targets.data(),
+            .loss_mask = loss_mask.data(),
+            .document_start = document_start.data(),
+            .positions = positions.data(),
+            .samples = samples.data()};
+  }
+};
+
+}  // namespace
+
+std::uint64_t fingerprint(Device& device, const NumericsProfile& profile) {
+  NumericsProfile probe = profile;
+  probe.grain = kSequence;
+  probe.batch_tokens_max = kSequences * kSequence;
+  const ModelConfig config = probe_model(profile);
+  const MicroBatchNeeds needs = measure_micro_batch(config, probe, kSequences, kSequence);
+  Parameters parameters(Transformer::specs(config, probe), probe.compute, Parameters::Use::training);
+  parameters.initialise(1);
+  parameters.refresh_working(device);
+  const Transformer transformer(config, probe, parameters);
+  Arena stash_arena("fingerprint activations", needs.stash_bytes);
+  Arena workspace("fingerprint workspace", needs.workspace_bytes);
+  Stash stash(stash_arena, transformer.stash_depth());
+  const ProbeBatch data;
+  const MicroBatch batch = data.view();
+  Verdict verdict;
+  LossTotals totals;
+  transformer.forward_backward({.device = device,
+                                .profile = probe,
+                                .workspace = workspace,
+                                .batch = batch,
+                                .seed = 9,
+                                .training = true,
+                                .gradient_shift = gradient_shift(probe.batch_tokens_max),
+                                .verdict = &verdict},
+                               stash, totals);
+  Digester digester;
+  const std::string name = to_string(profile);
+  digester.update(name.data(), name.size());
+  digester.update(&totals.loss, sizeof(totals.loss));
+  for (const Parameter& p : parameters.all()) {
+    digester.update(p.gradient.data, static_cast<std::size_t>(p.gradient.count()) * sizeof(std::int64_t));
+  }
+  return digester.value();
+}
+
+}  // namespace megalith

@@ -1,0 +1,16 @@
+// What a machine's bits are called: the numerics profile and a digest of a small model's losses and gradients, computed
+// by the device's own kernels. Equal fingerprints promise equal bits; it stands in every ledger line, and a resume
+// under another one is told so.
+#pragma once
+
+#include <cstdint>
+
+#include "core/numerics_profile.h"
+#include "device/device.h"
+
+namespace megalith {
+
+// A few milliseconds. Calls every operation a training step and a generation step use, in the profile's dtype.
+std::uint64_t fingerprint(Device& device, const NumericsProfile& profile);
+
+}  // namespace megalith

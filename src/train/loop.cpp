@@ -1,0 +1,123 @@
+#include "train/loop.h"
+
+#include <algorithm>
+
+namespace megalith {
+namespace {
+
+class Loop {
+ public:
+  Loop(const TrainConfig& config, Trainer& trainer, const Dataset* held_out, LoopFiles files,
+       std::uint64_t fingerprint, LoopObserver& observer)
+      : config_(config),
+        trainer_(trainer),
+        held_out_(held_out),
+        files_(std::move(files)),
+        fingerprint_(fingerprint),
+        observer_(observer) {}
+
+  LoopEnd run() {
+    resume();
+    const std::int64_t steps = config_.schedule.steps;
+    if (done_ >= steps) return {.kind = LoopEnd::Kind::already_done, .step = done_};
+    while (done_ < steps) {
+      const LedgerLine line = next_step();
+      if (std::optional<LedgerDifference> difference = recheck_.check(line)) {
+        return {.kind = LoopEnd::Kind::ledger_differs, .step = done_, .difference = std::move(difference)};
+      }
+      files_.ledger.append(line);
+      ++done_;
+      observer_.step_done(line);
+      if (recheck_.size() > 0 && done_ == recheck_.last_step()) observer_.rechecked(recheck_.compared());
+      after_step(line);
+      if (done_ < steps && observer_.stop_requested()) {
+        if (saved_ != done_) save(line);
+        return {.kind = LoopEnd::Kind::stopped, .step = done_};
+      }
+    }
+    return {.kind = LoopEnd::Kind::finished, .step = done_};
+  }
+
+ private:
+  void resume() {
+    remove_unfinished_checkpoints(files_.checkpoints);
+    NewestGood newest = newest_good_checkpoint(files_.checkpoints);
+    if (newest.checkpoint) {
+      value_or_throw(trainer_.load(*newest.checkpoint));
+      done_ = newest.checkpoint->facts().step;
+      saved_ = done_;
+      MEGALITH_CHECK(newest.checkpoint->facts().ledger.has_value(), "a checkpoint without a ledger line");
+      recheck_ = value_or_throw(files_.ledger.resume_after(*newest.checkpoint->facts().ledger));
+    } else if (files_.ledger.last_step() > 0) {
+      recheck_ = files_.ledger.truncate_after(0);
+    } else {
+      return;
+    }
+    observer_.resumed(done_, recheck_.size(), newest.skipped);
+  }
+
+  LedgerLine next_step() {
+    const StepResult result = trainer_.run_step(done_);
+    return {.step = done_ + 1,
+            .loss = result.loss,
+            .gradient_norm = result.gradient_norm,
+            .learning_rate = result.learning_rate,
+            .tokens = (done_ + 1) * config_.tokens_per_step(),
+            .loss_tokens = result.loss_tokens,
+            .skipped = result.skipped,
+            .bad = result.bad,
+            .parameter_digest = result.parameter_digest,
+            .data_digest = result.data_digest,
+            .fingerprint = fingerprint_};
+  }
+
+  void after_step(const LedgerLine& line) {
+    const bool last = done_ == config_.schedule.steps;
+    const auto due = [&](std::int64_t interval) { return last || (interval > 0 && done_ % interval == 0); };
+    if (held_out_ != nullptr && due(config_.validation.interval)) {
+      const std::int64_t all = held_out_->samples_per_epoch();
+      const std::int64_t wanted = config_.validation.sequences;
+      observer_.validated(done_, trainer_.validate(*held_out_, wanted > 0 ? std::min(wanted, all) : all));
+    }
+    if (config_.sample.tokens > 0 && due(config_.sample.interval)) observer_.sample_due(done_);
+    if (due(config_.checkpoint.interval)) save(line);
+  }
+
+  void save(const LedgerLine& line) {
+    files_.ledger.sync();
+    CheckpointWriter writer(files_.checkpoints, done_);
+    trainer_.save(writer);
+    if (!files_.tokenizer_json.empty()) writer.add_file("tokenizer.json", files_.tokenizer_json);
+    const std::filesystem::path folder = writer.finish({.step = done_,
+                                                        .config = files_.frozen_config,
+                                                        .numerics = to_string(config_.numerics),
+                                                        .next_sample = done_ * config_.batch.global,
+                                                        .tokens_seen = done_ * config_.tokens_per_step(),
+                                                        .ledger = line,
+                                                        .notes = {}});
+    saved_ = done_;
+    if (config_.checkpoint.keep > 0) {
+      prune_checkpoints(files_.checkpoints, static_cast<int>(config_.checkpoint.keep));
+    }
+    observer_.checkpoint_written(done_, folder);
+  }
+
+  const TrainConfig& config_;
+  Trainer& trainer_;
+  const Dataset* held_out_;
+  LoopFiles files_;
+  std::uint64_t fingerprint_;
+  LoopObserver& observer_;
+  RecheckLog recheck_;
+  std::int64_t done_ = 0;    // steps
+  std::int64_t saved_ = -1;  // step of the newest checkpoint
+};
+
+}  // namespace
+
+LoopEnd run_loop(const TrainConfig& config, Trainer& trainer, const Dataset* held_out, LoopFiles files,
+                 std::uint64_t fingerprint, LoopObserver& observer) {
+  return Loop(config, trainer, held_out, std::move(files), fingerprint, observer).run();
+}
+
+}  // namespace megalith

@@ -1,0 +1,52 @@
+// The training loop: resume, steps, ledger, validation, checkpoints. It asks no clock and prints nothing; whoever
+// watches is an observer.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "run/checkpoint_store.h"
+#include "run/ledger.h"
+#include "train/trainer.h"
+
+namespace megalith {
+
+class LoopObserver {
+ public:
+  virtual ~LoopObserver() = default;
+  // The run continues after `step`; `to_recheck` later steps stand in the ledger and will be compared. `damaged` says
+  // why newer checkpoints were passed over.
+  virtual void resumed(std::int64_t /*step*/, std::int64_t /*to_recheck*/, const Refusals& /*damaged*/) {}
+  // All steps done before the stop came out with the same bits again.
+  virtual void rechecked(std::int64_t /*steps*/) {}
+  virtual void step_done(const LedgerLine& /*line*/) {}
+  virtual void validated(std::int64_t /*step*/, const Validation& /*validation*/) {}
+  // Asked for after `step` by sample.interval; the trainer's parameters are those of the step.
+  virtual void sample_due(std::int64_t /*step*/) {}
+  virtual void checkpoint_written(std::int64_t /*step*/, const std::filesystem::path& /*folder*/) {}
+  // Asked after every step. True: write a checkpoint and leave.
+  virtual bool stop_requested() { return false; }
+};
+
+struct LoopEnd {
+  enum class Kind : std::uint8_t { finished, already_done, stopped, ledger_differs };
+  Kind kind = Kind::finished;
+  std::int64_t step = 0;                       // steps done
+  std::optional<LedgerDifference> difference;  // of ledger_differs
+};
+
+struct LoopFiles {
+  Ledger& ledger;
+  std::filesystem::path checkpoints;  // folder
+  std::string frozen_config;          // goes into every checkpoint
+  std::string tokenizer_json;         // likewise, as tokenizer.json; empty when there is none
+};
+
+// Runs the config's steps to the end, from the newest good checkpoint when there is one. `held_out` may be null.
+// Throws WorldFailed when a checkpoint or the ledger cannot be written, RefusedInput when they belong to another run.
+LoopEnd run_loop(const TrainConfig& config, Trainer& trainer, const Dataset* held_out, LoopFiles files,
+                 std::uint64_t fingerprint, LoopObserver& observer);
+
+}  // namespace megalith
