@@ -1,0 +1,261 @@
+#include "run/checkpoint.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "core/digest.h"
+#include "core/file.h"
+#include "run/json_fields.h"
+
+namespace megalith {
+namespace {
+
+constexpr std::size_t kMaxManifestBytes = std::size_t{256} << 20;
+
+Expected<Manifest> read_manifest_of(const std::filesystem::path& folder) {
+  const std::filesystem::path path = folder / "manifest.json";
+  const Expected<std::string> text = read_file(path, kMaxManifestBytes);
+  if (!text) return tl::unexpected(text.error());
+  return parse_manifest(*text, path.string());
+}
+
+Expected<MappedFile> map_file(const std::filesystem::path& folder, const CheckpointFile& file) {
+  Expected<MappedFile> mapped = MappedFile::open(folder / file.name);
+  if (!mapped) return mapped;
+  if (mapped->bytes().size() == file.content.bytes) return mapped;
+  return refuse({.where = (folder / file.name).string(),
+                 .found = fmt::format("{} bytes", mapped->bytes().size()),
+                 .allowed = fmt::format("{}, as the manifest says", file.content.bytes),
+                 .nearest = ""});
+}
+
+// One refusal per chunk among the first `chunks` whose digest is not the manifest's.
+Refusals damaged_chunks(const std::filesystem::path& path, std::span<const std::byte> bytes,
+                        const CheckpointFile& file, std::uint64_t chunk_bytes, std::uint64_t chunks) {
+  Refusals damage;
+  for (std::uint64_t c = 0; c < std::min<std::uint64_t>(chunks, file.content.digests.size()); ++c) {
+    const std::uint64_t begin = c * chunk_bytes;
+    const std::uint64_t size = std::min<std::uint64_t>(chunk_bytes, bytes.size() - begin);
+    const std::uint64_t actual = digest_bytes(bytes.data() + begin, size);
+    if (actual == file.content.digests[c]) continue;
+    damage.push_back({.where = path.string(),
+                      .found = fmt::format("chunk {} (bytes {} to {}) with digest {}", c, begin, begin + size,
+                                           to_hex(actual)),
+                      .allowed = to_hex(file.content.digests[c]),
+                      .nearest = ""});
+  }
+  return damage;
+}
+
+Refusals damage_in_file(const std::filesystem::path& folder, const CheckpointFile& file,
+                        std::uint64_t chunk_bytes) {
+  const Expected<MappedFile> mapped = map_file(folder, file);
+  if (!mapped) return mapped.error();
+  return damaged_chunks(folder / file.name, mapped->bytes(), file, chunk_bytes, file.content.digests.size());
+}
+
+bool is_safetensors(const CheckpointFile& file) {
+  return file.name.ends_with(".safetensors");
+}
+
+// Row-major distance of neighbours in each dimension, in elements.
+Extents dense_strides(const Extents& shape) {
+  return {shape[1] * shape[2] * shape[3], shape[2] * shape[3], shape[3], 1};
+}
+
+// Copies the part of `slice` that lies in the box of destination's shape at `offset`.
+void copy_overlap(const StoredSlice& slice, const std::byte* stored, const Extents& offset,
+                  const Tensor& destination) {
+  Extents begin{};
+  Extents end{};
+  for (std::size_t d = 0; d < 4; ++d) {
+    begin[d] = std::max(slice.offset[d], offset[d]);
+    end[d] = std::min(slice.offset[d] + slice.shape[d], offset[d] + destination.shape[d]);
+    if (begin[d] >= end[d]) return;
+  }
+  const std::size_t element = size_of(destination.dtype);
+  const auto run_bytes = static_cast<std::size_t>(end[3] - begin[3]) * element;
+  const Extents from_strides = dense_strides(slice.shape);
+  const auto& to_shape = destination.shape;
+  for (std::int64_t i = begin[0]; i < end[0]; ++i) {
+    for (std::int64_t j = begin[1]; j < end[1]; ++j) {
+      for (std::int64_t k = begin[2]; k < end[2]; ++k) {
+        const std::int64_t from = (i - slice.offset[0]) * from_strides[0] +
+                                  (j - slice.offset[1]) * from_strides[1] +
+                                  (k - slice.offset[2]) * from_strides[2] + begin[3] - slice.offset[3];
+        const std::int64_t row =
+            ((i - offset[0]) * to_shape[1] + j - offset[1]) * to_shape[2] + k - offset[2];
+        const std::int64_t to = row * destination.row_stride + begin[3] - offset[3];
+        std::memcpy(static_cast<std::byte*>(destination.data) + static_cast<std::size_t>(to) * element,
+                    stored + static_cast<std::size_t>(from) * element, run_bytes);
+      }
+    }
+  }
+}
+
+}  // namespace
+
+struct Checkpoint::Maps {
+  struct File {
+    MappedFile mapped;
+    SafetensorsView view;  // empty for files that are not safetensors
+  };
+  std::vector<File> files;
+};
+
+namespace {
+
+// The header's chunks are checked before it is read, so that damage is named by chunk and not by its symptom.
+Expected<SafetensorsView> read_header(const std::filesystem::path& path, std::span<const std::byte> bytes,
+                                      const CheckpointFile& file, std::uint64_t chunk_bytes) {
+  const std::uint64_t header_end =
+      std::min(SafetensorsView::claimed_header_end(bytes), 8 + SafetensorsView::max_header_bytes);
+  Refusals damage = damaged_chunks(path, bytes, file, chunk_bytes, header_end / chunk_bytes + 1);
+  if (!damage.empty()) return refuse(std::move(damage));
+  return SafetensorsView::parse(bytes, path.string());
+}
+
+// The manifest and the file's own header must tell the same of a slice.
+bool fits(const StoredTensor* stored, const StoredSlice& slice, DType dtype) {
+  if (stored == nullptr || stored->type != stored_type(dtype)) return false;
+  Extents shape{1, 1, 1, 1};
+  if (stored->shape.size() > 4) return false;
+  for (std::size_t d = 0; d < stored->shape.size(); ++d) {
+    shape[4 - stored->shape.size() + d] = static_cast<std::int64_t>(stored->shape[d]);
+  }
+  return shape == slice.shape;
+}
+
+}  // namespace
+
+Expected<Checkpoint> Checkpoint::open(const std::filesystem::path& folder) {
+  Expected<Manifest> manifest = read_manifest_of(folder);
+  if (!manifest) return tl::unexpected(std::move(manifest).error());
+  auto maps = std::make_shared<Maps>();
+  Refusals problems;
+  const auto note = [&](Refusals more) { problems.insert(problems.end(), more.begin(), more.end()); };
+  for (const CheckpointFile& file : manifest->files) {
+    Maps::File& open_file = maps->files.emplace_back();
+    Expected<MappedFile> mapped = map_file(folder, file);
+    if (!mapped) {
+      note(mapped.error());
+      continue;
+    }
+    open_file.mapped = std::move(*mapped);
+    if (!is_safetensors(file)) continue;
+    Expected<SafetensorsView> view =
+        read_header(folder / file.name, open_file.mapped.bytes(), file, manifest->chunk_bytes);
+    if (view) {
+      open_file.view = std::move(*view);
+    } else {
+      note(view.error());
+    }
+  }
+  if (!problems.empty()) return refuse(std::move(problems));
+  for (const auto& [name, tensor] : manifest->tensors) {
+    for (const StoredSlice& slice : tensor.slices) {
+      if (fits(maps->files[slice.file].view.find(slice.key), slice, tensor.dtype)) continue;
+      return refuse({.where = (folder / manifest->files[slice.file].name).string(),
+                     .found = "no such tensor, or one of another dtype or shape",
+                     .allowed = fmt::format("{} as {} {}", in_quotes(slice.key), name_of(tensor.dtype),
+                                            describe(slice.shape)),
+                     .nearest = ""});
+    }
+  }
+  Checkpoint checkpoint;
+  checkpoint.folder_ = folder;
+  checkpoint.manifest_ = std::move(*manifest);
+  checkpoint.maps_ = std::move(maps);
+  return checkpoint;
+}
+
+const CheckpointTensor* Checkpoint::find(std::string_view name) const {
+  const auto place = manifest_.tensors.find(name);
+  return place == manifest_.tensors.end() ? nullptr : &place->second;
+}
+
+Expected<void> Checkpoint::verify() const {
+  return verify_checkpoint(folder_);
+}
+
+Expected<void> Checkpoint::load(std::string_view name, Tensor destination) const {
+  const CheckpointTensor* tensor = find(name);
+  if (tensor != nullptr && tensor->shape != destination.shape) {
+    return refuse({.where = folder_.string() + " tensor " + in_quotes(name),
+                   .found = "shape " + describe(tensor->shape),
+                   .allowed = "shape " + describe(Extents(destination.shape)),
+                   .nearest = ""});
+  }
+  return load_slice(name, Extents{}, destination);
+}
+
+Expected<void> Checkpoint::load_slice(std::string_view name, const Extents& offset,
+                                      Tensor destination) const {
+  const std::string where = folder_.string() + " tensor " + in_quotes(name);
+  const CheckpointTensor* tensor = find(name);
+  if (tensor == nullptr) {
+    const auto next = manifest_.tensors.lower_bound(name);
+    return refuse(
+        {.where = where,
+         .found = "no such tensor",
+         .allowed = fmt::format("one of the {} tensors in the checkpoint", manifest_.tensors.size()),
+         .nearest = next == manifest_.tensors.end() ? "" : next->first});
+  }
+  if (tensor->dtype != destination.dtype) {
+    return refuse({.where = where,
+                   .found = name_of(tensor->dtype),
+                   .allowed = name_of(destination.dtype),
+                   .nearest = ""});
+  }
+  for (std::size_t d = 0; d < 4; ++d) {
+    if (offset[d] < 0 || offset[d] > tensor->shape[d] ||
+        destination.shape[d] > tensor->shape[d] - offset[d]) {
+      return refuse({.where = where,
+                     .found = "shape " + describe(tensor->shape),
+                     .allowed = fmt::format("one that holds {} at dimension {} offset {}",
+                                            describe(Extents(destination.shape)), d, offset[d]),
+                     .nearest = ""});
+    }
+  }
+  for (const StoredSlice& slice : tensor->slices) {
+    copy_overlap(slice, maps_->files[slice.file].view.find(slice.key)->bytes.data(), offset, destination);
+  }
+  return {};
+}
+
+std::optional<std::span<const std::byte>> Checkpoint::in_place(std::string_view name) const {
+  const CheckpointTensor* tensor = find(name);
+  if (tensor == nullptr || tensor->slices.size() != 1) return std::nullopt;
+  const std::span<const std::byte> bytes =
+      maps_->files[tensor->slices[0].file].view.find(tensor->slices[0].key)->bytes;
+  if (reinterpret_cast<std::uintptr_t>(bytes.data()) % size_of(tensor->dtype) != 0) return std::nullopt;
+  return bytes;
+}
+
+Expected<std::string_view> Checkpoint::file_text(std::string_view file_name) const {
+  for (std::size_t f = 0; f < manifest_.files.size(); ++f) {
+    if (manifest_.files[f].name == file_name) return maps_->files[f].mapped.text();
+  }
+  return refuse({.where = folder_.string(),
+                 .found = "no file " + in_quotes(file_name),
+                 .allowed = "it",
+                 .nearest = ""});
+}
+
+Expected<void> verify_checkpoint(const std::filesystem::path& folder) {
+  const Expected<Manifest> manifest = read_manifest_of(folder);
+  if (!manifest) return tl::unexpected(manifest.error());
+  Refusals damage;
+  for (const CheckpointFile& file : manifest->files) {
+    const Refusals found = damage_in_file(folder, file, manifest->chunk_bytes);
+    damage.insert(damage.end(), found.begin(), found.end());
+  }
+  if (!damage.empty()) return refuse(std::move(damage));
+  // Sound bytes may still be a set of files that do not belong together.
+  const Expected<Checkpoint> opened = Checkpoint::open(folder);
+  if (!opened) return tl::unexpected(opened.error());
+  return {};
+}
+
+}  // namespace megalith
