@@ -1,0 +1,111 @@
+#include "app/generation.h"
+
+#include <algorithm>
+
+#include "infer/text_stream.h"
+
+namespace megalith::app {
+namespace {
+
+// One sequence being written.
+struct Strand {
+  explicit Strand(const std::vector<std::string>& stop) : stream(stop) {}
+  TextStream stream;
+  Sample sample;
+  bool running = true;
+
+  void end(Finish finish) {
+    running = false;
+    sample.finish = finish;
+    sample.text += stream.finish();
+  }
+};
+
+std::string token_bytes(const Tokenizer* tokenizer, std::int32_t id) {
+  if (tokenizer == nullptr) return fmt::format("{} ", id);
+  if (id >= tokenizer->vocabulary_size()) return "";
+  return std::string(tokenizer->bytes_of(id));
+}
+
+}  // namespace
+
+const char* name_of(Finish finish) {
+  switch (finish) {
+    case Finish::end_of_document: return "end_of_document";
+    case Finish::stop_string: return "stop_string";
+    case Finish::length: return "length";
+    case Finish::context_full: return "context_full";
+    case Finish::interrupted: return "interrupted";
+  }
+  return "?";
+}
+
+Expected<std::vector<std::int32_t>> prompt_ids(const Tokenizer* tokenizer, std::string_view text,
+                                               std::int64_t context) {
+  std::vector<std::int32_t> ids;
+  if (tokenizer == nullptr && !text.empty()) {
+    return refuse({.where = "--prompt",
+                   .found = "a text, for a model without tokenizer",
+                   .allowed = "--prompt-ids",
+                   .nearest = "--prompt-ids 1,2,3"});
+  }
+  if (tokenizer != nullptr) tokenizer->encode(text, ids);
+  if (ids.empty()) ids.push_back(tokenizer == nullptr ? 0 : tokenizer->end_of_document().value_or(0));
+  if (static_cast<std::int64_t>(ids.size()) >= context) {
+    return refuse({.where = "--prompt",
+                   .found = fmt::format("{} tokens", ids.size()),
+                   .allowed = fmt::format("fewer than the model's context of {} tokens", context),
+                   .nearest = fmt::format("its last {} tokens", context / 2)});
+  }
+  return ids;
+}
+
+std::vector<Sample> generate_samples(Generator& generator, const Tokenizer* tokenizer,
+                                     const GenerationRequest& request, const Piece& piece) {
+  const auto count = static_cast<std::size_t>(request.num_samples);
+  std::vector<Strand> strands(count, Strand(request.stop));
+  const std::int32_t end_id =
+      tokenizer == nullptr || request.ignore_end_of_document ? -1 : tokenizer->end_of_document().value_or(-1);
+  Sampler sampler(request.sampling, generator.vocabulary());
+  generator.prefill(request.prompt, request.num_samples);
+  std::vector<std::int32_t> next(count);
+  bool interrupted = false;
+  for (std::int64_t made = 0;; ++made) {
+    for (std::size_t i = 0; i < count; ++i) {
+      Strand& strand = strands[i];
+      next[i] = 0;
+      if (!strand.running) continue;
+      if (interrupted || made == request.max_tokens) {
+        strand.end(interrupted ? Finish::interrupted : Finish::length);
+        continue;
+      }
+      const auto slot = static_cast<std::int64_t>(i);
+      const std::int32_t id =
+          sampler.choose(generator.logits(slot), static_cast<std::uint32_t>(i), generator.length());
+      if (id == end_id) {
+        strand.end(Finish::end_of_document);
+        continue;
+      }
+      next[i] = id;
+      strand.sample.ids.push_back(id);
+      strand.sample.log_probabilities.push_back(generator.log_probability(slot, id));
+      const std::string shown = strand.stream.push(token_bytes(tokenizer, id));
+      strand.sample.text += shown;
+      if (i == 0 && piece && !shown.empty() && !piece(shown)) interrupted = true;
+      if (strand.stream.stopped()) strand.end(Finish::stop_string);
+    }
+    if (std::none_of(strands.begin(), strands.end(), [](const Strand& s) { return s.running; })) break;
+    if (generator.length() == generator.context()) {
+      for (Strand& strand : strands) {
+        if (strand.running) strand.end(Finish::context_full);
+      }
+      break;
+    }
+    generator.decode(next);
+  }
+  std::vector<Sample> samples;
+  for (Strand& strand : strands) samples.push_back(std::move(strand.sample));
+  return samples;
+}
+
+}  // namespace megalith::app

@@ -1,0 +1,48 @@
+// Text from a model: the common ground of `generate` and of the samples a training run writes.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "data/tokenizer/tokenizer.h"
+#include "infer/generator.h"
+#include "infer/sampler.h"
+
+namespace megalith::app {
+
+enum class Finish : std::uint8_t { end_of_document, stop_string, length, context_full, interrupted };
+const char* name_of(Finish finish);  // "end_of_document", ...
+
+struct GenerationRequest {
+  std::vector<std::int32_t> prompt;  // at least one id
+  std::int64_t max_tokens = 128;
+  SamplingSettings sampling;
+  std::vector<std::string> stop;
+  std::int64_t num_samples = 1;
+  bool ignore_end_of_document = false;
+};
+
+struct Sample {
+  std::string text;  // valid UTF-8, without the prompt
+  std::vector<std::int32_t> ids;
+  std::vector<float> log_probabilities;  // of ids, under the model itself
+  Finish finish = Finish::length;
+};
+
+// Called with each piece of sample 0 as it comes; false stops the generation.
+using Piece = std::function<bool(std::string_view piece)>;
+
+// All samples side by side. Without a tokenizer the text is the ids, separated by spaces.
+std::vector<Sample> generate_samples(Generator& generator, const Tokenizer* tokenizer,
+                                     const GenerationRequest& request, const Piece& piece = {});
+
+// Ids of a prompt: the text's, or the end-of-document id (0 without one) for an empty text, which starts a document.
+// Refused: a prompt that leaves no room in the model's context.
+Expected<std::vector<std::int32_t>> prompt_ids(const Tokenizer* tokenizer, std::string_view text,
+                                               std::int64_t context);
+
+}  // namespace megalith::app

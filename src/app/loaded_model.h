@@ -1,0 +1,40 @@
+// A trained model ready to compute: what every verb that takes MODEL starts with.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "data/tokenizer/tokenizer.h"
+#include "device/device.h"
+#include "model/transformer.h"
+#include "run/model_location.h"
+#include "train/train_config.h"
+
+namespace megalith::app {
+
+// Not movable: the transformer points into the parameters.
+struct LoadedModel {
+  LoadedModel(TrainConfig config_, std::unique_ptr<Device> device_);
+  LoadedModel(const LoadedModel&) = delete;
+  LoadedModel& operator=(const LoadedModel&) = delete;
+
+  TrainConfig config;
+  std::unique_ptr<Device> device;
+  Parameters parameters;
+  Transformer transformer;
+  std::optional<Tokenizer> tokenizer;
+  std::int64_t step = 0;
+};
+
+// MODEL as model_location.h defines it. `threads` 0 takes every usable one. Complains on stderr about newer checkpoints
+// that are damaged.
+Expected<std::unique_ptr<LoadedModel>> load_model(const std::string& argument, std::int64_t threads);
+
+// The CPU device with the kernel family MEGALITH_ISA names or the machine suggests.
+Expected<std::unique_ptr<Device>> open_device(std::int64_t threads);
+
+// Where the model and run configs of this installation lie: MEGALITH_CONFIGS, configs/ here, or beside the program.
+std::filesystem::path configs_folder();
+
+}  // namespace megalith::app
