@@ -1,0 +1,159 @@
+#include "train/train_config.h"
+
+#include <numeric>
+
+#include "config/load.h"
+
+namespace megalith {
+namespace {
+
+// Gradients of gains and biases are summed in blocks of this many tokens, so a grain holds whole blocks.
+constexpr std::int64_t kBiasBlock = 32;
+constexpr std::int64_t kMostBatchTokens = std::int64_t{1} << 40;  // where fixed-point gradients end
+
+std::int64_t least_grain(std::int64_t sequence) { return std::lcm(sequence, kBiasBlock); }
+
+// "6 or 8": the divisors of `whole` around `wanted`.
+std::string divisors_around(std::int64_t whole, std::int64_t wanted) {
+  std::int64_t below = 1;
+  for (std::int64_t candidate = std::min(wanted, whole); candidate >= 1; --candidate) {
+    if (whole % candidate != 0) continue;
+    below = candidate;
+    break;
+  }
+  for (std::int64_t candidate = wanted + 1; candidate <= whole; ++candidate) {
+    if (whole % candidate == 0) return fmt::format("{} or {}", below, candidate);
+  }
+  return std::to_string(below);
+}
+
+class Checker {
+ public:
+  Checker(const TrainConfig& config, const Registry& registry) : config_(config), registry_(registry) {}
+
+  Refusals run() {
+    refusals_ = check_model(config_.model, config_.numerics.tree, registry_);
+    batch();
+    grain();
+    numerics();
+    schedule();
+    data();
+    return std::move(refusals_);
+  }
+
+ private:
+  void refuse_key(const char* key, std::string allowed, std::string nearest) {
+    refusals_.push_back({.where = registry_.where(key),
+                         .found = registry_.at(key).show(),
+                         .allowed = std::move(allowed),
+                         .nearest = std::move(nearest)});
+  }
+
+  void batch() {
+    const BatchConfig& b = config_.batch;
+    if (b.global % b.micro != 0) {
+      refuse_key("batch.micro", fmt::format("a divisor of batch.global = {}", b.global),
+                 divisors_around(b.global, b.micro) + fmt::format(", or batch.global = {}",
+                                                                  (b.global + b.micro - 1) / b.micro * b.micro));
+    }
+    if (b.sequence > config_.model.sequence) {
+      refuse_key("batch.sequence", fmt::format("at most model.sequence = {}", config_.model.sequence),
+                 std::to_string(config_.model.sequence));
+    }
+    if (config_.tokens_per_step() > kMostBatchTokens) {
+      refuse_key("batch.global", fmt::format("at most {} tokens per step", kMostBatchTokens),
+                 std::to_string(kMostBatchTokens / b.sequence));
+    }
+  }
+
+  // A micro batch is whole grains, and a grain is whole sequences or an even part of one.
+  void grain() {
+    const std::int64_t grain = config_.numerics.grain;
+    const std::int64_t sequence = config_.batch.sequence;
+    if (grain % kBiasBlock != 0) {
+      const std::int64_t below = std::max(grain / kBiasBlock * kBiasBlock, kBiasBlock);
+      refuse_key("numerics.grain", fmt::format("a multiple of {} tokens", kBiasBlock), std::to_string(below));
+      return;
+    }
+    if (grain % sequence != 0 && sequence % grain != 0) {
+      refuse_key("numerics.grain", fmt::format("a multiple or a divisor of batch.sequence = {}", sequence),
+                 std::to_string(least_grain(sequence)));
+      return;
+    }
+    const std::int64_t step = std::lcm(grain, sequence) / sequence;  // sequences in a whole number of grains
+    if (config_.batch.micro % step == 0) return;
+    refuse_key("batch.micro",
+               fmt::format("whole grains: a multiple of {} sequences, as numerics.grain = {} tokens and batch.sequence "
+                           "= {}", step, grain, sequence),
+               std::to_string((config_.batch.micro + step - 1) / step * step) +
+                   (config_.batch.global % step == 0 ? "" : ", with batch.global a multiple of it"));
+  }
+
+  void numerics() {
+    const NumericsProfile& n = config_.numerics;
+    if (n.attention_split % n.key_block != 0) {
+      refuse_key("numerics.attention_split", fmt::format("a multiple of numerics.key_block = {}", n.key_block),
+                 std::to_string(n.key_block));
+    }
+  }
+
+  void schedule() {
+    if (config_.schedule.warmup > config_.schedule.steps) {
+      refuse_key("schedule.warmup", fmt::format("at most schedule.steps = {}", config_.schedule.steps),
+                 std::to_string(config_.schedule.steps));
+    }
+  }
+
+  void data() {
+    if (config_.data.synthetic_vocabulary > config_.model.vocabulary) {
+      refuse_key("data.synthetic_vocabulary", fmt::format("at most model.vocabulary = {}", config_.model.vocabulary),
+                 std::to_string(config_.model.vocabulary));
+    }
+  }
+
+  const TrainConfig& config_;
+  const Registry& registry_;
+  Refusals refusals_;
+};
+
+}  // namespace
+
+void resolve(TrainConfig& config) {
+  resolve(config.model);
+  if (config.batch.sequence == 0) config.batch.sequence = config.model.sequence;
+  if (config.data.synthetic_vocabulary == 0) config.data.synthetic_vocabulary = config.model.vocabulary;
+  if (config.numerics.grain == 0) config.numerics.grain = least_grain(config.batch.sequence);
+  config.numerics.batch_tokens_max = config.tokens_per_step();
+}
+
+Refusals check_train(const TrainConfig& config, const Registry& registry) { return Checker(config, registry).run(); }
+
+Expected<std::unique_ptr<LoadedConfig>> load_config_with_keys(const std::filesystem::path& file,
+                                                              std::span<const std::string> overrides,
+                                                              const std::filesystem::path& configs_folder) {
+  auto loaded = std::make_unique<LoadedConfig>();
+  PresetRule preset{.key = "model.preset", .prefix = "model.", .folders = {}};
+  if (!file.empty()) preset.folders.push_back((file.parent_path() / ".." / "models").lexically_normal());
+  if (!configs_folder.empty()) preset.folders.push_back(configs_folder / "models");
+  if (auto read = load_config(loaded->registry, file, overrides, preset); !read) return refuse(std::move(read).error());
+  resolve(loaded->values);
+  Refusals refusals = check_train(loaded->values, loaded->registry);
+  if (!refusals.empty()) return refuse(std::move(refusals));
+  return loaded;
+}
+
+Expected<TrainConfig> load_train_config(const std::filesystem::path& file, std::span<const std::string> overrides,
+                                        const std::filesystem::path& configs_folder) {
+  auto loaded = load_config_with_keys(file, overrides, configs_folder);
+  if (!loaded) return refuse(std::move(loaded).error());
+  return (*loaded)->values;
+}
+
+std::string to_toml(const TrainConfig& config) {
+  TrainConfig copy = config;
+  Registry registry;
+  declare_train_keys(registry, copy);
+  return to_toml(registry);
+}
+
+}  // namespace megalith

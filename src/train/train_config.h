@@ -1,0 +1,123 @@
+// Everything a training run is told, as one plain struct, and the keys it is told by.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "config/registry.h"
+#include "core/error.h"
+#include "core/numerics_profile.h"
+#include "model/model_config.h"
+
+namespace megalith {
+
+enum class LearningRateDecay : std::uint8_t { cosine, linear, constant };
+enum class NumericsMode : std::uint8_t { exact };
+
+struct DataConfig {
+  std::string source = "synthetic";      // or the path of token files without .bin and .idx
+  std::string held_out;                  // path of token files never trained on; "" none
+  std::string tokenizer;                 // tokenizer.json; "" none: ids are shown instead of text
+  bool document_masks = true;            // tokens do not see the documents before theirs
+  std::int64_t synthetic_vocabulary = 0; // ids of the synthetic language; 0 until resolved: model.vocabulary
+};
+
+struct BatchConfig {
+  std::int64_t global = 8;    // sequences per step
+  std::int64_t micro = 1;     // sequences per forward and backward
+  std::int64_t sequence = 0;  // tokens per sequence; 0 until resolved: model.sequence
+};
+
+struct OptimizerConfig {
+  double learning_rate = 6e-4;  // peak
+  double beta1 = 0.9;
+  double beta2 = 0.95;
+  double epsilon = 1e-8;
+  double weight_decay = 0.1;  // of matrices and tables
+  double clip = 1.0;          // largest global gradient norm; 0: none
+};
+
+struct ScheduleConfig {
+  std::int64_t steps = 1000;
+  std::int64_t warmup = 0;  // steps
+  LearningRateDecay decay = LearningRateDecay::cosine;
+  double minimum_ratio = 0.1;  // learning rate at the last step, in peaks
+};
+
+struct ParallelConfig {
+  std::int64_t tensor = 1;
+  std::int64_t pipeline = 1;
+  std::int64_t data = 1;
+};
+
+struct CheckpointConfig {
+  std::int64_t interval = 0;  // steps; 0: only at the end and when stopped
+  std::int64_t keep = 2;      // newest ones that stay; 0: all
+};
+
+struct ValidationConfig {
+  std::int64_t interval = 0;    // steps; 0: only at the end
+  std::int64_t sequences = 64;  // held-out sequences per validation; 0: all
+};
+
+struct SampleConfig {
+  std::int64_t interval = 0;  // steps; 0: only at the end
+  std::string prompt;
+  std::int64_t tokens = 64;  // per sample; 0: no samples
+};
+
+struct TrainConfig {
+  ModelConfig model;
+  DataConfig data;
+  BatchConfig batch;
+  OptimizerConfig optimizer;
+  ScheduleConfig schedule;
+  ParallelConfig parallel;
+  NumericsMode mode = NumericsMode::exact;
+  NumericsProfile numerics = {.grain = 0};  // grain 0 until resolved; batch_tokens_max follows from the batch
+  CheckpointConfig checkpoint;
+  ValidationConfig validation;
+  SampleConfig sample;
+  std::int64_t threads = 0;       // 0: every usable one
+  std::int64_t log_interval = 1;  // steps
+  std::uint64_t seed = 1234;
+
+  [[nodiscard]] std::int64_t tokens_per_step() const { return batch.global * batch.sequence; }
+  [[nodiscard]] std::int64_t micro_batches() const { return batch.global / batch.micro; }
+};
+
+// Every key of a training config, in the order of the reference page.
+void declare_train_keys(Registry& registry, TrainConfig& config);
+
+// Puts the values in that other values imply: model.feed_forward, batch.sequence, data.synthetic_vocabulary,
+// numerics.grain (the fewest whole sequences that are a multiple of 32 tokens) and numerics.batch_tokens_max.
+void resolve(TrainConfig& config);
+
+// Rules between keys, for a resolved config; all broken ones with the nearest legal values.
+Refusals check_train(const TrainConfig& config, const Registry& registry);
+
+// A config with its keys, so that every value knows where it came from. Not movable: the keys point into the values.
+struct LoadedConfig {
+  LoadedConfig() { declare_train_keys(registry, values); }
+  LoadedConfig(const LoadedConfig&) = delete;
+  LoadedConfig& operator=(const LoadedConfig&) = delete;
+
+  TrainConfig values;
+  Registry registry;
+};
+
+// Reads a config file (none when empty), with `overrides` (KEY=VALUE) over it, resolved and checked. Model presets are
+// searched in ../models beside the file, then in configs_folder/models.
+Expected<std::unique_ptr<LoadedConfig>> load_config_with_keys(const std::filesystem::path& file,
+                                                              std::span<const std::string> overrides,
+                                                              const std::filesystem::path& configs_folder);
+Expected<TrainConfig> load_train_config(const std::filesystem::path& file, std::span<const std::string> overrides,
+                                        const std::filesystem::path& configs_folder);
+
+// The resolved config as TOML: what a run freezes. Read back it gives the same config.
+std::string to_toml(const TrainConfig& config);
+
+}  // namespace megalith
