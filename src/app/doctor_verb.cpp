@@ -1,0 +1,78 @@
+// megalith doctor: what works on this machine and why not.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "app/build_facts.h"
+#include "app/console.h"
+#include "app/doctor/check.h"
+#include "app/verbs.h"
+
+namespace megalith::app {
+namespace {
+
+struct Options {
+  bool json = false;
+};
+
+const char* name_of(CheckState state) {
+  switch (state) {
+    case CheckState::ok:
+      return "ok";
+    case CheckState::missing:
+      return "missing";
+    case CheckState::warning:
+      return "warning";
+  }
+  return "?";
+}
+
+void print_text(const Checks& checks) {
+  int warnings = 0;
+  for (const Check& check : checks) {
+    print(fmt::format("{:<8} {:<11} {}\n", name_of(check.state), check.name, check.found));
+    if (!check.why.empty()) print(fmt::format("{:21}{}\n", "", check.why));
+    if (!check.to_do.empty()) print(fmt::format("{:21}-> {}\n", "", check.to_do));
+    warnings += check.state == CheckState::warning ? 1 : 0;
+  }
+  print(warnings == 0 ? "\nReady to train on this machine.\n"
+                      : fmt::format("\nReady to train; {} of these lines asks for a look.\n", warnings));
+}
+
+void print_json(const Checks& checks) {
+  nlohmann::ordered_json list = nlohmann::ordered_json::array();
+  for (const Check& check : checks) {
+    list.push_back({{"name", check.name},
+                    {"state", name_of(check.state)},
+                    {"found", check.found},
+                    {"why", check.why},
+                    {"to_do", check.to_do}});
+  }
+  const nlohmann::ordered_json report = {{"version", build_facts().version}, {"checks", list}};
+  // Names come from the environment and may hold any bytes.
+  print(report.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+}
+
+ExitCode doctor(const Options& options) {
+  Checks checks = machine_checks();
+  for (Check& check : provider_checks()) checks.push_back(std::move(check));
+  if (options.json) {
+    print_json(checks);
+  } else {
+    print_text(checks);
+  }
+  return ExitCode::done;  // something optional that is missing is a finding, not a failure
+}
+
+}  // namespace
+
+void add_doctor_verb(CLI::App& app, Run& run) {
+  auto options = std::make_shared<Options>();
+  CLI::App* verb = app.add_subcommand("doctor", "What works on this machine and why not");
+  verb->add_flag("--json", options->json, "Print one JSON object");
+  verb->callback([options, &run] { run = [options] { return doctor(*options); }; });
+}
+
+}  // namespace megalith::app

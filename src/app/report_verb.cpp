@@ -1,0 +1,42 @@
+// megalith report RUN_DIR: the page about a run.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <filesystem>
+#include <memory>
+
+#include "app/console.h"
+#include "app/report/html_page.h"
+#include "app/report/run_summary.h"
+#include "app/verbs.h"
+#include "core/file.h"
+
+namespace megalith::app {
+namespace {
+
+struct Options {
+  std::string folder;
+  std::string output;
+};
+
+ExitCode report(const Options& options) {
+  const RunSummary run = value_or_throw(read_run(options.folder));
+  const std::filesystem::path output =
+      options.output.empty() ? run.folder / "report.html" : std::filesystem::path(options.output);
+  write_file_atomically(output, html_page(run));
+  for (const std::string& note : run.notes) complain("left out: " + note);
+  print(fmt::format("{}\n", output.string()));
+  return ExitCode::done;
+}
+
+}  // namespace
+
+void add_report_verb(CLI::App& app, Run& run) {
+  auto options = std::make_shared<Options>();
+  CLI::App* verb = app.add_subcommand("report", "The page about a run: curves, samples, baselines, config");
+  verb->add_option("RUN_DIR", options->folder, "What was given to train --run-dir")->required();
+  verb->add_option("--output", options->output, "Where to write the page (default: RUN_DIR/report.html)");
+  verb->callback([options, &run] { run = [options] { return report(*options); }; });
+}
+
+}  // namespace megalith::app
