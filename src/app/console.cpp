@@ -27,6 +27,10 @@ void print(std::string_view text) {
   if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size()) remember_error();
 }
 
+void flush_output() {
+  if (std::fflush(stdout) != 0) remember_error();
+}
+
 bool output_is_gone() {
   return output_error != 0;
 }

@@ -14,6 +14,9 @@ void ignore_broken_pipes();
 // Writes to standard output. Never throws: a failure is remembered for finish_output.
 void print(std::string_view text);
 
+// Shows what was printed so far: for lines that are written over.
+void flush_output();
+
 // True once standard output has failed or its reader has left: a verb that only prints may stop.
 bool output_is_gone();
 

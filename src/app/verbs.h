@@ -9,6 +9,11 @@
 namespace megalith::app {
 
 void add_doctor_verb(CLI::App& app, Run& run);
+void add_train_verb(CLI::App& app, Run& run);
+void add_generate_verb(CLI::App& app, Run& run);
+void add_config_verb(CLI::App& app, Run& run);
+void add_tokenizer_verb(CLI::App& app, Run& run);
+void add_data_verb(CLI::App& app, Run& run);
 void add_report_verb(CLI::App& app, Run& run);
 
 std::span<const AddVerb> all_verbs();

@@ -1,0 +1,186 @@
+// megalith train CONFIG.toml: starts a run, or goes on with what is there.
+
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <memory>
+
+#include "app/build_facts.h"
+#include "app/console.h"
+#include "app/interrupt.h"
+#include "app/loaded_model.h"
+#include "app/report/html_page.h"
+#include "app/report/numbers.h"
+#include "app/report/run_summary.h"
+#include "app/training/data_sources.h"
+#include "app/training/final_evaluation.h"
+#include "app/training/progress.h"
+#include "app/training/run_setup.h"
+#include "app/training/speed_probe.h"
+#include "app/verbs.h"
+#include "core/file.h"
+#include "model/fingerprint.h"
+
+namespace megalith::app {
+namespace {
+
+struct Options {
+  TrainRequest request;
+  bool json = false;
+};
+
+std::string processor_name() {
+  std::FILE* file = std::fopen("/proc/cpuinfo", "r");  // may be absent: then the name is unknown
+  if (file == nullptr) return "unknown";
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> closer(file, &std::fclose);
+  char line[512];
+  while (std::fgets(line, sizeof(line), file) != nullptr) {
+    const std::string_view text(line);
+    if (!text.starts_with("model name")) continue;
+    const std::size_t colon = text.find(": ");
+    if (colon == std::string_view::npos) break;
+    std::string name(text.substr(colon + 2));
+    while (!name.empty() && name.back() == '\n') name.pop_back();
+    return name;
+  }
+  return "unknown";
+}
+
+CreationFacts creation_facts(const TrainConfig& config, Device& device) {
+  return {.program_version = build_facts().version,
+          .created = "",
+          .machine = {{"processor", processor_name()},
+                      {"device", device.description()},
+                      {"peak_gflops", fmt::format("{:.0f}", device.peak_flops(config.numerics.compute) * 1e-9)},
+                      {"parameters", std::to_string(parameter_count(config.model))},
+                      {"mfu_formula", training_flops_causal(config.model, config.batch.sequence).formula},
+                      {"numerics", to_string(config.numerics)}}};
+}
+
+// A fresh run's steps and warm-up, when the time was given instead of the steps.
+void fit_to_minutes(TrainConfig& config, Device& device, const Dataset& train, double minutes, bool quiet) {
+  if (!quiet) print("measuring the speed of this machine for five seconds...\n");
+  config.schedule.steps = steps_that_fit(config, device, train, minutes * 60);
+  config.schedule.warmup = std::min(config.schedule.warmup, config.schedule.steps / 10);
+  if (!quiet) print(fmt::format("{} steps fit into {:.3g} minutes\n", config.schedule.steps, minutes));
+}
+
+void print_plan(const TrainConfig& config, const Trainer& trainer, const RunDirectory& run) {
+  const MicroBatchNeeds& needs = trainer.needs();
+  const auto mib = [](std::size_t bytes) { return static_cast<double>(bytes) / (1 << 20); };
+  print(fmt::format("{} parameters, {} layers of {}; {} sequences of {} tokens a step, {} at a time\n",
+                    compact(static_cast<double>(parameter_count(config.model))), config.model.layers,
+                    config.model.hidden, config.batch.global, config.batch.sequence, config.batch.micro));
+  print(fmt::format("{}; memory: {:.0f} MiB parameters and optimizer, {:.0f} activations, {:.0f} workspace\n",
+                    trainer.device().description(), mib(needs.parameter_bytes), mib(needs.stash_bytes),
+                    mib(needs.workspace_bytes)));
+  print(fmt::format("{}\n", to_string(config.numerics)));
+  print(fmt::format("run directory {}\n", run.folder().string()));
+}
+
+void print_next(const TrainConfig& config, const RunDirectory& run, const Options& options) {
+  const std::string folder = run.folder().string();
+  print("\nNext:\n");
+  const char* prompt = config.data.tokenizer.empty() ? "--prompt-ids 1,2,3" : "--prompt \"The hacker\"";
+  print(fmt::format("  megalith generate {} {}\n", folder, prompt));
+  print(fmt::format("  megalith train {} --run-dir {} --set schedule.steps={}\n",
+                    options.request.config_file.string(), folder, config.schedule.steps * 2));
+  print(fmt::format("  megalith report {}\n", folder));
+}
+
+void finish(const TrainConfig& config, Trainer& trainer, const DataSources& data, const RunDirectory& run,
+            bool quiet) {
+  if (data.held_out_tokens != nullptr && data.tokenizer) {
+    if (!quiet) print("evaluating the held-out text...\n");
+    const FinalEvaluation evaluation = evaluate_finally(config, trainer, data, run);
+    if (!quiet) print(describe(evaluation));
+  }
+  const std::filesystem::path page = run.folder() / "report.html";
+  write_file_atomically(page, html_page(value_or_throw(read_run(run.folder()))));
+  if (!quiet) print(fmt::format("report: {}\n", page.string()));
+}
+
+// The run's directory, and the config that counts: `config` is replaced by what an existing run froze.
+RunDirectory open_run(TrainConfig& config, const Options& options, Device& device, const Dataset* train) {
+  const std::filesystem::path folder = run_folder_of(options.request);
+  if (RunDirectory::is_run(folder)) {
+    RunDirectory run = value_or_throw(RunDirectory::open(folder));
+    const std::string text = to_toml(config);
+    if (text != run.config()) write_file_atomically(run.config_file(), text);
+    return run;
+  }
+  if (options.request.minutes > 0) fit_to_minutes(config, device, *train, options.request.minutes, options.json);
+  return value_or_throw(RunDirectory::create(folder, to_toml(config), creation_facts(config, device)));
+}
+
+TrainConfig wanted_config(const Options& options) {
+  const std::filesystem::path folder = run_folder_of(options.request);
+  if (!RunDirectory::is_run(folder)) {
+    return value_or_throw(
+        load_train_config(options.request.config_file, options.request.overrides, configs_folder()));
+  }
+  return value_or_throw(
+      config_of_existing_run(value_or_throw(RunDirectory::open(folder)), options.request));
+}
+
+ExitCode report_end(const LoopEnd& end, const Options& options) {
+  switch (end.kind) {
+    case LoopEnd::Kind::stopped:
+      complain(fmt::format("stopped after step {}; the checkpoint is written, the same command continues", end.step));
+      return ExitCode::stopped;
+    case LoopEnd::Kind::ledger_differs:
+      complain("this machine does not reproduce the run's ledger: " + to_string(*end.difference));
+      complain("nothing was changed; see docs/numerics.md, and compare `megalith doctor` here and there");
+      return ExitCode::not_reproduced;
+    case LoopEnd::Kind::already_done:
+      if (!options.json) print(fmt::format("already done: {} steps\n", end.step));
+      return ExitCode::done;
+    case LoopEnd::Kind::finished: return ExitCode::done;
+  }
+  return ExitCode::bug;
+}
+
+ExitCode train(const Options& options) {
+  watch_for_interrupts();
+  TrainConfig config = wanted_config(options);
+  const std::unique_ptr<Device> device = value_or_throw(open_device(config.threads));
+  const DataSources data = value_or_throw(open_data(config));
+  const RunDirectory run = open_run(config, options, *device, data.train.get());
+  const RunLock lock = value_or_throw(run.lock());
+
+  Ledger ledger = value_or_throw(Ledger::open(run.ledger_file()));
+  MetricsLog metrics = value_or_throw(MetricsLog::open(run.metrics_file()));
+  Trainer trainer(config, *device, *data.train);
+  if (!options.json) print_plan(config, trainer, run);
+  const Tokenizer* tokenizer = data.tokenizer ? &*data.tokenizer : nullptr;
+  Progress progress(config, trainer, run, metrics, tokenizer,
+                    {.live = ::isatty(STDOUT_FILENO) == 1, .json = options.json});
+  const LoopEnd end = run_loop(config, trainer, data.held_out.get(),
+                               {.ledger = ledger,
+                                .checkpoints = run.checkpoints(),
+                                .frozen_config = to_toml(config),
+                                .tokenizer_json = tokenizer == nullptr ? "" : tokenizer->to_json()},
+                               fingerprint(*device, config.numerics), progress);
+  const ExitCode code = report_end(end, options);
+  if (code != ExitCode::done) return code;
+  const bool evaluated = std::filesystem::exists(run.folder() / "report.html");
+  if (end.kind == LoopEnd::Kind::finished || !evaluated) finish(config, trainer, data, run, options.json);
+  if (!options.json) print_next(config, run, options);
+  return code;
+}
+
+}  // namespace
+
+void add_train_verb(CLI::App& app, Run& run) {
+  auto options = std::make_shared<Options>();
+  CLI::App* verb = app.add_subcommand("train", "Train a model, or go on with a run that is there");
+  verb->add_option("CONFIG", options->request.config_file, "TOML file, such as configs/runs/tiny.toml")->required();
+  verb->add_option("--set", options->request.overrides, "KEY=VALUE over the file; may be repeated (see config explain)");
+  verb->add_option("--run-dir", options->request.run_folder, "Where the run lives (default: runs/ and the file's name)");
+  verb->add_option("--minutes", options->request.minutes, "A fresh run takes as many steps as fit into this time")
+      ->check(CLI::Range(0.05, 1e6));
+  verb->add_flag("--json", options->json, "One JSON object per step on standard output");
+  verb->callback([options, &run] { run = [options] { return train(*options); }; });
+}
+
+}  // namespace megalith::app

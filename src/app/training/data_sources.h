@@ -1,0 +1,25 @@
+// The data a training config names, opened.
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "data/dataset.h"
+#include "data/token_file.h"
+#include "data/tokenizer/tokenizer.h"
+#include "train/train_config.h"
+
+namespace megalith::app {
+
+struct DataSources {
+  std::unique_ptr<Dataset> train;
+  std::unique_ptr<Dataset> held_out;              // null when there is none
+  std::shared_ptr<const TokenFile> train_tokens;  // null for the synthetic language
+  std::shared_ptr<const TokenFile> held_out_tokens;
+  std::optional<Tokenizer> tokenizer;
+};
+
+// All problems at once: missing or damaged files, ids that the model's vocabulary does not have.
+Expected<DataSources> open_data(const TrainConfig& config);
+
+}  // namespace megalith::app

@@ -1,0 +1,144 @@
+#include "app/training/progress.h"
+
+#include <array>
+#include <nlohmann/json.hpp>
+
+#include "app/console.h"
+#include "app/interrupt.h"
+#include "app/report/numbers.h"
+#include "core/file.h"
+
+namespace megalith::app {
+namespace {
+
+constexpr double kSecondsBetweenLines = 10;  // without a terminal
+
+// "layers" and the like are fixed; only what moves stands in the line.
+std::string step_line(const LedgerLine& line, std::int64_t steps, double tokens_per_second, double share,
+                      double seconds_left) {
+  std::string text = fmt::format("step {}/{}  loss {:.4f}  {} tokens/s", line.step, steps, line.loss,
+                                 compact(tokens_per_second));
+  if (share > 0) text += fmt::format("  {:.0f}% of peak", 100 * share);
+  if (line.skipped) text += "  SKIPPED: " + line.bad;
+  return text + "  ETA " + duration_text(seconds_left);
+}
+
+}  // namespace
+
+Progress::Progress(const TrainConfig& config, Trainer& trainer, const RunDirectory& run, MetricsLog& metrics,
+                   const Tokenizer* tokenizer, ProgressStyle style)
+    : config_(config),
+      trainer_(trainer),
+      run_(run),
+      metrics_(metrics),
+      tokenizer_(tokenizer),
+      style_(style),
+      flops_per_token_causal_(
+          static_cast<double>(training_flops_causal(config.model, config.batch.sequence).flops)),
+      flops_per_token_palm_(static_cast<double>(training_flops_palm(config.model, config.batch.sequence).flops)),
+      peak_flops_(trainer.device().peak_flops(config.numerics.compute)) {}
+
+void Progress::say(const std::string& line) {
+  if (style_.json) return;
+  print((live_line_open_ ? "\r\x1b[K" : "") + line + "\n");
+  live_line_open_ = false;
+}
+
+void Progress::resumed(std::int64_t step, std::int64_t to_recheck, const Refusals& damaged) {
+  for (const Refusal& refusal : damaged) complain("passed over a damaged checkpoint: " + to_string(refusal));
+  say(step > 0 ? fmt::format("resumed after step {}", step) : "starting again: no checkpoint was written yet");
+  if (to_recheck > 0) {
+    say(fmt::format("re-checking {} step{} that the ledger already has", to_recheck, to_recheck == 1 ? "" : "s"));
+  }
+  step_start_ = Clock::now();
+}
+
+void Progress::rechecked(std::int64_t steps) {
+  say(fmt::format("resume verified: {} step{} came out with the same bits", steps, steps == 1 ? "" : "s"));
+}
+
+double Progress::tokens_per_second() const { return seconds_ > 0 ? static_cast<double>(tokens_) / seconds_ : 0; }
+
+void Progress::step_done(const LedgerLine& line) {
+  const Clock::time_point now = Clock::now();
+  const double seconds = std::chrono::duration<double>(now - step_start_).count();
+  const auto tokens = static_cast<double>(config_.tokens_per_step());
+  seconds_ += seconds;
+  tokens_ += config_.tokens_per_step();
+  const double rate = tokens / seconds;
+  const double causal = peak_flops_ > 0 ? rate * flops_per_token_causal_ / peak_flops_ : 0;
+  const double palm = peak_flops_ > 0 ? rate * flops_per_token_palm_ / peak_flops_ : 0;
+  const std::pair<std::string_view, double> values[] = {
+      {"tokens_per_second", rate}, {"step_ms", seconds * 1e3}, {"mfu", causal}, {"mfu_palm", palm}};
+  metrics_.append(line.step, values);
+  if (line.skipped) complain(fmt::format("step {} skipped: {} is not finite or out of range", line.step, line.bad));
+  show_step(line, peak_flops_ > 0 ? tokens_per_second() * flops_per_token_causal_ / peak_flops_ : 0);
+  step_start_ = Clock::now();
+}
+
+void Progress::show_step(const LedgerLine& line, double share_of_peak) {
+  const Clock::time_point now = Clock::now();
+  const double since = std::chrono::duration<double>(now - last_shown_).count();
+  const bool last = line.step == config_.schedule.steps;
+  if (style_.json) {
+    const nlohmann::json object = {{"step", line.step},
+                                   {"loss", line.loss},
+                                   {"gradient_norm", line.gradient_norm},
+                                   {"tokens_per_second", tokens_per_second()},
+                                   {"share_of_peak", share_of_peak}};
+    print(object.dump() + "\n");
+    return;
+  }
+  const bool due = style_.live ? since > 0.2 : since > kSecondsBetweenLines;
+  if (!last && !due && line.step != 1) return;
+  if (line.step % config_.log_interval != 0 && !last) return;
+  last_shown_ = now;
+  const double left = static_cast<double>((config_.schedule.steps - line.step) * config_.tokens_per_step()) /
+                      std::max(tokens_per_second(), 1e-9);
+  const std::string text = step_line(line, config_.schedule.steps, tokens_per_second(), share_of_peak, left);
+  if (style_.live && !last) {
+    print("\r\x1b[K" + text);
+    live_line_open_ = true;
+    flush_output();
+  } else {
+    say(text);
+  }
+}
+
+void Progress::validated(std::int64_t step, const Validation& validation) {
+  const std::pair<std::string_view, double> values[] = {{"validation_loss", validation.loss}};
+  metrics_.append(step, values);
+  say(fmt::format("step {}  held-out loss {:.4f} nats/token over {} tokens", step, validation.loss,
+                  validation.loss_tokens));
+  step_start_ = Clock::now();
+}
+
+void Progress::sample_due(std::int64_t step) {
+  Generator generator(trainer_.device(), trainer_.transformer(), config_.numerics, 1);
+  const std::int64_t room = config_.model.sequence;
+  Expected<std::vector<std::int32_t>> prompt =
+      prompt_ids(tokenizer_, tokenizer_ == nullptr ? "" : config_.sample.prompt, room);
+  if (!prompt) {
+    complain(to_string(prompt.error()));
+    return;
+  }
+  const GenerationRequest request{
+      .prompt = std::move(*prompt),
+      .max_tokens = config_.sample.tokens,
+      .sampling = {.temperature = 0.8, .top_p = 0.95, .seed = config_.seed + static_cast<std::uint64_t>(step)}};
+  const Sample sample = std::move(generate_samples(generator, tokenizer_, request).front());
+  const nlohmann::json object = {{"step", step}, {"prompt", config_.sample.prompt}, {"text", sample.text}};
+  write_file_atomically(run_.samples() / fmt::format("step-{:08}.json", step),
+                        object.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+  if (step < config_.schedule.steps) say(fmt::format("sample: {}{}", config_.sample.prompt, sample.text));
+  step_start_ = Clock::now();
+}
+
+void Progress::checkpoint_written(std::int64_t step, const std::filesystem::path& folder) {
+  if (step < config_.schedule.steps) say(fmt::format("checkpoint {}", folder.string()));
+  step_start_ = Clock::now();
+}
+
+bool Progress::stop_requested() { return interrupted(); }
+
+}  // namespace megalith::app

@@ -1,0 +1,58 @@
+// What a person sees of a training run, and what metrics.jsonl and samples/ keep of it. The only place of training that
+// asks the clock.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+#include "app/generation.h"
+#include "run/metrics_log.h"
+#include "run/run_directory.h"
+#include "train/loop.h"
+
+namespace megalith::app {
+
+// Where lines go and how often.
+struct ProgressStyle {
+  bool live = false;  // a terminal: one line that is written over
+  bool json = false;  // one JSON object per line, nothing else on standard output
+};
+
+class Progress final : public LoopObserver {
+ public:
+  Progress(const TrainConfig& config, Trainer& trainer, const RunDirectory& run, MetricsLog& metrics,
+           const Tokenizer* tokenizer, ProgressStyle style);
+
+  void resumed(std::int64_t step, std::int64_t to_recheck, const Refusals& damaged) override;
+  void rechecked(std::int64_t steps) override;
+  void step_done(const LedgerLine& line) override;
+  void validated(std::int64_t step, const Validation& validation) override;
+  void sample_due(std::int64_t step) override;
+  void checkpoint_written(std::int64_t step, const std::filesystem::path& folder) override;
+  bool stop_requested() override;
+
+  [[nodiscard]] double tokens_per_second() const;
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  void say(const std::string& line);  // a line that stays
+  void show_step(const LedgerLine& line, double share_of_peak);
+
+  const TrainConfig& config_;
+  Trainer& trainer_;
+  const RunDirectory& run_;
+  MetricsLog& metrics_;
+  const Tokenizer* tokenizer_;
+  ProgressStyle style_;
+  double flops_per_token_causal_;
+  double flops_per_token_palm_;
+  double peak_flops_;
+  Clock::time_point step_start_ = Clock::now();
+  Clock::time_point last_shown_{};
+  double seconds_ = 0;        // of steps in this process, saves and samples left out
+  std::int64_t tokens_ = 0;   // in this process
+  bool live_line_open_ = false;
+};
+
+}  // namespace megalith::app

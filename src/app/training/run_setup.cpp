@@ -1,0 +1,41 @@
+#include "app/training/run_setup.h"
+
+#include "app/loaded_model.h"
+#include "core/file.h"
+
+namespace megalith::app {
+
+std::filesystem::path run_folder_of(const TrainRequest& request) {
+  if (!request.run_folder.empty()) return request.run_folder;
+  return std::filesystem::path("runs") / request.config_file.stem();
+}
+
+Expected<TrainConfig> config_of_existing_run(const RunDirectory& run, const TrainRequest& request) {
+  LoadedConfig frozen;
+  if (Expected<void> read = parse_toml(run.config(), run.config_file().string(), frozen.registry); !read) {
+    return tl::unexpected(read.error());
+  }
+  resolve(frozen.values);
+
+  Expected<std::unique_ptr<LoadedConfig>> wanted =
+      load_config_with_keys(request.config_file, request.overrides, configs_folder());
+  if (!wanted) return tl::unexpected(wanted.error());
+  if (request.minutes > 0) (*wanted)->values.schedule.warmup = frozen.values.schedule.warmup;  // came from the probe
+  if (Expected<void> same = check_resume(frozen.registry, (*wanted)->registry); !same) {
+    return tl::unexpected(same.error());
+  }
+
+  // What the command line asks for goes over what was frozen; the file's other values do not.
+  LoadedConfig result;
+  if (Expected<void> read = parse_toml(run.config(), run.config_file().string(), result.registry); !read) {
+    return tl::unexpected(read.error());
+  }
+  for (const std::string& text : request.overrides) {
+    if (Expected<void> applied = set(result.registry, text); !applied) return tl::unexpected(applied.error());
+  }
+  resolve(result.values);
+  if (Refusals broken = check_train(result.values, result.registry); !broken.empty()) return refuse(std::move(broken));
+  return result.values;
+}
+
+}  // namespace megalith::app

@@ -1,0 +1,33 @@
+#include "app/training/speed_probe.h"
+
+#include <algorithm>
+#include <chrono>
+#include <vector>
+
+#include "app/interrupt.h"
+#include "train/trainer.h"
+
+namespace megalith::app {
+
+std::int64_t steps_that_fit(const TrainConfig& config, Device& device, const Dataset& train, double seconds) {
+  using Clock = std::chrono::steady_clock;
+  constexpr double kProbeSeconds = 5;
+  constexpr std::int64_t kLeastSteps = 10;
+  Trainer trainer(config, device, train);
+  std::vector<double> times;
+  const Clock::time_point start = Clock::now();
+  const auto elapsed = [](Clock::time_point since) {
+    return std::chrono::duration<double>(Clock::now() - since).count();
+  };
+  for (std::int64_t step = 0; (elapsed(start) < kProbeSeconds || step < 3) && !interrupted(); ++step) {
+    const Clock::time_point before = Clock::now();
+    trainer.run_step(step);
+    if (step > 0) times.push_back(elapsed(before));  // the first one touches its memory for the first time
+  }
+  if (times.empty()) return kLeastSteps;
+  const auto middle = times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2);
+  std::nth_element(times.begin(), middle, times.end());
+  return std::max(kLeastSteps, static_cast<std::int64_t>(seconds / *middle));
+}
+
+}  // namespace megalith::app
