@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "core/file.h"
+#include "data/tokenizer/quoted.h"
 #include "data/tokenizer/strict_json.h"
 #include "data/tokenizer/tokenizer_model.h"
 #include "data/tokenizer/vocabulary_files.h"

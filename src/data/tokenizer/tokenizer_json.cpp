@@ -13,6 +13,7 @@
 #include <nlohmann/json.hpp>
 
 #include "data/tokenizer/byte_level.h"
+#include "data/tokenizer/quoted.h"
 #include "data/tokenizer/strict_json.h"
 #include "data/tokenizer/tokenizer_model.h"
 #include "data/tokenizer/vocabulary_files.h"
