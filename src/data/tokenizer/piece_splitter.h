@@ -6,11 +6,10 @@
 //
 // Every byte lands in exactly one piece, whatever the bytes:
 // - A maximal run of bytes that are not valid UTF-8 is one piece. For the pattern, the text ends before such
-// a run
-//   and starts anew behind it.
+// a
+//   run and starts anew behind it.
 // - A piece never exceeds kLongestPiece bytes: a longer one is cut there, at a code point boundary where the
-// text is
-//   valid. This bounds memory on a text that is one 200 MB word; no text that people write comes near it.
+//   text is valid. This bounds memory on a text that is one 200 MB word.
 #pragma once
 
 #include <cstddef>
