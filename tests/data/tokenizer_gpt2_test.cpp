@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <random>
 #include <sstream>
+#include <thread>
 
 #include "core/file.h"
 #include "data/tokenizer/token_encoder.h"
@@ -168,6 +169,26 @@ TEST_F(Gpt2Tokenizer, LosesNoByteOfRandomBytes) {
     for (char& c : bytes) c = static_cast<char>(random() % (round % 2 == 0 ? 256 : 0xF5));
     EXPECT_EQ(value_or_throw(from_json_->decode(encode(*from_json_, bytes))), bytes);
   }
+}
+
+TEST_F(Gpt2Tokenizer, EncodesAMillionOfOneCharacter) {
+  for (const char* unit : {"a", "^", " ", "\n", "0", "'", "ab", "字", "\xff", "\xe2\x80"}) {
+    std::string text;
+    while (text.size() < 1000000) text += unit;
+    const std::vector<std::int32_t> ids = encode(*from_json_, text);
+    EXPECT_TRUE(value_or_throw(from_json_->decode(ids)) == text) << unit;
+    EXPECT_LE(ids.size(), text.size());
+  }
+}
+
+TEST_F(Gpt2Tokenizer, ServesManyThreadsAtOnce) {
+  const std::string text = text_of(kShared / "bpe-train/corpus.en");
+  const std::vector<std::int32_t> expected = encode(*from_json_, text);
+  std::vector<std::vector<std::int32_t>> results(4);
+  std::vector<std::thread> threads;
+  for (auto& result : results) threads.emplace_back([&] { result = encode(*from_json_, text); });
+  for (std::thread& thread : threads) thread.join();
+  for (const auto& result : results) EXPECT_EQ(result, expected);
 }
 
 TEST_F(Gpt2Tokenizer, GivesTheSameIdsWithAndWithoutRememberedPieces) {

@@ -8,6 +8,7 @@
 #include "data/tokenizer/bpe_merges.h"
 #include "data/tokenizer/byte_level.h"
 #include "data/tokenizer/piece_splitter.h"
+#include "data/tokenizer/quoted.h"
 #include "data/tokenizer/utf8.h"
 
 namespace megalith {
@@ -152,6 +153,12 @@ TEST(ByteLevel, GivesEveryByteACharacterAndBack) {
   for (const char* outside : {" ", "\n", "\u00ad", "\u0144", "字", "\xc4", "\xff"}) {
     EXPECT_EQ(byte_level_bytes(outside), std::nullopt);
   }
+}
+
+TEST(QuotedText, IsAlwaysShortAndPrintable) {
+  EXPECT_EQ(quoted_for_message("a\n\xff\xc3 é"), "\"a??? é\"");
+  const std::string quoted = quoted_for_message(std::string(39, 'a') + "字字");
+  EXPECT_EQ(quoted, '"' + std::string(39, 'a') + "字...\"");
 }
 
 // The definition: search the whole piece for the least rank, merge the leftmost, start over.

@@ -88,7 +88,8 @@ class MergeLearner {
     previous_.reserve(size);
     piece_of_.reserve(size);
     counts_.reserve(pieces.size());
-    for (const CountedPiece& piece : pieces) {
+    for (CountedPiece& counted : pieces) {
+      const CountedPiece piece = std::move(counted);  // frees its bytes as soon as they are laid out
       const auto begin = static_cast<std::int32_t>(symbols_.size());
       for (const char c : piece.bytes) {
         const auto place = static_cast<std::int32_t>(symbols_.size());

@@ -1,13 +1,14 @@
 // GPT-2's own two files, and the choice between all files a folder may hold.
 //   vocab.json (encoder.json)   {"spelling": id, ...} in the byte-level alphabet
-//   merges.txt (vocab.bpe)      "#version: ..." on the first line (or not), then "left right" per line, in
-//   order of rank
+//   merges.txt (vocab.bpe)      "#version: ..." (or not), then one "left right" per line, in order of rank
+#include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
 #include <system_error>
 #include <utility>
 
 #include "core/file.h"
+#include "data/tokenizer/quoted.h"
 #include "data/tokenizer/strict_json.h"
 #include "data/tokenizer/tokenizer_model.h"
 #include "data/tokenizer/vocabulary_files.h"

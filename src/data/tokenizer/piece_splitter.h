@@ -1,16 +1,15 @@
 // Cuts text into the pieces that byte-pair merges never cross, by GPT-2's pattern:
 //   '(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
 // \s is Unicode's White_Space, as in the regular-expression libraries the published tokenizers were made with
-// (PCRE2's own \s also has U+180E). Letters and numbers are those of the Unicode version PCRE2 was built
-// with.
+// (PCRE2's own \s also has U+180E). Letters and numbers are those of the Unicode version PCRE2 was built with
+// (14 in 10.42): a character assigned later is neither, and may be a letter elsewhere.
 //
 // Every byte lands in exactly one piece, whatever the bytes:
 // - A maximal run of bytes that are not valid UTF-8 is one piece. For the pattern, the text ends before such
-// a run
-//   and starts anew behind it.
+// a
+//   run and starts anew behind it.
 // - A piece never exceeds kLongestPiece bytes: a longer one is cut there, at a code point boundary where the
-// text is
-//   valid. This bounds memory on a text that is one 200 MB word; no text that people write comes near it.
+//   text is valid. This bounds memory on a text that is one 200 MB word.
 #pragma once
 
 #include <cstddef>

@@ -4,7 +4,7 @@
 #include <unordered_set>
 #include <vector>
 
-#include "data/tokenizer/tokenizer_model.h"
+#include "data/tokenizer/quoted.h"
 
 namespace megalith {
 namespace {
@@ -46,8 +46,10 @@ Expected<nlohmann::json> parse_strict_json(std::string_view text, std::string_vi
   try {
     document = nlohmann::json::parse(text.begin(), text.end(), std::ref(watch));
   } catch (const nlohmann::json::exception& error) {
-    return refuse(
-        {.where = std::string(name), .found = error.what(), .allowed = "a JSON document", .nearest = ""});
+    return refuse({.where = std::string(name),
+                   .found = printable(error.what(), 200),
+                   .allowed = "a JSON document",
+                   .nearest = ""});
   }
   if (watch.too_deep()) {
     return refuse({.where = std::string(name),

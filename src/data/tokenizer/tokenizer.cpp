@@ -6,6 +6,7 @@
 #include "core/digest.h"
 #include "core/file.h"
 #include "data/tokenizer/byte_level.h"
+#include "data/tokenizer/quoted.h"
 #include "data/tokenizer/token_encoder.h"
 #include "data/tokenizer/tokenizer_model.h"
 #include "data/tokenizer/utf8.h"
@@ -128,14 +129,6 @@ std::uint64_t digest_of(const TokenizerParts& parts) {
 }
 
 }  // namespace
-
-std::string quoted_for_message(std::string_view text) {
-  constexpr std::size_t kMost = 40;
-  std::string quoted = "\"";
-  for (const char c : text.substr(0, kMost)) quoted += c >= 0 && c < 0x20 ? '?' : c;
-  quoted += text.size() > kMost ? "...\"" : "\"";
-  return quoted;
-}
 
 Expected<Tokenizer> Tokenizer::build(TokenizerParts parts, std::string_view name) {
   Refusals refusals = PartsCheck(parts, name).run();

@@ -6,13 +6,16 @@
 //   pre_tokenizer         {"type": "ByteLevel", "add_prefix_space": false, "use_regex": true or absent}
 //   post_processor        null or ByteLevel (which moves offsets, not ids)
 //   decoder               null or ByteLevel
-//   model                 {"type": "BPE" or absent, "vocab": {...}, "merges": ["a b" or ["a", "b"], ...], the
-//   rest off}
+//   model                 {"type": "BPE" or absent, "vocab": {...}, "merges": ["a b" or ["a", "b"], ...]},
+//   and
+//                         every other option of BPE off
 // Every other key or value could change ids and is refused.
+#include <algorithm>
 #include <initializer_list>
 #include <nlohmann/json.hpp>
 
 #include "data/tokenizer/byte_level.h"
+#include "data/tokenizer/quoted.h"
 #include "data/tokenizer/strict_json.h"
 #include "data/tokenizer/tokenizer_model.h"
 #include "data/tokenizer/vocabulary_files.h"

@@ -34,9 +34,6 @@ struct TokenizerModel {
   std::uint64_t digest = 0;
 };
 
-// At most the first 40 bytes, in quotation marks.
-std::string quoted_for_message(std::string_view text);
-
 inline constexpr std::string_view kEndOfDocument = "<|endoftext|>";
 inline constexpr std::size_t kLongestAddedToken = 256;      // bytes
 inline constexpr std::size_t kLargestVocabulary = 1 << 24;  // entries of a file we load

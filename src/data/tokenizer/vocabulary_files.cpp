@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "data/tokenizer/byte_level.h"
+#include "data/tokenizer/quoted.h"
 #include "data/tokenizer/strict_json.h"
 
 namespace megalith {
