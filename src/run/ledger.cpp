@@ -41,7 +41,10 @@ Expected<LedgerText> parse_ledger(std::string_view text, const std::string& wher
 }
 
 Expected<LedgerText> read_ledger(const std::filesystem::path& path) {
-  if (!std::filesystem::exists(std::filesystem::symlink_status(path))) return LedgerText{};
+  std::error_code ignored;
+  if (std::filesystem::symlink_status(path, ignored).type() == std::filesystem::file_type::not_found) {
+    return LedgerText{};
+  }
   Expected<MappedFile> file = MappedFile::open(path);
   if (!file) return tl::unexpected(std::move(file).error());
   return parse_ledger(file->text(), path.string());

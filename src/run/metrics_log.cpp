@@ -9,6 +9,11 @@
 namespace megalith {
 namespace {
 
+bool missing(const std::filesystem::path& path) {
+  std::error_code ignored;
+  return std::filesystem::symlink_status(path, ignored).type() == std::filesystem::file_type::not_found;
+}
+
 MetricsLine read_line(std::string_view text) {
   const nlohmann::json document = parse_json(text, "", 2);
   const JsonFields fields(document, "");
@@ -16,8 +21,8 @@ MetricsLine read_line(std::string_view text) {
   line.step = fields.integer("step", 0, INT64_MAX);
   for (const auto& [name, value] : document.items()) {
     if (name == "step") continue;
-    const bool missing = value.is_null();
-    line.values[name] = missing ? std::numeric_limits<double>::quiet_NaN() : fields.number(name.c_str());
+    const bool not_finite = value.is_null();
+    line.values[name] = not_finite ? std::numeric_limits<double>::quiet_NaN() : fields.number(name.c_str());
   }
   return line;
 }
@@ -44,7 +49,7 @@ Expected<std::vector<MetricsLine>> parse_metrics(std::string_view text, const st
 }
 
 Expected<std::vector<MetricsLine>> read_metrics(const std::filesystem::path& path) {
-  if (!std::filesystem::exists(std::filesystem::symlink_status(path))) return std::vector<MetricsLine>{};
+  if (missing(path)) return std::vector<MetricsLine>{};
   const Expected<MappedFile> file = MappedFile::open(path);
   if (!file) return tl::unexpected(file.error());
   return parse_metrics(file->text(), path.string());
@@ -52,7 +57,7 @@ Expected<std::vector<MetricsLine>> read_metrics(const std::filesystem::path& pat
 
 Expected<MetricsLog> MetricsLog::open(const std::filesystem::path& path) {
   LogExtent extent;
-  if (std::filesystem::exists(std::filesystem::symlink_status(path))) {
+  if (!missing(path)) {
     const Expected<MappedFile> file = MappedFile::open(path);
     if (!file) return tl::unexpected(file.error());
     std::vector<MetricsLine> lines;

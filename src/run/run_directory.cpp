@@ -125,8 +125,9 @@ Expected<RunDirectory> RunDirectory::create(const std::filesystem::path& folder,
 
 Expected<RunDirectory> RunDirectory::open(const std::filesystem::path& folder) {
   if (!is_run(folder)) {
+    std::error_code ignored;
     return refuse({.where = folder.string(),
-                   .found = std::filesystem::exists(folder) ? "no run.json in it" : "nothing",
+                   .found = std::filesystem::exists(folder, ignored) ? "no run.json in it" : "nothing",
                    .allowed = "a run directory",
                    .nearest = ""});
   }
