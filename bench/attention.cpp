@@ -1,6 +1,6 @@
 // Attention of GPT shapes: GFLOP/s counting visible (query, key) pairs only, best and median of several
 // calls.
-//   bench_attention [--threads N] [--seconds S] [--json]
+//   bench_attention [--threads N] [--seconds S] [--isa NAME] [--json]
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -18,6 +18,7 @@ namespace {
 struct Options {
   int threads = usable_processors();
   double seconds = 1.0;  // per line
+  std::string isa;       // empty: every vector family available
   bool json = false;
 };
 
@@ -138,8 +139,10 @@ Options parse(int argc, char** argv) {
       options.threads = std::clamp(std::atoi(argv[++i]), 1, 1024);
     } else if (std::strcmp(argv[i], "--seconds") == 0 && has_value) {
       options.seconds = std::atof(argv[++i]);
+    } else if (std::strcmp(argv[i], "--isa") == 0 && has_value) {
+      options.isa = argv[++i];
     } else {
-      std::fprintf(stderr, "usage: bench_attention [--threads N] [--seconds S] [--json]\n");
+      std::fprintf(stderr, "usage: bench_attention [--threads N] [--seconds S] [--isa NAME] [--json]\n");
       std::exit(2);
     }
   }
@@ -155,9 +158,9 @@ int main(int argc, char** argv) {
   const Problem problems[] = {problem("GPT-2 124M (4 x 1024, 12 heads of 64)", 4, 1024, 12, 64),
                               problem("tiny (8 x 256, 4 heads of 64)", 8, 256, 4, 64)};
   for (const Problem& p : problems) {
-    for (const cpu::Isa isa : {cpu::Isa::avx2, cpu::Isa::avx512}) {
-      const std::vector<cpu::Isa> here = cpu::available_isas();
-      if (std::find(here.begin(), here.end(), isa) != here.end()) measure(options, isa, p);
+    for (const cpu::Isa isa : cpu::available_isas()) {
+      const bool vector = isa == cpu::Isa::avx2 || isa == cpu::Isa::avx512;
+      if (options.isa.empty() ? vector : options.isa == name_of(isa)) measure(options, isa, p);
     }
   }
 }

@@ -133,12 +133,23 @@ struct BackwardKernel {
                           piece.document + block, width, scratch + at.factors);
       factors = scratch + at.factors;
     }
-    const F scale = F::broadcast(geometry.scale);
     const F lse = F::broadcast(piece.log_sum_exp[head * piece.statistics_head + query]);
     const F delta = F::broadcast(piece.row_dots[head * piece.statistics_head + query]);
+    if (visible < width) {
+      differentiate<true>(lse, delta, width, visible, factors, weights, gradients);
+    } else {
+      differentiate<false>(lse, delta, width, visible, factors, weights, gradients);
+    }
+  }
+
+  template <bool kMasked>
+  void differentiate(F lse, F delta, int width, std::int64_t visible, const float* factors, float* weights,
+                     float* gradients) {
+    const F scale = F::broadcast(geometry.scale);
+#pragma GCC unroll 4
     for (int j = 0; j < width; j += 16) {
-      const typename F::Mask seen = first_lanes<F>(visible - j);
-      const F weight = select(seen, exp_lanes(F::load(weights + j) * scale - lse), F::zero());
+      F weight = exp_lanes(F::load(weights + j) * scale - lse);
+      if constexpr (kMasked) weight = select(first_lanes<F>(visible - j), weight, F::zero());
       F kept = weight;
       F gradient = F::load(gradients + j);
       if (factors != nullptr) {
@@ -146,7 +157,8 @@ struct BackwardKernel {
         kept = weight * factor;
         gradient = select(less(F::zero(), factor), gradient * factor, F::zero());
       }
-      gradient = select(seen, (weight * (gradient - delta)) * scale, F::zero());
+      gradient = (weight * (gradient - delta)) * scale;
+      if constexpr (kMasked) gradient = select(first_lanes<F>(visible - j), gradient, F::zero());
       rounded_as<T>(kept).store(weights + j);
       rounded_as<T>(gradient).store(gradients + j);
     }
