@@ -4,6 +4,7 @@
 #pragma once
 
 #include "core/elementary.h"
+#include "device/cpu/attention/attention_dropout.h"
 #include "device/cpu/attention/attention_kernels.h"
 #include "device/cpu/attention/attention_lanes.h"
 #include "device/cpu/attention/chain_product.h"
@@ -104,7 +105,16 @@ struct BackwardKernel {
                                        weights, width, true);
     chain_product<Family, kPairsOf<T>>(n, width, geometry.head_size, {dout, stride, 1}, scratch + at.values,
                                        used, gradients, width, true);
-    for (int t = 0; t < n; ++t) weigh(head, block, i + t, width, weights + t * width, gradients + t * width);
+    float* factors = nullptr;
+    if (piece.dropout != nullptr) {
+      factors = scratch + at.factors;
+      fill_factors<F>(*piece.dropout, head, piece.document + piece.first + i - lead, n,
+                      piece.document + block, width, scratch + at.draws, factors);
+    }
+    for (int t = 0; t < n; ++t) {
+      weigh(head, block, i + t, width, factors == nullptr ? nullptr : factors + t * width,
+            weights + t * width, gradients + t * width);
+    }
     if (piece.want_queries) {
       chain_product<Family, kPairsOf<T>>(n, static_cast<int>(padded), width, {gradients, width, 1},
                                          scratch + at.key_rows, stride, row_of(at.dq, head, i), stride,
@@ -119,19 +129,14 @@ struct BackwardKernel {
   }
 
   // One packed row: scores to rounded (dropped) weights P, gradients of weights to rounded dS.
-  void weigh(int head, std::int64_t block, std::int64_t i, int width, float* weights, float* gradients) {
+  void weigh(int head, std::int64_t block, std::int64_t i, int width, const float* factors, float* weights,
+             float* gradients) {
     const std::int64_t query = i - lead;  // within the piece
     const std::int64_t visible = piece.first + query - block + 1;
     if (query < 0 || query >= piece.count || visible <= 0) {
       fill_zero<F>(weights, static_cast<std::size_t>(width));
       fill_zero<F>(gradients, static_cast<std::size_t>(width));
       return;
-    }
-    const float* factors = nullptr;
-    if (piece.dropout != nullptr) {
-      piece.dropout->fill(piece.dropout->context, head, piece.document + piece.first + query,
-                          piece.document + block, width, scratch + at.factors);
-      factors = scratch + at.factors;
     }
     const F lse = F::broadcast(piece.log_sum_exp[head * piece.statistics_head + query]);
     const F delta = F::broadcast(piece.row_dots[head * piece.statistics_head + query]);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "core/elementary.h"
+#include "device/cpu/attention/attention_dropout.h"
 #include "device/cpu/attention/attention_kernels.h"
 #include "device/cpu/attention/attention_lanes.h"
 #include "device/cpu/attention/chain_product.h"
@@ -79,13 +80,19 @@ struct ForwardKernel {
     float* sum = scratch + at.sum + head * piece.count + i;
     alignas(64) float shift[16] = {};
     alignas(64) float block_sum[16] = {};
+    float* factors = nullptr;
+    if (piece.dropout != nullptr) {
+      factors = scratch + at.factors;
+      fill_factors<F>(*piece.dropout, head, piece.document + piece.first + i, n, piece.document + block,
+                      width, scratch + at.draws, factors);
+    }
     for (int t = 0; t < n; ++t) {
       const std::int64_t visible = piece.first + i + t - block + 1;
-      const float* factors = factors_of(head, block, i + t, width);
+      const float* row_factors = factors == nullptr ? nullptr : factors + t * width;
       float* row = weights + t * width;
       const float before = max[t];
-      max[t] = visible < width ? weigh<true>(row, width, visible, factors, before, &block_sum[t])
-                               : weigh<false>(row, width, visible, factors, before, &block_sum[t]);
+      max[t] = visible < width ? weigh<true>(row, width, visible, row_factors, before, &block_sum[t])
+                               : weigh<false>(row, width, visible, row_factors, before, &block_sum[t]);
       shift[t] = before - max[t];
     }
     alignas(64) float alpha[16];
@@ -129,15 +136,6 @@ struct ForwardKernel {
     }
     *block_sum = sum_of_lanes(total);
     return new_max;
-  }
-
-  // Dropout's factors for query i and the keys of a block, or null.
-  const float* factors_of(int head, std::int64_t block, std::int64_t i, int width) {
-    if (piece.dropout == nullptr) return nullptr;
-    float* factors = scratch + at.factors;
-    piece.dropout->fill(piece.dropout->context, head, piece.document + piece.first + i,
-                        piece.document + block, width, factors);
-    return factors;
   }
 
   // The split's state joins what earlier splits left; the first is taken as it is.

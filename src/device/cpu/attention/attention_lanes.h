@@ -50,7 +50,8 @@ void fill_zero(float* to, std::size_t count) {  // count a multiple of 16
   for (std::size_t i = 0; i < count; i += 16) F::zero().store(to + i);
 }
 
-// rows [block][padded] to columns [size][block], for whole vectors of 16 rows; padded covers size in fours.
+// rows [block][padded] to columns [size][block]. REQUIRES: block a multiple of 4, size even, padded at least size
+// rounded up to 4.
 template <class F>
 void transpose_block(const float* rows, std::size_t padded, int size, int block, float* columns) {
   using Four = float __attribute__((vector_size(16), aligned(4), may_alias));
