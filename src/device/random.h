@@ -25,12 +25,17 @@ struct Dropout {
 // The nearest legal rate: threshold = round(rate * 65536). REQUIRES 0 <= rate < 1.
 inline std::uint32_t dropout_threshold(double rate) { return static_cast<std::uint32_t>(rate * 65536.0 + 0.5); }
 
-inline PhiloxCounter dropout_block(const Dropout& dropout, std::int64_t sample, std::uint32_t position,
-                                   std::uint32_t block_of_8) {
+// The key of all draws of one sample.
+inline PhiloxKey dropout_key(const Dropout& dropout, std::int64_t sample) {
   const std::uint64_t index = static_cast<std::uint64_t>(sample);
   PhiloxKey key = philox_key(dropout.seed ^ ((index >> 32) * 0x9E3779B97F4A7C15u));
   key[1] ^= static_cast<std::uint32_t>(RandomUse::dropout);
-  return philox({static_cast<std::uint32_t>(index), dropout.site, position, block_of_8}, key);
+  return key;
+}
+
+inline PhiloxCounter dropout_block(const Dropout& dropout, std::int64_t sample, std::uint32_t position,
+                                   std::uint32_t block_of_8) {
+  return philox({static_cast<std::uint32_t>(sample), dropout.site, position, block_of_8}, dropout_key(dropout, sample));
 }
 
 // Draw for element j of the block of 8 that holds it.

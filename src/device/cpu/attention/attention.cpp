@@ -60,42 +60,25 @@ Rows rows_of(const Tensor& t, std::int64_t row, std::int64_t column) {
   return {at(t, row, column), t.row_stride};
 }
 
-struct DropoutContext {
-  Dropout dropout;
-  std::int64_t sample;
-};
-
-void fill_factors(const void* context, int head, std::int64_t query, std::int64_t first_key, int count,
-                  float* factors) {
-  const DropoutContext& c = *static_cast<const DropoutContext*>(context);
-  Dropout dropout = c.dropout;
-  dropout.site += static_cast<std::uint32_t>(head);
-  const float scale = dropout.scale();
-  PhiloxCounter draws{};
-  for (int i = 0; i < count; ++i) {
-    const std::uint32_t key = static_cast<std::uint32_t>(first_key + i);
-    if (i == 0 || key % 8 == 0)
-      draws = dropout_block(dropout, c.sample, static_cast<std::uint32_t>(query), key / 8);
-    factors[i] = dropout_bits(draws, key) < dropout.threshold ? 0.0f : scale;
-  }
-}
-
 // A piece's dropout; lives as long as the piece.
 class PieceDropout {
  public:
-  PieceDropout(const Dropout& dropout, std::int64_t sequence, std::int64_t first_head) {
-    if (!dropout.active()) return;
-    context_ = {dropout, dropout.samples[sequence]};
-    context_.dropout.site += static_cast<std::uint32_t>(first_head);
-    source_ = {fill_factors, &context_};
+  PieceDropout(const Dropout& dropout, std::int64_t sequence, std::int64_t first_head)
+      : active_(dropout.active()) {
+    if (!active_) return;
+    const std::int64_t sample = dropout.samples[sequence];
+    const PhiloxKey key = dropout_key(dropout, sample);
+    stream_ = {.key = {key[0], key[1]},
+               .sample = static_cast<std::uint32_t>(sample),
+               .site = dropout.site + static_cast<std::uint32_t>(first_head),
+               .threshold = dropout.threshold,
+               .scale = dropout.scale()};
   }
-  PieceDropout(const PieceDropout&) = delete;
-  PieceDropout& operator=(const PieceDropout&) = delete;
-  [[nodiscard]] const DropoutSource* get() const { return source_.fill == nullptr ? nullptr : &source_; }
+  [[nodiscard]] const DropoutStream* get() const { return active_ ? &stream_ : nullptr; }
 
  private:
-  DropoutContext context_{};
-  DropoutSource source_{};
+  bool active_;
+  DropoutStream stream_{};
 };
 
 class CpuAttention final : public AttentionOps {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "core/elementary.h"
+#include "device/cpu/attention/attention_dropout.h"
 #include "device/cpu/attention/attention_kernels.h"
 #include "device/cpu/attention/attention_lanes.h"
 #include "device/cpu/attention/chain_product.h"
@@ -104,7 +105,16 @@ struct BackwardKernel {
                                        weights, width, true);
     chain_product<Family, kPairsOf<T>>(n, width, geometry.head_size, {dout, stride, 1}, scratch + at.values,
                                        used, gradients, width, true);
-    for (int t = 0; t < n; ++t) weigh(head, block, i + t, width, weights + t * width, gradients + t * width);
+    float* factors = nullptr;
+    if (piece.dropout != nullptr) {
+      factors = scratch + at.factors;
+      fill_factors<F>(*piece.dropout, head, piece.document + piece.first + i - lead, n,
+                      piece.document + block, width, scratch + at.draws, factors);
+    }
+    for (int t = 0; t < n; ++t) {
+      weigh(head, block, i + t, width, factors == nullptr ? nullptr : factors + t * width,
+            weights + t * width, gradients + t * width);
+    }
     if (piece.want_queries) {
       chain_product<Family, kPairsOf<T>>(n, static_cast<int>(padded), width, {gradients, width, 1},
                                          scratch + at.key_rows, stride, row_of(at.dq, head, i), stride,
@@ -119,7 +129,8 @@ struct BackwardKernel {
   }
 
   // One packed row: scores to rounded (dropped) weights P, gradients of weights to rounded dS.
-  void weigh(int head, std::int64_t block, std::int64_t i, int width, float* weights, float* gradients) {
+  void weigh(int head, std::int64_t block, std::int64_t i, int width, const float* factors, float* weights,
+             float* gradients) {
     const std::int64_t query = i - lead;  // within the piece
     const std::int64_t visible = piece.first + query - block + 1;
     if (query < 0 || query >= piece.count || visible <= 0) {
@@ -127,18 +138,23 @@ struct BackwardKernel {
       fill_zero<F>(gradients, static_cast<std::size_t>(width));
       return;
     }
-    const float* factors = nullptr;
-    if (piece.dropout != nullptr) {
-      piece.dropout->fill(piece.dropout->context, head, piece.document + piece.first + query,
-                          piece.document + block, width, scratch + at.factors);
-      factors = scratch + at.factors;
-    }
-    const F scale = F::broadcast(geometry.scale);
     const F lse = F::broadcast(piece.log_sum_exp[head * piece.statistics_head + query]);
     const F delta = F::broadcast(piece.row_dots[head * piece.statistics_head + query]);
+    if (visible < width) {
+      differentiate<true>(lse, delta, width, visible, factors, weights, gradients);
+    } else {
+      differentiate<false>(lse, delta, width, visible, factors, weights, gradients);
+    }
+  }
+
+  template <bool kMasked>
+  void differentiate(F lse, F delta, int width, std::int64_t visible, const float* factors, float* weights,
+                     float* gradients) {
+    const F scale = F::broadcast(geometry.scale);
+#pragma GCC unroll 4
     for (int j = 0; j < width; j += 16) {
-      const typename F::Mask seen = first_lanes<F>(visible - j);
-      const F weight = select(seen, exp_lanes(F::load(weights + j) * scale - lse), F::zero());
+      F weight = exp_lanes(F::load(weights + j) * scale - lse);
+      if constexpr (kMasked) weight = select(first_lanes<F>(visible - j), weight, F::zero());
       F kept = weight;
       F gradient = F::load(gradients + j);
       if (factors != nullptr) {
@@ -146,7 +162,8 @@ struct BackwardKernel {
         kept = weight * factor;
         gradient = select(less(F::zero(), factor), gradient * factor, F::zero());
       }
-      gradient = select(seen, (weight * (gradient - delta)) * scale, F::zero());
+      gradient = (weight * (gradient - delta)) * scale;
+      if constexpr (kMasked) gradient = select(first_lanes<F>(visible - j), gradient, F::zero());
       rounded_as<T>(kept).store(weights + j);
       rounded_as<T>(gradient).store(gradients + j);
     }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "core/elementary.h"
+#include "device/cpu/attention/attention_dropout.h"
 #include "device/cpu/attention/attention_kernels.h"
 #include "device/cpu/attention/attention_lanes.h"
 #include "device/cpu/attention/chain_product.h"
@@ -78,36 +79,46 @@ struct ForwardKernel {
     float* max = scratch + at.max + head * piece.count + i;
     float* sum = scratch + at.sum + head * piece.count + i;
     alignas(64) float shift[16] = {};
-    alignas(64) float new_max[16] = {};
     alignas(64) float block_sum[16] = {};
+    float* factors = nullptr;
+    if (piece.dropout != nullptr) {
+      factors = scratch + at.factors;
+      fill_factors<F>(*piece.dropout, head, piece.document + piece.first + i, n, piece.document + block,
+                      width, scratch + at.draws, factors);
+    }
     for (int t = 0; t < n; ++t) {
       const std::int64_t visible = piece.first + i + t - block + 1;
-      new_max[t] = weigh(weights + t * width, width, visible, max[t], &block_sum[t]);
-      shift[t] = max[t] - new_max[t];
-      max[t] = new_max[t];
+      const float* row_factors = factors == nullptr ? nullptr : factors + t * width;
+      float* row = weights + t * width;
+      const float before = max[t];
+      max[t] = visible < width ? weigh<true>(row, width, visible, row_factors, before, &block_sum[t])
+                               : weigh<false>(row, width, visible, row_factors, before, &block_sum[t]);
+      shift[t] = before - max[t];
     }
     alignas(64) float alpha[16];
     exp_lanes(F::load(shift)).store(alpha);
     for (int t = 0; t < n; ++t) {
       sum[t] = sum[t] * alpha[t] + block_sum[t];
+      if (alpha[t] == 1.0f) continue;  // x * 1 is x: saves time, changes nothing
       float* o = row_of(at.o, head, i + t);
       const F factor = F::broadcast(alpha[t]);
       for (std::size_t d = 0; d < padded; d += 16) (F::load(o + d) * factor).store(o + d);
-      if (piece.dropout != nullptr) drop(head, block, i + t, weights + t * width, width);
-      for (int j = 0; j < width; j += 16)
-        rounded_as<T>(F::load(weights + t * width + j)).store(weights + t * width + j);
     }
     chain_product<Family, kPairsOf<T>>(n, static_cast<int>(padded), width, {weights, width, 1},
                                        scratch + at.values, stride, row_of(at.o, head, i), stride, false);
   }
 
-  // Scores to weights exp(s - m') of one row; returns m'.
-  float weigh(float* row, int width, std::int64_t visible, float max_before, float* block_sum) {
+  // Scores of one row to its rounded (dropped) weights exp(s - m'); returns m'.
+  template <bool kMasked>
+  float weigh(float* row, int width, std::int64_t visible, const float* factors, float max_before,
+              float* block_sum) {
     const F scale = F::broadcast(geometry.scale);
-    const F hidden = F::broadcast(-__builtin_inff());
-    F highest = hidden;
+    F highest = F::broadcast(-__builtin_inff());
+#pragma GCC unroll 4
     for (int j = 0; j < width; j += 16) {
-      const F score = select(first_lanes<F>(visible - j), F::load(row + j) * scale, hidden);
+      F score = F::load(row + j) * scale;
+      if constexpr (kMasked)
+        score = select(first_lanes<F>(visible - j), score, F::broadcast(-__builtin_inff()));
       score.store(row + j);
       highest = max(highest, score);
     }
@@ -115,21 +126,16 @@ struct ForwardKernel {
     const float new_max = block_max > max_before ? block_max : max_before;
     const F reference = F::broadcast(new_max);
     F total = F::zero();
+#pragma GCC unroll 4
     for (int j = 0; j < width; j += 16) {
-      const F weight =
-          select(first_lanes<F>(visible - j), exp_lanes(F::load(row + j) - reference), F::zero());
-      weight.store(row + j);
+      F weight = exp_lanes(F::load(row + j) - reference);
+      if constexpr (kMasked) weight = select(first_lanes<F>(visible - j), weight, F::zero());
       total = total + weight;
+      if (factors != nullptr) weight = weight * F::load(factors + j);
+      rounded_as<T>(weight).store(row + j);
     }
     *block_sum = sum_of_lanes(total);
     return new_max;
-  }
-
-  void drop(int head, std::int64_t block, std::int64_t i, float* row, int width) {
-    float* factors = scratch + at.factors;
-    piece.dropout->fill(piece.dropout->context, head, piece.document + piece.first + i,
-                        piece.document + block, width, factors);
-    for (int j = 0; j < width; j += 16) (F::load(row + j) * F::load(factors + j)).store(row + j);
   }
 
   // The split's state joins what earlier splits left; the first is taken as it is.

@@ -10,13 +10,13 @@
 
 namespace megalith::cpu {
 
-// Where dropout factors come from: compiled once, outside the kernel families.
-struct DropoutSource {
-  // factors[i] = 0 (dropped) or the scale of kept weights, for keys first_key + i of one query; positions
-  // within the sequence; `head` counts from the piece's first query head.
-  void (*fill)(const void* context, int head, std::int64_t query, std::int64_t first_key, int count,
-               float* factors);
-  const void* context;
+// Dropout of one sequence (device/random.h): what the kernels need to draw it in vectors.
+struct DropoutStream {
+  std::uint32_t key[2];
+  std::uint32_t sample;  // first counter word
+  std::uint32_t site;    // of the piece's first query head
+  std::uint32_t threshold;
+  float scale;  // of kept weights
 };
 
 struct AttentionGeometry {
@@ -48,7 +48,7 @@ struct ForwardPiece {
   std::int64_t log_sum_exp_head;  // distance between heads
   std::int64_t first, count;
   std::int64_t document;         // position of key 0 in the sequence, for dropout
-  const DropoutSource* dropout;  // null: none
+  const DropoutStream* dropout;  // null: none
   float* scratch;                // forward_layout(...).floats
 };
 
@@ -69,7 +69,7 @@ struct BackwardPiece {
   std::int64_t length;    // of the document
   std::int64_t document;  // position of key 0 in the sequence: pairs of queries go by it
   bool want_keys, want_queries;
-  const DropoutSource* dropout;
+  const DropoutStream* dropout;
   float* scratch;  // backward_layout(...).floats
 };
 
@@ -103,7 +103,8 @@ inline constexpr int kBackwardTile = 48;  // even, so that pairs of queries stay
 struct ForwardLayout {
   std::size_t q, o, joined;                      // [group * count][padded]
   std::size_t max, sum, joined_max, joined_sum;  // [group * count]
-  std::size_t keys, values, weights, factors;  // [head size][block], [block][padded], [tile][block], [block]
+  std::size_t keys, values, weights, factors;    // [head size][block], [block][padded], [tile][block] twice
+  std::size_t draws;                             // draws_per_row() words per row of a tile
   std::size_t floats;
 };
 struct BackwardLayout {
@@ -112,12 +113,17 @@ struct BackwardLayout {
   std::size_t key_rows;            // [block][padded]
   std::size_t weights, gradients;  // [tile][block]: P and dS
   std::size_t dk, dv;              // [group][block][padded]
-  std::size_t factors;             // [block]
+  std::size_t factors, draws;      // as in forward
   std::size_t floats;
 };
 
 static inline std::size_t padded_to_lanes(std::int64_t n) {
   return static_cast<std::size_t>((n + 15) / 16 * 16);
+}
+
+// Random words for the blocks of 8 positions that a key block touches, wherever it starts.
+static inline std::size_t draws_per_row(int key_block) {
+  return (static_cast<std::size_t>(key_block) / 8 + 1) * 4;
 }
 
 static inline std::size_t take(std::size_t* used, std::size_t count) {
@@ -142,7 +148,8 @@ static inline ForwardLayout forward_layout(const AttentionGeometry& g, std::int6
   l.keys = take(&used, static_cast<std::size_t>(g.head_size) * block);
   l.values = take(&used, block * padded);
   l.weights = take(&used, kForwardTile * block);
-  l.factors = take(&used, block);
+  l.factors = take(&used, kForwardTile * block);
+  l.draws = take(&used, kForwardTile * draws_per_row(g.key_block) + 64);
   l.floats = used;
   return l;
 }
@@ -164,7 +171,8 @@ static inline BackwardLayout backward_layout(const AttentionGeometry& g, std::in
   l.gradients = take(&used, kBackwardTile * block);
   l.dk = take(&used, group * block * padded);
   l.dv = take(&used, group * block * padded);
-  l.factors = take(&used, block);
+  l.factors = take(&used, kBackwardTile * block);
+  l.draws = take(&used, kBackwardTile * draws_per_row(g.key_block) + 64);
   l.floats = used;
   return l;
 }

@@ -50,15 +50,29 @@ void fill_zero(float* to, std::size_t count) {  // count a multiple of 16
   for (std::size_t i = 0; i < count; i += 16) F::zero().store(to + i);
 }
 
-// rows [block][padded] to columns [size][block].
+// rows [block][padded] to columns [size][block]. REQUIRES: block a multiple of 4, size even, padded at least size
+// rounded up to 4.
 template <class F>
 void transpose_block(const float* rows, std::size_t padded, int size, int block, float* columns) {
-  for (int j = 0; j < block; j += 16) {
-    for (int d = 0; d < size; ++d) {
-      alignas(64) float lanes[16];
-      for (int i = 0; i < 16; ++i)
-        lanes[i] = rows[static_cast<std::size_t>(j + i) * padded + static_cast<std::size_t>(d)];
-      F::load(lanes).store(columns + static_cast<std::ptrdiff_t>(d) * block + j);
+  using Four = float __attribute__((vector_size(16), aligned(4), may_alias));
+  for (int j = 0; j < block; j += 4) {
+    const float* from = rows + static_cast<std::size_t>(j) * padded;
+    for (int d = 0; d < size; d += 4) {
+      const Four r0 = *reinterpret_cast<const Four*>(from + d);
+      const Four r1 = *reinterpret_cast<const Four*>(from + padded + static_cast<std::size_t>(d));
+      const Four r2 = *reinterpret_cast<const Four*>(from + 2 * padded + static_cast<std::size_t>(d));
+      const Four r3 = *reinterpret_cast<const Four*>(from + 3 * padded + static_cast<std::size_t>(d));
+      const Four low01 = __builtin_shufflevector(r0, r1, 0, 4, 1, 5);
+      const Four low23 = __builtin_shufflevector(r2, r3, 0, 4, 1, 5);
+      const Four high01 = __builtin_shufflevector(r0, r1, 2, 6, 3, 7);
+      const Four high23 = __builtin_shufflevector(r2, r3, 2, 6, 3, 7);
+      float* to = columns + static_cast<std::ptrdiff_t>(d) * block + j;
+      const auto store = [&](int row, Four x) { *reinterpret_cast<Four*>(to + row * block) = x; };
+      store(0, __builtin_shufflevector(low01, low23, 0, 1, 4, 5));
+      store(1, __builtin_shufflevector(low01, low23, 2, 3, 6, 7));
+      if (d + 2 >= size) continue;  // size is even
+      store(2, __builtin_shufflevector(high01, high23, 0, 1, 4, 5));
+      store(3, __builtin_shufflevector(high01, high23, 2, 3, 6, 7));
     }
   }
 }

@@ -129,6 +129,9 @@ inline Ints operator&(Ints a, Ints b) {
 inline Ints operator|(Ints a, Ints b) {
   return {_mm256_or_si256(a.low, b.low), _mm256_or_si256(a.high, b.high)};
 }
+inline Ints operator^(Ints a, Ints b) {
+  return {_mm256_xor_si256(a.low, b.low), _mm256_xor_si256(a.high, b.high)};
+}
 template <int n>
 Ints shift_left(Ints a) {
   return {_mm256_slli_epi32(a.low, n), _mm256_slli_epi32(a.high, n)};
@@ -139,6 +142,23 @@ Ints shift_right(Ints a) {
 }
 inline Ints max_unsigned(Ints a, Ints b) {
   return {_mm256_max_epu32(a.low, b.low), _mm256_max_epu32(a.high, b.high)};
+}
+
+struct WideProduct {
+  Ints low, high;
+};
+inline WideProduct multiply_wide(Ints a, std::uint32_t factor) {
+  const __m256i f = _mm256_set1_epi32(static_cast<std::int32_t>(factor));
+  const auto half = [f](__m256i x, __m256i& low, __m256i& high) {
+    const __m256i even = _mm256_mul_epu32(x, f);
+    const __m256i odd = _mm256_mul_epu32(_mm256_srli_epi64(x, 32), f);
+    low = _mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xaa);
+    high = _mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xaa);
+  };
+  WideProduct r;
+  half(a.low, r.low.low, r.high.low);
+  half(a.high, r.low.high, r.high.high);
+  return r;
 }
 
 inline float sum_of_lanes(Floats a) {

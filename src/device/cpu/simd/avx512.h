@@ -86,6 +86,7 @@ inline Ints operator+(Ints a, Ints b) { return {_mm512_add_epi32(a.value, b.valu
 inline Ints operator-(Ints a, Ints b) { return {_mm512_sub_epi32(a.value, b.value)}; }
 inline Ints operator&(Ints a, Ints b) { return {_mm512_and_si512(a.value, b.value)}; }
 inline Ints operator|(Ints a, Ints b) { return {_mm512_or_si512(a.value, b.value)}; }
+inline Ints operator^(Ints a, Ints b) { return {_mm512_xor_si512(a.value, b.value)}; }
 template <int n>
 Ints shift_left(Ints a) {
   return {_mm512_slli_epi32(a.value, n)};
@@ -95,6 +96,17 @@ Ints shift_right(Ints a) {
   return {_mm512_srli_epi32(a.value, n)};
 }
 inline Ints max_unsigned(Ints a, Ints b) { return {_mm512_max_epu32(a.value, b.value)}; }
+
+struct WideProduct {
+  Ints low, high;
+};
+inline WideProduct multiply_wide(Ints a, std::uint32_t factor) {
+  const __m512i f = _mm512_set1_epi32(static_cast<std::int32_t>(factor));
+  const __m512i even = _mm512_mul_epu32(a.value, f);
+  const __m512i odd = _mm512_mul_epu32(_mm512_srli_epi64(a.value, 32), f);
+  return {{_mm512_mask_blend_epi32(0xaaaa, even, _mm512_slli_epi64(odd, 32))},
+          {_mm512_mask_blend_epi32(0xaaaa, _mm512_srli_epi64(even, 32), odd)}};
+}
 
 inline float sum_of_lanes(Floats a) {
   const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(a.value), _mm512_extractf32x8_ps(a.value, 1));

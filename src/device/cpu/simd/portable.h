@@ -132,6 +132,7 @@ inline Ints operator-(const Ints& a, const Ints& b) {
 }
 inline Ints operator&(const Ints& a, const Ints& b) { MEGALITH_LANEWISE(Ints, a.lane[i] & b.lane[i]); }
 inline Ints operator|(const Ints& a, const Ints& b) { MEGALITH_LANEWISE(Ints, a.lane[i] | b.lane[i]); }
+inline Ints operator^(const Ints& a, const Ints& b) { MEGALITH_LANEWISE(Ints, a.lane[i] ^ b.lane[i]); }
 template <int n>
 Ints shift_left(const Ints& a) {
   MEGALITH_LANEWISE(Ints, static_cast<std::int32_t>(static_cast<std::uint32_t>(a.lane[i]) << n));
@@ -146,6 +147,20 @@ inline Ints max_unsigned(const Ints& a, const Ints& b) {
                               : b.lane[i]);
 }
 #undef MEGALITH_LANEWISE
+
+// The 64-bit products of unsigned lanes and a factor, in halves.
+struct WideProduct {
+  Ints low, high;
+};
+inline WideProduct multiply_wide(const Ints& a, std::uint32_t factor) {
+  WideProduct r;
+  for (int i = 0; i < kLanes; ++i) {
+    const std::uint64_t product = std::uint64_t{static_cast<std::uint32_t>(a.lane[i])} * factor;
+    r.low.lane[i] = static_cast<std::int32_t>(static_cast<std::uint32_t>(product));
+    r.high.lane[i] = static_cast<std::int32_t>(static_cast<std::uint32_t>(product >> 32));
+  }
+  return r;
+}
 
 // Lane sums and maxima join halves: lane i with lane i + 8, then + 4, + 2, + 1. One order for all kernel families.
 inline float sum_of_lanes(const Floats& a) {
