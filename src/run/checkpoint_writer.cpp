@@ -98,7 +98,7 @@ std::filesystem::path CheckpointWriter::finish(const CheckpointFacts& facts) {
     MEGALITH_CHECK(covered[name] == count_of(tensor.shape), "{} of {} elements of {}", covered[name],
                    count_of(tensor.shape), name);
   }
-  const std::filesystem::path final_folder = checkpoints_ / checkpoint_folder_name(step_);
+  std::filesystem::path final_folder = checkpoints_ / checkpoint_folder_name(step_);
   try {
     require_free_space(checkpoints_, total_bytes());
     std::filesystem::remove_all(temporary_);  // left by a dead process that had our id

@@ -98,7 +98,8 @@ class Ledger {
   // Takes the lines after `step` out of file and memory and returns them. 0 takes all.
   RecheckLog truncate_after(std::int64_t step);
   // truncate_after for a resume from a checkpoint, whose own line must be the ledger's line of that step. An
-  // empty ledger, or one that ends just before it, gets the line. Refuses a ledger of another run.
+  // empty ledger, or one that ends just before it, gets the line. Refuses a ledger of another run. Without a
+  // checkpoint, or from one of step 0, use truncate_after(0).
   Expected<RecheckLog> resume_after(const LedgerLine& checkpoint_line);
 
  private:
