@@ -1,0 +1,348 @@
+// Exact products on the CPU: what is packed how, who computes which tile, and how tiles are finished.
+
+#include <algorithm>
+#include <bit>
+#include <vector>
+
+#include "core/fixed_point.h"
+#include "device/cpu/cpu_device.h"
+#include "device/cpu/matmul/chain_order.h"
+#include "device/cpu/matmul/matmul_kernels.h"
+#include "device/cpu/scratch.h"
+
+namespace megalith::cpu {
+namespace {
+
+constexpr std::int64_t kTermsPerBlock = 384;  // of a B panel: stays in the second-level cache while rows pass
+constexpr std::int64_t kTilesPerBlock = 32;   // of kTileRows rows: their partial sums stay in the cache too
+
+MatmulKernels kernels_of(Isa isa) {
+#if defined(__x86_64__)
+  if (isa == Isa::avx512 || isa == Isa::avx512_bf16) return matmul_kernels_avx512();
+  if (isa == Isa::avx2) return matmul_kernels_avx2();
+#else
+  static_cast<void>(isa);
+#endif
+  return matmul_kernels_portable();
+}
+
+std::int64_t round_up(std::int64_t value, std::int64_t unit) { return (value + unit - 1) / unit * unit; }
+
+// One product y[M, N] = sum over k of a[M, k] b[k, N], with a's rows contiguous along k.
+struct Product {
+  Tensor a;             // [M, K]
+  Tensor w;             // [N, K] when transposed, else [K, N]
+  bool transposed = false;
+  Tensor bias;
+  Tensor y;
+};
+
+class CpuMatmul final : public MatmulOps {
+ public:
+  CpuMatmul(ThreadPool& pool, Isa isa)
+      : pool_(pool), kernels_(kernels_of(isa)), thread_scratch_(static_cast<std::size_t>(pool.num_threads())) {}
+
+  void forward(const ForwardProduct& args) override {
+    MEGALITH_CHECK(args.x.columns() == args.w.columns() && args.y.columns() == args.w.rows() &&
+                       args.y.rows() == args.x.rows() && args.x.dtype == args.w.dtype,
+                   "{} x {} -> {}", describe(args.x), describe(args.w), describe(args.y));
+    order_.set(args.order, args.x.columns(), args.x.dtype == DType::bf16);
+    run({.a = args.x, .w = args.w, .transposed = true, .bias = args.bias, .y = args.y});
+  }
+  void input_gradient(const InputGradientProduct& args) override {
+    MEGALITH_CHECK(args.dy.columns() == args.w.rows() && args.dx.columns() == args.w.columns() &&
+                       args.dx.rows() == args.dy.rows() && args.dy.dtype == args.w.dtype,
+                   "{} x {} -> {}", describe(args.dy), describe(args.w), describe(args.dx));
+    order_.set(args.order, args.dy.columns(), args.dy.dtype == DType::bf16);
+    run({.a = args.dy, .w = args.w, .transposed = false, .bias = {}, .y = args.dx});
+  }
+  void weight_gradient(const WeightGradientProduct& args) override;
+  void bias_gradient(const BiasGradient& args) override;
+
+ private:
+  void run(const Product& product);
+  template <class T>
+  void run_typed(const Product& product);
+  template <class T>
+  void pack_rows(const Tensor& a, float* packed);
+  template <class T>
+  void pack_strip(const Product& product, std::int64_t first, std::int64_t count, float* panel, float* rows) const;
+  void strip(const Product& product, const float* a, std::int64_t first, float* panel, float* sums) const;
+  void finish_tile(const Product& product, std::int64_t row, std::int64_t column, const float* tile) const;
+  template <class T>
+  void widen(const T* from, std::int64_t count, float* to) const {
+    if constexpr (std::is_same_v<T, bf16>) {
+      kernels_.widen_bf16(from, count, to);
+    } else {
+      kernels_.widen_f32(from, count, to);
+    }
+  }
+  template <class T>
+  void widen_chain(const T* from, std::int64_t count, float* to) const {
+    if constexpr (std::is_same_v<T, bf16>) {
+      kernels_.widen_chain_bf16(from, count, to);
+    } else {
+      kernels_.widen_chain_f32(from, count, to);
+    }
+  }
+  template <class T>
+  void weight_gradient_typed(const WeightGradientProduct& args);
+  template <class T>
+  void pack_columns(const Tensor& matrix, std::int64_t first, std::int64_t count, std::int64_t width,
+                    float* panel) const;
+  bool gradient_strip(const WeightGradientProduct& args, const float* a, std::int64_t first, const float* panel,
+                      float* tile, std::int64_t* sums) const;
+
+  [[nodiscard]] std::int64_t tile_floats() const { return kTileRows * kernels_.columns; }
+
+  ThreadPool& pool_;
+  MatmulKernels kernels_;
+  ChainOrder order_;
+  Scratch packed_;
+  std::vector<Scratch> thread_scratch_;
+};
+
+// Rows of A in chain order, [rounded up rows][length]; rows past the end are zero.
+template <class T>
+void CpuMatmul::pack_rows(const Tensor& a, float* packed) {
+  const std::int64_t length = order_.length();
+  const std::int64_t rows = a.rows();
+  const std::int64_t padded = round_up(rows, kTileRows);
+  pool_.for_range(padded, 16, [&](std::int64_t begin, std::int64_t end, int) {
+    for (std::int64_t r = begin; r < end; ++r) {
+      float* to = packed + r * length;
+      if (r >= rows) {
+        std::fill_n(to, length, 0.0f);
+        continue;
+      }
+      const T* from = a.row<T>(r);
+      if (order_.parts_are_whole()) {
+        for (const ChainPart& part : order_.parts()) widen_chain(from + part.source, part.count, to + part.packed);
+      } else {
+        for (std::int64_t i = 0; i < length; ++i) {
+          const std::int64_t source = order_.sources()[static_cast<std::size_t>(i)];
+          to[i] = source < 0 ? 0.0f : to_float(from[source]);
+        }
+      }
+    }
+  });
+}
+
+// The panel [length][columns] of columns [first, first + count) of y; columns past the end are zero.
+template <class T>
+void CpuMatmul::pack_strip(const Product& product, std::int64_t first, std::int64_t count, float* panel,
+                           float* rows) const {
+  const std::int64_t columns = kernels_.columns;
+  const std::int64_t length = order_.length();
+  if (!product.transposed) {
+    for (std::int64_t i = 0; i < length; ++i) {
+      const std::int64_t source = order_.sources()[static_cast<std::size_t>(i)];
+      float* to = panel + i * columns;
+      if (source < 0 || count < columns) std::fill_n(to, columns, 0.0f);
+      if (source >= 0) widen(product.w.row<T>(source) + first, count, to);
+    }
+    return;
+  }
+  for (std::int64_t j = 0; j < columns; ++j) {
+    float* to = rows + j * length;
+    if (j >= count) {
+      std::fill_n(to, length, 0.0f);
+      continue;
+    }
+    const T* from = product.w.row<T>(first + j);
+    for (const ChainPart& part : order_.parts()) widen_chain(from + part.source, part.count, to + part.packed);
+  }
+  constexpr std::int64_t kBlock = 16;
+  for (std::int64_t k0 = 0; k0 < length; k0 += kBlock) {
+    const std::int64_t k1 = std::min(k0 + kBlock, length);
+    for (std::int64_t j = 0; j < columns; ++j) {
+      for (std::int64_t k = k0; k < k1; ++k) panel[k * columns + j] = rows[j * length + k];
+    }
+  }
+}
+
+void CpuMatmul::finish_tile(const Product& product, std::int64_t row, std::int64_t column, const float* tile) const {
+  const std::int64_t count = std::min<std::int64_t>(kernels_.columns, product.y.columns() - column);
+  const std::int64_t rows = std::min<std::int64_t>(kTileRows, product.y.rows() - row);
+  const float* bias = product.bias.empty() ? nullptr : product.bias.as<float>() + column;
+  for (std::int64_t i = 0; i < rows; ++i) {
+    const float* from = tile + i * kernels_.columns;
+    if (product.y.dtype == DType::f32) {
+      kernels_.store_f32(from, bias, count, product.y.row<float>(row + i) + column);
+    } else {
+      kernels_.store_bf16(from, bias, count, product.y.row<bf16>(row + i) + column);
+    }
+  }
+}
+
+// All rows of one strip of columns. `sums` holds, for a block of tiles, the running leaf and the finished subtrees that
+// wait for their partners: level l joins 2^l leaves.
+void CpuMatmul::strip(const Product& product, const float* a, std::int64_t first, float* panel, float* sums) const {
+  const std::int64_t length = order_.length();
+  const std::int64_t leaf_length = order_.leaf_length();
+  const std::int64_t tiles = round_up(product.y.rows(), kTileRows) / kTileRows;
+  const std::int64_t size = tile_floats();
+  for (std::int64_t tile0 = 0; tile0 < tiles; tile0 += kTilesPerBlock) {
+    const std::int64_t tile1 = std::min(tile0 + kTilesPerBlock, tiles);
+    const auto level = [&](int l, std::int64_t tile) { return sums + (l * kTilesPerBlock + tile - tile0) * size; };
+    for (int leaf = 0; leaf < order_.leaves(); ++leaf) {
+      for (std::int64_t k0 = 0; k0 < leaf_length; k0 += kTermsPerBlock) {
+        const std::int64_t terms = std::min(kTermsPerBlock, leaf_length - k0);
+        const std::int64_t at = leaf * leaf_length + k0;
+        for (std::int64_t tile = tile0; tile < tile1; ++tile) {
+          kernels_.tile(a + tile * kTileRows * length + at, length, 1, panel + at * kernels_.columns, terms,
+                        level(0, tile), k0 == 0);
+        }
+      }
+      // A finished leaf joins the subtrees it completes, like a binary counter's carry; then it waits one level up.
+      for (std::int64_t tile = tile0; tile < tile1; ++tile) {
+        int l = 0;
+        float* running = level(0, tile);
+        for (int carry = leaf; (carry & 1) != 0; carry >>= 1) {
+          ++l;
+          kernels_.add(level(l, tile), running, size);
+          running = level(l, tile);
+        }
+        if (leaf + 1 < order_.leaves()) std::copy_n(running, size, level(l + 1, tile));
+      }
+    }
+    int root = 0;
+    for (int leaves = order_.leaves(); leaves > 1; leaves >>= 1) ++root;
+    for (std::int64_t tile = tile0; tile < tile1; ++tile) {
+      finish_tile(product, tile * kTileRows, first, level(root, tile));
+    }
+  }
+}
+
+template <class T>
+void CpuMatmul::run_typed(const Product& product) {
+  const std::int64_t length = order_.length();
+  const std::int64_t columns = kernels_.columns;
+  const std::int64_t padded_rows = round_up(product.a.rows(), kTileRows);
+  float* a = packed_.get<float>(static_cast<std::size_t>(padded_rows * length));
+  pack_rows<T>(product.a, a);
+  const std::int64_t panel_floats = length * columns;
+  const std::int64_t row_floats = product.transposed ? panel_floats : 0;
+  const std::int64_t sum_floats = 8 * kTilesPerBlock * tile_floats();
+  for (Scratch& scratch : thread_scratch_) {
+    scratch.get<float>(static_cast<std::size_t>(panel_floats + row_floats + sum_floats));
+  }
+  pool_.for_each((product.y.columns() + columns - 1) / columns, [&](std::int64_t index, int thread) {
+    float* panel = thread_scratch_[static_cast<std::size_t>(thread)].get<float>(0);
+    const std::int64_t first = index * columns;
+    pack_strip<T>(product, first, std::min(columns, product.y.columns() - first), panel, panel + panel_floats);
+    strip(product, a, first, panel, panel + panel_floats + row_floats);
+  });
+}
+
+void CpuMatmul::run(const Product& product) {
+  with_float_type(product.a.dtype, [&]<class T>(T) { run_typed<T>(product); });
+}
+
+// Columns [first, first + count) of a [M, width'] matrix as a panel [M][width] in token-chain order.
+template <class T>
+void CpuMatmul::pack_columns(const Tensor& matrix, std::int64_t first, std::int64_t count, std::int64_t width,
+                             float* panel) const {
+  constexpr std::int64_t kSwap = std::is_same_v<T, bf16> ? 1 : 0;
+  for (std::int64_t t = 0; t < matrix.rows(); ++t) {
+    float* to = panel + (t ^ kSwap) * width;
+    if (count < width) std::fill_n(to, width, 0.0f);
+    widen(matrix.row<T>(t) + first, count, to);
+  }
+}
+
+// One strip of columns of dw for every tile of its rows. Returns false when a contribution is out of range.
+bool CpuMatmul::gradient_strip(const WeightGradientProduct& args, const float* a, std::int64_t first,
+                               const float* panel, float* tile, std::int64_t* sums) const {
+  const std::int64_t columns = kernels_.columns;
+  const std::int64_t tokens = args.dy.rows();
+  const float scale = std::bit_cast<float>(static_cast<std::uint32_t>(args.shift + 127) << 23);
+  const std::uint32_t limit = contribution_limit_bits(args.grain);
+  const std::int64_t count = std::min(columns, args.dw.columns() - first);
+  std::uint32_t greatest = 0;
+  for (std::int64_t row = 0; row < args.dw.rows(); row += kTileRows) {
+    std::fill_n(sums, tile_floats(), std::int64_t{0});
+    for (std::int64_t t = 0; t < tokens; t += args.grain) {
+      kernels_.tile(a + row * tokens + t * kTileRows, 1, kTileRows, panel + t * columns, args.grain, tile, true);
+      greatest = std::max(greatest, kernels_.accumulate(tile, scale, tile_floats(), sums));
+    }
+    const std::int64_t rows = std::min<std::int64_t>(kTileRows, args.dw.rows() - row);
+    for (std::int64_t i = 0; i < rows; ++i) {
+      std::int64_t* to = args.dw.row<std::int64_t>(row + i) + first;
+      const std::int64_t* from = sums + i * columns;
+      for (std::int64_t j = 0; j < count; ++j) {
+        to[j] = static_cast<std::int64_t>(static_cast<std::uint64_t>(to[j]) + static_cast<std::uint64_t>(from[j]));
+      }
+    }
+  }
+  return greatest < limit;
+}
+
+template <class T>
+void CpuMatmul::weight_gradient_typed(const WeightGradientProduct& args) {
+  const std::int64_t tokens = args.dy.rows();
+  const std::int64_t columns = kernels_.columns;
+  const std::int64_t row_tiles = round_up(args.dw.rows(), kTileRows) / kTileRows;
+  float* a = packed_.get<float>(static_cast<std::size_t>(row_tiles * kTileRows * tokens));
+  pool_.for_each(row_tiles, [&](std::int64_t index, int) {
+    const std::int64_t first = index * kTileRows;
+    pack_columns<T>(args.dy, first, std::min<std::int64_t>(kTileRows, args.dw.rows() - first), kTileRows,
+                    a + first * tokens);
+  });
+  const std::int64_t panel_floats = tokens * columns;
+  const auto bytes = static_cast<std::size_t>((panel_floats + tile_floats()) * 4 + tile_floats() * 8);
+  for (Scratch& scratch : thread_scratch_) scratch.get<char>(bytes);
+  pool_.for_each((args.dw.columns() + columns - 1) / columns, [&](std::int64_t index, int thread) {
+    float* panel = thread_scratch_[static_cast<std::size_t>(thread)].get<float>(0);
+    float* tile = panel + panel_floats;
+    auto* sums = reinterpret_cast<std::int64_t*>(tile + tile_floats());
+    const std::int64_t first = index * columns;
+    pack_columns<T>(args.x, first, std::min(columns, args.dw.columns() - first), columns, panel);
+    if (!gradient_strip(args, a, first, panel, tile, sums)) args.verdict->declare_bad();
+  });
+}
+
+void CpuMatmul::weight_gradient(const WeightGradientProduct& args) {
+  MEGALITH_CHECK(args.dy.rows() == args.x.rows() && args.dw.rows() == args.dy.columns() &&
+                     args.dw.columns() == args.x.columns() && args.dy.dtype == args.x.dtype,
+                 "{}, {} -> {}", describe(args.dy), describe(args.x), describe(args.dw));
+  MEGALITH_CHECK(args.grain > 0 && args.dy.rows() % args.grain == 0 &&
+                     (args.grain % 2 == 0 || args.dy.dtype == DType::f32),
+                 "{} tokens in grains of {}", args.dy.rows(), args.grain);
+  with_float_type(args.dy.dtype, [&]<class T>(T) { weight_gradient_typed<T>(args); });
+}
+
+void CpuMatmul::bias_gradient(const BiasGradient& args) {
+  constexpr std::int64_t kBlockRows = 32;
+  constexpr std::int64_t kChunk = 64;  // columns of one task
+  const std::int64_t rows = args.dy.rows();
+  with_float_type(args.dy.dtype, [&]<class T>(T) {
+    pool_.for_range(args.dy.columns(), kChunk, [&](std::int64_t begin, std::int64_t end, int) {
+      const std::int64_t count = end - begin;
+      float sum[kChunk];
+      bool good = true;
+      for (std::int64_t block = 0; block < rows; block += kBlockRows) {
+        const std::int64_t last = std::min(block + kBlockRows, rows);
+        std::fill_n(sum, kChunk, 0.0f);
+        for (std::int64_t r = block; r < last; ++r) {
+          const T* row = args.dy.row<T>(r) + begin;
+          for (std::int64_t j = 0; j < count; ++j) sum[j] = sum[j] + to_float(row[j]);
+        }
+        const std::uint32_t limit = contribution_limit_bits(last - block);
+        std::int64_t* to = args.db.as<std::int64_t>() + begin;
+        for (std::int64_t j = 0; j < count; ++j) {
+          good = good && magnitude_bits(sum[j]) < limit;
+          to[j] = static_cast<std::int64_t>(static_cast<std::uint64_t>(to[j]) +
+                                            static_cast<std::uint64_t>(to_fixed_point(sum[j], args.shift)));
+        }
+      }
+      if (!good) args.verdict->declare_bad();
+    });
+  });
+}
+
+}  // namespace
+
+std::unique_ptr<MatmulOps> make_matmul(ThreadPool& pool, Isa isa) { return std::make_unique<CpuMatmul>(pool, isa); }
+
+}  // namespace megalith::cpu

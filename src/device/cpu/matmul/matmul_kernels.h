@@ -1,0 +1,129 @@
+// Kernels of exact products, templates over the lanes of one kernel family. Raw pointers only: these files are compiled
+// with the family's own instruction set.
+//
+// Everything multiplies fp32 operands: bf16 is widened when packed, which is exact. In bf16 the summed dimension is packed
+// with the elements of each pair swapped, high before low, so that one plain loop is the promised chain.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "core/bf16.h"
+
+namespace megalith::cpu {
+
+inline constexpr int kTileRows = 6;
+
+// Functions of one kernel family. A tile is kTileRows x columns floats, row after row.
+struct MatmulKernels {
+  int columns;  // of a tile: a multiple of 16
+
+  // Continues the tile's chains over `terms` terms, or starts them at +0. Row i of A lies at a + i * a_row; term t of it
+  // at distance t * a_term. B is a panel [terms][columns].
+  void (*tile)(const float* a, std::ptrdiff_t a_row, std::ptrdiff_t a_term, const float* b, std::int64_t terms,
+               float* c, bool fresh);
+  // Widens `count` elements and swaps the elements of each pair; an odd end gets a zero before its last element. fp32 is
+  // copied as it is. Writes packed_length(count) floats.
+  void (*widen_chain_bf16)(const bf16* from, std::int64_t count, float* to);
+  void (*widen_chain_f32)(const float* from, std::int64_t count, float* to);
+  // Widens `count` elements without swapping.
+  void (*widen_bf16)(const bf16* from, std::int64_t count, float* to);
+  void (*widen_f32)(const float* from, std::int64_t count, float* to);
+  // left = left + right, elementwise.
+  void (*add)(float* left, const float* right, std::int64_t count);
+  // One row of a finished tile: + bias (may be null), then stored.
+  void (*store_f32)(const float* tile, const float* bias, std::int64_t count, float* out);
+  void (*store_bf16)(const float* tile, const float* bias, std::int64_t count, bf16* out);
+  // sum += fixed point of the tile row; returns the greatest magnitude's bits.
+  std::uint32_t (*accumulate)(const float* tile, float scale, std::int64_t count, std::int64_t* sum);
+};
+
+MatmulKernels matmul_kernels_portable();
+MatmulKernels matmul_kernels_avx2();
+MatmulKernels matmul_kernels_avx512();
+
+template <class F, int kVectors>
+struct MatmulFamily {
+  static constexpr int kColumns = 16 * kVectors;
+
+  static void tile(const float* a, std::ptrdiff_t a_row, std::ptrdiff_t a_term, const float* b, std::int64_t terms,
+                   float* c, bool fresh) {
+    F sum[kTileRows][kVectors];
+    for (int i = 0; i < kTileRows; ++i) {
+      for (int v = 0; v < kVectors; ++v) sum[i][v] = fresh ? F::zero() : F::load(c + i * kColumns + v * 16);
+    }
+    for (std::int64_t t = 0; t < terms; ++t) {
+      F right[kVectors];
+      for (int v = 0; v < kVectors; ++v) right[v] = F::load(b + v * 16);
+      for (int i = 0; i < kTileRows; ++i) {
+        const F left = F::broadcast(a[i * a_row]);
+        for (int v = 0; v < kVectors; ++v) sum[i][v] = fma(left, right[v], sum[i][v]);
+      }
+      a += a_term;
+      b += kColumns;
+    }
+    for (int i = 0; i < kTileRows; ++i) {
+      for (int v = 0; v < kVectors; ++v) sum[i][v].store(c + i * kColumns + v * 16);
+    }
+  }
+
+  static void widen_chain_bf16(const bf16* from, std::int64_t count, float* to) {
+    std::int64_t i = 0;
+    for (; i + 1 < count; i += 2) {
+      to[i] = to_float(from[i + 1]);
+      to[i + 1] = to_float(from[i]);
+    }
+    if (i < count) {
+      to[i] = 0.0f;
+      to[i + 1] = to_float(from[i]);
+    }
+  }
+  template <class T>
+  static void widen(const T* from, std::int64_t count, float* to) {
+    std::int64_t i = 0;
+    for (; i + 16 <= count; i += 16) F::load(from + i).store(to + i);
+    if (i < count) F::load_first(from + i, static_cast<int>(count - i)).store_first(to + i, static_cast<int>(count - i));
+  }
+  static void add(float* left, const float* right, std::int64_t count) {
+    for (std::int64_t i = 0; i < count; i += 16) (F::load(left + i) + F::load(right + i)).store(left + i);
+  }
+  template <class T>
+  static void store(const float* tile, const float* bias, std::int64_t count, T* out) {
+    for (std::int64_t i = 0; i < count; i += 16) {
+      const int n = count - i < 16 ? static_cast<int>(count - i) : 16;
+      F value = F::load(tile + i);
+      if (bias != nullptr) value = value + F::load_first(bias + i, n);
+      if (n == 16) {
+        value.store(out + i);
+      } else {
+        value.store_first(out + i, n);
+      }
+    }
+  }
+  static std::uint32_t accumulate(const float* tile, float scale, std::int64_t count, std::int64_t* sum) {
+    using Ints = typename F::Ints;
+    Ints greatest = Ints::broadcast(0);
+    const F factor = F::broadcast(scale);
+    for (std::int64_t i = 0; i < count; i += 16) {
+      const F value = F::load(tile + i);
+      greatest = max_unsigned(greatest, bits_of(value) & Ints::broadcast(0x7fffffff));
+      add_fixed_point(value, factor, sum + i);
+    }
+    return max_of_lanes_unsigned(greatest);
+  }
+
+  static MatmulKernels kernels() {
+    return {.columns = kColumns,
+            .tile = tile,
+            .widen_chain_bf16 = widen_chain_bf16,
+            .widen_chain_f32 = widen<float>,
+            .widen_bf16 = widen<bf16>,
+            .widen_f32 = widen<float>,
+            .add = add,
+            .store_f32 = store<float>,
+            .store_bf16 = store<bf16>,
+            .accumulate = accumulate};
+  }
+};
+
+}  // namespace megalith::cpu

@@ -1,0 +1,28 @@
+#include "device/matmul.h"
+
+namespace megalith {
+namespace {
+
+double bytes_of(const Tensor& tensor) {
+  return static_cast<double>(tensor.count()) * static_cast<double>(size_of(tensor.dtype));
+}
+
+Cost product_cost(const Tensor& a, const Tensor& b, const Tensor& result, std::int64_t summed, double passes) {
+  return {.flops = 2.0 * static_cast<double>(result.count()) * static_cast<double>(summed),
+          .bytes = bytes_of(a) + bytes_of(b) + passes * bytes_of(result)};
+}
+
+}  // namespace
+
+Cost cost_of(const ForwardProduct& args) { return product_cost(args.x, args.w, args.y, args.x.columns(), 1); }
+Cost cost_of(const InputGradientProduct& args) {
+  return product_cost(args.dy, args.w, args.dx, args.dy.columns(), 1);
+}
+Cost cost_of(const WeightGradientProduct& args) {
+  return product_cost(args.dy, args.x, args.dw, args.dy.rows(), 2);  // gradients are read and written
+}
+Cost cost_of(const BiasGradient& args) {
+  return {.flops = static_cast<double>(args.dy.count()), .bytes = bytes_of(args.dy) + 2 * bytes_of(args.db)};
+}
+
+}  // namespace megalith
