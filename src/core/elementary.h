@@ -66,6 +66,37 @@ F log_lanes(F x) {
   return select(less(x, F::zero()), F::broadcast(NAN), result);
 }
 
+// erf(x), absolute error under 1e-7: x P(x^2) below 1, 1 - exp(-x^2) Q(1 / (1 + x/2)) up to 4 (both fitted at Chebyshev
+// nodes), +-1 beyond. NaN stays NaN.
+template <class F>
+F erf_lanes(F x) {
+  using Ints = typename F::Ints;
+  const F a = from_bits(bits_of(x) & Ints::broadcast(0x7fffffff));
+  const F z = x * x;
+  F small = F::broadcast(-0x1.449778p-17f);
+  small = fma(small, z, F::broadcast(0x1.d89ff4p-14f));
+  small = fma(small, z, F::broadcast(-0x1.bcd3a4p-11f));
+  small = fma(small, z, F::broadcast(0x1.562abep-8f));
+  small = fma(small, z, F::broadcast(-0x1.b829d0p-6f));
+  small = fma(small, z, F::broadcast(0x1.ce2f0ap-4f));
+  small = fma(small, z, F::broadcast(-0x1.812746p-2f));
+  small = fma(small, z, F::broadcast(0x1.20dd76p+0f)) * x;
+  const F t = F::broadcast(1.0f) / fma(a, F::broadcast(0.5f), F::broadcast(1.0f));
+  F q = F::broadcast(0x1.ec97f6p-4f);
+  q = fma(q, t, F::broadcast(-0x1.e5d852p-2f));
+  q = fma(q, t, F::broadcast(0x1.22e9f8p-1f));
+  q = fma(q, t, F::broadcast(-0x1.b91c7cp-4f));
+  q = fma(q, t, F::broadcast(0x1.6633f8p-2f));
+  q = fma(q, t, F::broadcast(0x1.0952aep-2f));
+  q = fma(q, t, F::broadcast(0x1.23d87ep-2f));
+  q = fma(q, t, F::broadcast(-0x1.508108p-13f));
+  F large = F::broadcast(1.0f) - exp_lanes(F::zero() - z) * q;
+  large = select(less(F::broadcast(4.0f), a), F::broadcast(1.0f), large);
+  large = from_bits(bits_of(large) | (bits_of(x) & Ints::broadcast(INT32_MIN)));
+  const F result = select(less(a, F::broadcast(1.0f)), small, large);
+  return select(is_nan(x), x, result);
+}
+
 // One lane, for code outside the kernels.
 struct ScalarInt {
   std::int32_t value;
@@ -101,6 +132,7 @@ inline ScalarInt operator-(ScalarInt a, ScalarInt b) {
   return {static_cast<std::int32_t>(static_cast<std::uint32_t>(a.value) - static_cast<std::uint32_t>(b.value))};
 }
 inline ScalarInt operator&(ScalarInt a, ScalarInt b) { return {a.value & b.value}; }
+inline ScalarInt operator|(ScalarInt a, ScalarInt b) { return {a.value | b.value}; }
 template <int n>
 ScalarInt shift_left(ScalarInt a) {
   return {static_cast<std::int32_t>(static_cast<std::uint32_t>(a.value) << n)};
@@ -113,5 +145,6 @@ ScalarInt shift_right(ScalarInt a) {
 // Scalar forms with the bits of the lanes.
 inline float exp_exact(float x) { return exp_lanes(ScalarFloat{x}).value; }
 inline float log_exact(float x) { return log_lanes(ScalarFloat{x}).value; }
+inline float erf_exact(float x) { return erf_lanes(ScalarFloat{x}).value; }
 
 }  // namespace megalith

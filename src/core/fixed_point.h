@@ -28,14 +28,17 @@ inline std::int64_t to_fixed_point(float x, int shift) {
 // Loss: sum of per-token losses with a least significant bit of 2^-32.
 inline constexpr int kLossShift = 32;
 
-// Sum of squares of float values in 128 bits, equal in any order: each square is exact in fp64 and split into a high
+// The nearest even integer by adding and taking away 1.5 * 2^52: REQUIRES |x| < 2^51.
+inline double nearest_integer(double x) { return (x + 0x1.8p52) - 0x1.8p52; }
+
+// Sum of squares of float values below 2^15 in 128 bits, equal in any order: each square is exact in fp64 and split into a high
 // part rounded to 2^-20 and a low part rounded to 2^-72.
 class SquareSum {
  public:
   void add(float g) {
     const double square = static_cast<double>(g) * static_cast<double>(g);
-    const double high = std::nearbyint(square * 0x1p20);
-    const double low = std::nearbyint((square - high * 0x1p-20) * 0x1p72);
+    const double high = nearest_integer(square * 0x1p20);
+    const double low = nearest_integer((square - high * 0x1p-20) * 0x1p72);
     add_limbs(static_cast<std::int64_t>(high), static_cast<std::int64_t>(low));
   }
   // high * 2^-20 + low * 2^-72.

@@ -44,7 +44,7 @@ std::vector<Parameter> from_specs(std::vector<ParameterSpec> specs) {
   parameters.reserve(specs.size());
   for (ParameterSpec& spec : specs) {
     MEGALITH_CHECK(spec.padded_rows >= spec.rows && spec.columns > 0, "{}", spec.name);
-    parameters.push_back({.spec = std::move(spec)});
+    parameters.emplace_back().spec = std::move(spec);
   }
   return parameters;
 }

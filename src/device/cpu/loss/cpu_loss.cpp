@@ -1,0 +1,134 @@
+// Cross entropy on the CPU: one row is one task, cut into leaves and blocks as device/loss.h says.
+
+#include <algorithm>
+
+#include "core/fixed_point.h"
+#include "device/cpu/cpu_device.h"
+#include "device/cpu/loss/loss_kernels.h"
+
+namespace megalith::cpu {
+namespace {
+
+constexpr std::int64_t kRowsPerTask = 4;
+constexpr int kMostLevels = 8;
+
+LossKernels kernels_of(Isa isa) {
+#if defined(__x86_64__)
+  if (isa == Isa::avx512 || isa == Isa::avx512_bf16) return loss_kernels_avx512();
+  if (isa == Isa::avx2) return loss_kernels_avx2();
+#else
+  static_cast<void>(isa);
+#endif
+  return loss_kernels_portable();
+}
+
+// An empty part changes nothing. Otherwise M = max, S = s1 exp(m1 - M) + s2 exp(m2 - M).
+SoftmaxPart join(SoftmaxPart a, SoftmaxPart b) {
+  if (b.sum == 0) return a;
+  if (a.sum == 0) return b;
+  const float greatest = a.greatest > b.greatest ? a.greatest : b.greatest;
+  return {.greatest = greatest,
+          .sum = a.sum * exp_exact(a.greatest - greatest) + b.sum * exp_exact(b.greatest - greatest)};
+}
+
+class CpuLoss final : public LossOps {
+ public:
+  CpuLoss(ThreadPool& pool, Isa isa) : pool_(pool), kernels_(kernels_of(isa)) {}
+
+  void forward(const CrossEntropyForward& args) override {
+    check(args.shape, args.logits);
+    for_rows(args.logits.rows(), [&](std::int64_t r) {
+      const float* logits = args.logits.row<float>(r);
+      const SoftmaxPart row = softmax_state(args.shape, logits, args.logits.columns());
+      float* state = args.log_sum_exp.as<float>() + 2 * r;
+      state[0] = row.greatest;
+      state[1] = row.sum;
+      args.log_probability.as<float>()[r] = (logits[args.targets[r]] - row.greatest) - log_exact(row.sum);
+    });
+  }
+
+  void backward(const CrossEntropyBackward& args) override {
+    check(args.shape, args.logits);
+    MEGALITH_CHECK(args.dlogits.rows() == args.logits.rows() && args.dlogits.columns() == args.logits.columns(), "{}",
+                   describe(args.dlogits));
+    with_float_type(args.dlogits.dtype, [&]<class T>(T) {
+      for_rows(args.logits.rows(), [&](std::int64_t r) { gradient_row<T>(args, r); });
+    });
+  }
+
+  void sum(const LossSum& args) override {
+    constexpr float kLimit = 0x1p20f;
+    const float* log_probability = args.log_probability.as<float>();
+    for (std::int64_t r = 0; r < args.log_probability.count(); ++r) {
+      if (args.loss_mask[r] == 0) continue;
+      const float loss = -log_probability[r];
+      if (!(std::fabs(loss) < kLimit)) {
+        args.verdict->declare_bad();
+        continue;
+      }
+      *args.sum += to_fixed_point(loss, kLossShift);
+      ++*args.count;
+    }
+  }
+
+ private:
+  template <class Body>
+  void for_rows(std::int64_t rows, Body&& body) {
+    pool_.for_range(rows, kRowsPerTask, [&](std::int64_t begin, std::int64_t end, int) {
+      for (std::int64_t r = begin; r < end; ++r) body(r);
+    });
+  }
+
+  static void check(const CrossEntropyShape& shape, const Tensor& logits) {
+    MEGALITH_CHECK(shape.leaves >= 1 && shape.leaves <= (1 << kMostLevels) && shape.vocab_block > 0 &&
+                       logits.columns() % shape.leaves == 0 && shape.vocabulary <= logits.columns(),
+                   "{} in {} leaves of a vocabulary of {}", describe(logits), shape.leaves, shape.vocabulary);
+  }
+
+  [[nodiscard]] SoftmaxPart softmax_state(const CrossEntropyShape& shape, const float* logits,
+                                          std::int64_t padded) const {
+    const std::int64_t leaf_columns = padded / shape.leaves;
+    SoftmaxPart waiting[kMostLevels + 1];  // finished subtrees of 2^level leaves
+    SoftmaxPart part;
+    for (int leaf = 0; leaf < shape.leaves; ++leaf) {
+      part = {};
+      const std::int64_t end = std::min((leaf + 1) * leaf_columns, shape.vocabulary);
+      for (std::int64_t begin = leaf * leaf_columns; begin < end; begin += shape.vocab_block) {
+        part = join(part, kernels_.block(logits + begin, std::min<std::int64_t>(shape.vocab_block, end - begin)));
+      }
+      int level = 0;
+      for (int carry = leaf; (carry & 1) != 0; carry >>= 1) part = join(waiting[level++], part);
+      waiting[level] = part;
+    }
+    return part;
+  }
+
+  template <class T>
+  void gradient_row(const CrossEntropyBackward& args, std::int64_t r) const {
+    T* out = args.dlogits.row<T>(r);
+    const std::int64_t vocabulary = args.loss_mask[r] == 0 ? 0 : args.shape.vocabulary;
+    std::fill(out + vocabulary, out + args.dlogits.columns(), T{});
+    if (vocabulary == 0) return;
+    const float* logits = args.logits.row<float>(r);
+    const float* state = args.log_sum_exp.as<float>() + 2 * r;
+    const SoftmaxPart row{.greatest = state[0], .sum = state[1]};
+    const std::int32_t target = args.targets[r];
+    const float gradient = exp_exact(logits[target] - row.greatest) / row.sum - 1.0f;
+    if constexpr (std::is_same_v<T, bf16>) {
+      kernels_.softmax_bf16(logits, row, vocabulary, out);
+      out[target] = to_bf16(gradient);
+    } else {
+      kernels_.softmax_f32(logits, row, vocabulary, out);
+      out[target] = gradient;
+    }
+  }
+
+  ThreadPool& pool_;
+  LossKernels kernels_;
+};
+
+}  // namespace
+
+std::unique_ptr<LossOps> make_loss(ThreadPool& pool, Isa isa) { return std::make_unique<CpuLoss>(pool, isa); }
+
+}  // namespace megalith::cpu

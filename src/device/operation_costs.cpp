@@ -1,0 +1,56 @@
+#include "device/elementwise.h"
+
+#include "device/loss.h"
+#include "device/optimizer.h"
+
+namespace megalith {
+namespace {
+
+double bytes_of(const Tensor& tensor) {
+  if (tensor.empty()) return 0;
+  return static_cast<double>(tensor.count()) * static_cast<double>(size_of(tensor.dtype));
+}
+double count_of(const Tensor& tensor) { return static_cast<double>(tensor.count()); }
+
+}  // namespace
+
+Cost cost_of(const LayerNormForward& args) {
+  return {.flops = 8 * count_of(args.x), .bytes = bytes_of(args.x) + bytes_of(args.y)};
+}
+Cost cost_of(const LayerNormBackward& args) {
+  return {.flops = 14 * count_of(args.x),
+          .bytes = bytes_of(args.dy) + bytes_of(args.x) + bytes_of(args.residual_gradient) + bytes_of(args.dx)};
+}
+Cost cost_of(const ActivationForward& args) {
+  return {.flops = 20 * count_of(args.x), .bytes = bytes_of(args.x) + bytes_of(args.y)};
+}
+Cost cost_of(const ActivationBackward& args) {
+  return {.flops = 26 * count_of(args.x), .bytes = bytes_of(args.x) + bytes_of(args.dy) + bytes_of(args.dx)};
+}
+Cost cost_of(const BiasDropoutResidual& args) {
+  return {.flops = 3 * count_of(args.x), .bytes = bytes_of(args.x) + bytes_of(args.residual) + bytes_of(args.y)};
+}
+Cost cost_of(const DropoutBackward& args) {
+  return {.flops = count_of(args.dy), .bytes = bytes_of(args.dy) + bytes_of(args.dx)};
+}
+Cost cost_of(const EmbeddingForward& args) { return {.flops = count_of(args.y), .bytes = 3 * bytes_of(args.y)}; }
+Cost cost_of(const EmbeddingBackward& args) {
+  // Each token reads and writes 8 bytes per feature in both tables.
+  return {.flops = 2 * count_of(args.dy), .bytes = bytes_of(args.dy) + 32 * count_of(args.dy)};
+}
+Cost cost_of(const CrossEntropyForward& args) {
+  return {.flops = 15 * count_of(args.logits), .bytes = bytes_of(args.logits)};
+}
+Cost cost_of(const CrossEntropyBackward& args) {
+  return {.flops = 15 * count_of(args.logits), .bytes = bytes_of(args.logits) + bytes_of(args.dlogits)};
+}
+Cost cost_of(const SquaredNorm& args) {
+  return {.flops = 8 * count_of(args.gradient), .bytes = bytes_of(args.gradient)};
+}
+Cost cost_of(const AdamUpdate& args) {
+  return {.flops = 16 * count_of(args.gradient),
+          .bytes = bytes_of(args.gradient) + 2 * (bytes_of(args.master) + bytes_of(args.m) + bytes_of(args.v)) +
+                   bytes_of(args.working)};
+}
+
+}  // namespace megalith
