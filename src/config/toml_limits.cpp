@@ -5,8 +5,8 @@
 namespace megalith {
 namespace {
 
-// Index just behind the string that starts at text[begin], a quote. A one-line string ends at its line's end if its
-// quote is missing: the parser will say so.
+// Index just behind the string that starts at text[begin], a quote. A one-line string ends at its line's end
+// if its quote is missing: the parser will say so.
 std::size_t end_of_string(std::string_view text, std::size_t begin) {
   const char quote = text[begin];
   const bool escapes = quote == '"';
@@ -45,8 +45,9 @@ Expected<void> check_toml_limits(std::string_view text, std::string_view file_na
     const char c = text[i];
     if (c == '"' || c == '\'') {
       const std::size_t end = end_of_string(text, i);
-      line += static_cast<int>(std::count(text.begin() + static_cast<std::ptrdiff_t>(i),
-                                          text.begin() + static_cast<std::ptrdiff_t>(std::min(end, text.size())), '\n'));
+      line += static_cast<int>(
+          std::count(text.begin() + static_cast<std::ptrdiff_t>(i),
+                     text.begin() + static_cast<std::ptrdiff_t>(std::min(end, text.size())), '\n'));
       i = end;
       continue;
     }

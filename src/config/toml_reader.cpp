@@ -40,7 +40,8 @@ void flatten(const toml::table& table, const std::string& prefix, std::string_vi
       continue;
     }
     const std::uint32_t line = key.source().begin.line;
-    found.push_back({line, {.key = name, .value = to_value(node), .where = fmt::format("{}:{}", file_name, line)}});
+    found.push_back(
+        {line, {.key = name, .value = to_value(node), .where = fmt::format("{}:{}", file_name, line)}});
   }
 }
 
@@ -89,7 +90,8 @@ TomlDocument read_toml(std::string_view text, std::string_view file_name) {
     if (parsed) {
       std::vector<std::pair<std::uint32_t, Assignment>> found;
       flatten(parsed.table(), "", file_name, found);
-      std::stable_sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+      std::stable_sort(found.begin(), found.end(),
+                       [](const auto& a, const auto& b) { return a.first < b.first; });
       for (auto& [line, assignment] : found) document.assignments.push_back(std::move(assignment));
       return document;
     }

@@ -111,7 +111,8 @@ TEST(TomlLimits, DeepNestingIsRefusedWithItsLine) {
   for (int i = 0; i < 100000; ++i) dotted += ".a";
   std::string quoted = "'a'";
   for (int i = 0; i < 1000; ++i) quoted += ".\"a\"";
-  for (const std::string& text : {arrays, tables, dotted + " = 1", "[" + dotted + "]", "a = {" + dotted + " = 1}", quoted + " = 1"}) {
+  for (const std::string& text :
+       {arrays, tables, dotted + " = 1", "[" + dotted + "]", "a = {" + dotted + " = 1}", quoted + " = 1"}) {
     const auto checked = check_toml_limits(text, "deep.toml");
     ASSERT_FALSE(checked) << shown(text);
     EXPECT_EQ(checked.error()[0].allowed, "at most 16 levels");
@@ -127,7 +128,8 @@ TEST(TomlLimits, DotsAndBracketsInStringsCommentsAndListsAreOnlyText) {
   for (int i = 0; i < 100; ++i) numbers += "1.5, ";
   for (const std::string& text :
        {"a = \"" + dots + "\"\n", "a = '" + brackets + "'\n", "# " + dots + brackets + "\n",
-        "a = \"\"\"" + dots + "\n\"quoted\" " + brackets + "\"\"\"\n", "a = \"\\\"" + brackets + "\"\n", "a = [" + numbers + "]\n"}) {
+        "a = \"\"\"" + dots + "\n\"quoted\" " + brackets + "\"\"\"\n", "a = \"\\\"" + brackets + "\"\n",
+        "a = [" + numbers + "]\n"}) {
     EXPECT_TRUE(check_toml_limits(text, "f.toml")) << text;
     EXPECT_TRUE(read_toml(text, "f.toml").refusals.empty()) << text;
   }
