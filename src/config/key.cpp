@@ -50,10 +50,8 @@ std::string nearest_integer(const IntegerRule& rule, std::int64_t value) {
 }
 
 std::string legal_reals(const RealRule& rule) {
-  std::string text = std::isinf(rule.max)
-                         ? fmt::format("{} {}", rule.min_excluded ? "above" : "at least", rule.min)
-                         : fmt::format("{} {} to {}{}", rule.min_excluded ? "above" : "from", rule.min,
-                                       rule.max, rule.max_excluded ? ", excluded" : "");
+  std::string text = fmt::format("{} {} to {}{}", rule.min_excluded ? "above" : "from", rule.min,
+                                 rule.max_excluded ? "below " : "", rule.max);
   if (rule.zero != nullptr) text += fmt::format(", or 0 ({})", rule.zero);
   return text;
 }
@@ -70,7 +68,7 @@ std::string nearest_real(const RealRule& rule, double value) {
   if (std::isnan(value)) return {};
   const bool low = value <= rule.min;
   if (low && rule.zero != nullptr) return "0.0";
-  if ((low && rule.min_excluded) || (!low && rule.max_excluded) || (!low && std::isinf(rule.max))) return {};
+  if (low ? rule.min_excluded : rule.max_excluded) return {};
   return toml_real(low ? rule.min : rule.max);
 }
 
