@@ -11,9 +11,12 @@ namespace {
 // The library asserts things that texts such as "[=" break (seen in 3.3 and 3.4), and an input must not end
 // the program: its assertions throw this instead, in every build type.
 struct ParserGaveUp {};
+[[noreturn]] void parser_gives_up_here() {
+  throw ParserGaveUp{};
+}
 }  // namespace
 #undef NDEBUG
-#define TOML_ASSERT(condition) ((condition) ? static_cast<void>(0) : throw ParserGaveUp{})
+#define TOML_ASSERT(condition) ((condition) ? static_cast<void>(0) : parser_gives_up_here())
 #define TOML_EXCEPTIONS 0
 #define TOML_HEADER_ONLY 1
 #define TOML_MAX_NESTED_VALUES 32

@@ -89,11 +89,10 @@ void declare_model_keys(Registry& registry, ModelConfig& config) {
   registry.real(
       "model.dropout", config.dropout,
       {.min = 0,
-       .max = 1,
-       .max_excluded = true,
+       .max = 0.99,
        .help = "Dropout of the embedding and of both residual branches; a multiple of 2^-16 is used."});
   registry.real("model.attention_dropout", config.attention_dropout,
-                {.min = 0, .max = 1, .max_excluded = true, .help = "Dropout of the attention weights."});
+                {.min = 0, .max = 0.99, .help = "Dropout of the attention weights."});
   registry.choice(
       "model.init", config.init, {{"gpt2", InitRule::gpt2}, {"mt-nlg", InitRule::mt_nlg}},
       {.help = "Standard deviation of initial weights: gpt2 0.02, mt-nlg sqrt(1 / (3 hidden)); both divide "

@@ -1,6 +1,7 @@
 #include "train/train_config.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstdlib>
 
@@ -98,7 +99,7 @@ TEST(TrainConfig, TheFrozenConfigReadsBackTheSame) {
 TEST(TrainConfig, AFrozenConfigNeedsNoPresetFile) {
   const auto config = load_train_config(kSource / "configs" / "runs" / "gpt2-124m.toml", {}, "");
   ASSERT_TRUE(config);
-  const fs::path folder = fs::path(::testing::TempDir()) / "frozen-run";
+  const fs::path folder = fs::path(::testing::TempDir()) / fmt::format("megalith-frozen-run-{}", ::getpid());
   fs::create_directories(folder);
   write_file_atomically(folder / "config.toml", to_toml(*config));
   const auto again = load_train_config(folder / "config.toml", {}, "");
@@ -176,7 +177,7 @@ TEST(TrainConfig, TheReferencePageIsTheOneTheKeysGive) {
     write_file_atomically(kSource / "docs" / "configuration.md", to_markdown(config.registry));
     GTEST_SKIP() << "wrote docs/configuration.md";
   }
-  EXPECT_EQ(*page, to_markdown(config.registry)) << "run this test with MEGALITH_UPDATE_DOCS=1";
+  EXPECT_TRUE(*page == to_markdown(config.registry)) << "run this test with MEGALITH_UPDATE_DOCS=1";
 }
 
 }  // namespace
