@@ -32,14 +32,15 @@ std::string in_full(const Key& key) {
   text += fmt::format("  legal     {}\n", key.legal);
   text += fmt::format("  default   {}\n", key.default_value);
   if (!key.origin.empty()) text += fmt::format("  value     {} ({})\n", key.show(), key.origin);
-  text += fmt::format("  resume    {}\n", key.may_change_on_resume ? "may change when a run is resumed"
-                                                                  : "frozen with the run");
+  text += fmt::format("  resume    {}\n",
+                      key.may_change_on_resume ? "may change when a run is resumed" : "frozen with the run");
   return text;
 }
 
 std::string in_brief(const Key& key) {
   std::string text = fmt::format("  {} = {}\n", key.name, key.show());
-  if (key.show() != key.default_value) text += fmt::format("      default {}; set by {}\n", key.default_value, key.origin);
+  if (key.show() != key.default_value)
+    text += fmt::format("      default {}; set by {}\n", key.default_value, key.origin);
   text += fmt::format("      {}\n      {}: {}\n", key.help, type_and_unit(key), key.legal);
   return text;
 }
@@ -83,17 +84,21 @@ Expected<std::string> explain(const Registry& registry, std::string_view name) {
 std::string to_markdown(const Registry& registry) {
   std::string text =
       "# Configuration keys\n\n"
-      "This page is generated from the declarations in the source; a test compares the two. On the command line\n"
-      "`megalith config explain` prints the same. A config is a TOML file; `--set key=value` overrides one key.\n"
+      "This page is generated from the declarations in the source; a test compares the two. On the command "
+      "line\n"
+      "`megalith config explain` prints the same. A config is a TOML file; `--set key=value` overrides one "
+      "key.\n"
       "Keys marked *frozen* may not change when a run is resumed.\n";
   for (const Section& section : registry.sections()) {
-    text += fmt::format("\n## {}\n\n{}\n\n", section.name.empty() ? "Top level" : fmt::format("`[{}]`", section.name),
-                        section.help);
+    text +=
+        fmt::format("\n## {}\n\n{}\n\n",
+                    section.name.empty() ? "Top level" : fmt::format("`[{}]`", section.name), section.help);
     text += "| key | type | legal values | default | resume | meaning |\n|---|---|---|---|---|---|\n";
     for (const Key& key : registry.keys()) {
       if (section_of(key.name) != section.name) continue;
-      text += fmt::format("| `{}` | {} | {} | `{}` | {} | {} |\n", key.name, type_and_unit(key), cell(key.legal),
-                          key.default_value, key.may_change_on_resume ? "may change" : "frozen", cell(key.help));
+      text +=
+          fmt::format("| `{}` | {} | {} | `{}` | {} | {} |\n", key.name, type_and_unit(key), cell(key.legal),
+                      key.default_value, key.may_change_on_resume ? "may change" : "frozen", cell(key.help));
     }
   }
   return text;

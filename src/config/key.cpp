@@ -1,6 +1,8 @@
 #include "config/key.h"
 
+#include <algorithm>
 #include <bit>
+#include <charconv>
 #include <cmath>
 
 #include "config/nearest.h"
@@ -22,7 +24,7 @@ Refusal refusal(const Value& value, const std::string& legal, std::string neares
 }
 
 std::string legal_integers(const IntegerRule& rule) {
-  std::string text = rule.max == INT64_MAX ? fmt::format("{} or more", rule.min)
+  std::string text = rule.max == INT64_MAX  ? fmt::format("{} or more", rule.min)
                      : rule.min == rule.max ? fmt::format("only {}", rule.min)
                                             : fmt::format("{} to {}", rule.min, rule.max);
   if (rule.power_of_two) text = "a power of two, " + text;
@@ -48,9 +50,8 @@ std::string nearest_integer(const IntegerRule& rule, std::int64_t value) {
 }
 
 std::string legal_reals(const RealRule& rule) {
-  std::string text = std::isinf(rule.max) ? fmt::format("{} {}", rule.min_excluded ? "above" : "at least", rule.min)
-                                          : fmt::format("{} {} to {}{}", rule.min_excluded ? "above" : "from", rule.min,
-                                                        rule.max, rule.max_excluded ? ", excluded" : "");
+  std::string text = fmt::format("{} {} to {}{}", rule.min_excluded ? "above" : "from", rule.min,
+                                 rule.max_excluded ? "below " : "", rule.max);
   if (rule.zero != nullptr) text += fmt::format(", or 0 ({})", rule.zero);
   return text;
 }
@@ -67,7 +68,7 @@ std::string nearest_real(const RealRule& rule, double value) {
   if (std::isnan(value)) return {};
   const bool low = value <= rule.min;
   if (low && rule.zero != nullptr) return "0.0";
-  if ((low && rule.min_excluded) || (!low && rule.max_excluded) || (!low && std::isinf(rule.max))) return {};
+  if (low ? rule.min_excluded : rule.max_excluded) return {};
   return toml_real(low ? rule.min : rule.max);
 }
 
@@ -82,25 +83,36 @@ bool is_legal(const TextRule& rule, const std::string& text) {
   return text.size() <= rule.max_bytes && text.find('\0') == std::string::npos;
 }
 
-// "8" and "true" in quotes, 3.0 where 3 is meant: say what was probably meant.
-std::string nearest_of_other_type(const Value& value) {
-  if (const auto* text = std::get_if<std::string>(&value.data)) {
-    const bool plain = !text->empty() && text->find_first_not_of("0123456789.e+-truefals") == std::string::npos;
-    return plain ? fmt::format("{} without quotes", *text) : std::string();
-  }
-  return {};
+// "8" and "true" in quotes: the same without them.
+std::string quoted_number(const Value& value) {
+  const auto* text = std::get_if<std::string>(&value.data);
+  if (text == nullptr) return {};
+  double number = 0;
+  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), number);
+  const bool is_number = error == std::errc() && end == text->data() + text->size();
+  return is_number ? *text + " without quotes" : std::string();
+}
+std::string quoted_boolean(const Value& value) {
+  const auto* text = std::get_if<std::string>(&value.data);
+  return text != nullptr && (*text == "true" || *text == "false") ? *text + " without quotes" : std::string();
 }
 
 }  // namespace
 
 const char* name_of(KeyType type) {
   switch (type) {
-    case KeyType::integer: return "integer";
-    case KeyType::real: return "number";
-    case KeyType::text: return "text";
-    case KeyType::choice: return "choice";
-    case KeyType::boolean: return "boolean";
-    case KeyType::text_list: return "list of texts";
+    case KeyType::integer:
+      return "integer";
+    case KeyType::real:
+      return "number";
+    case KeyType::text:
+      return "text";
+    case KeyType::choice:
+      return "choice";
+    case KeyType::boolean:
+      return "boolean";
+    case KeyType::text_list:
+      return "list of texts";
   }
   return "";
 }
@@ -114,7 +126,7 @@ Key integer_key(IntegerRule rule, std::function<std::int64_t()> get, std::functi
   key.assign = [rule, legal = key.legal, set = std::move(set)](const Value& value) -> std::optional<Refusal> {
     const auto* integer = std::get_if<std::int64_t>(&value.data);
     if (integer == nullptr) {
-      std::string nearest = nearest_of_other_type(value);
+      std::string nearest = quoted_number(value);
       const auto* real = std::get_if<double>(&value.data);
       if (real != nullptr && std::abs(*real) < 0x1p62) {
         const auto rounded = static_cast<std::int64_t>(std::llround(*real));
@@ -142,7 +154,7 @@ Key real_key(RealRule rule, double& field) {
     } else if (const auto* integer = std::get_if<std::int64_t>(&value.data)) {
       number = static_cast<double>(*integer);
     } else {
-      return refusal(value, "a number " + legal, nearest_of_other_type(value));
+      return refusal(value, "a number " + legal, quoted_number(value));
     }
     if (!is_legal(rule, number)) return refusal(value, legal, nearest_real(rule, number));
     field = number == 0 ? 0 : number;  // -0 is not another value
@@ -177,7 +189,7 @@ Key boolean_key(BooleanRule rule, bool& field) {
       field = *boolean;
       return std::nullopt;
     }
-    std::string nearest = nearest_of_other_type(value);
+    std::string nearest = quoted_boolean(value);
     const auto* integer = std::get_if<std::int64_t>(&value.data);
     if (integer != nullptr && (*integer == 0 || *integer == 1)) nearest = *integer == 1 ? "true" : "false";
     return refusal(value, legal, nearest);
@@ -220,7 +232,8 @@ Key choice_key(ChoiceRule rule, std::vector<std::string> names, std::function<st
   if (names.size() == 1) key.legal = "only " + key.legal;
   key.show = [names, get = std::move(get)] { return toml_text(names[get()]); };
   key.default_value = key.show();
-  key.assign = [legal = key.legal, names, set = std::move(set)](const Value& value) -> std::optional<Refusal> {
+  key.assign = [legal = key.legal, names,
+                set = std::move(set)](const Value& value) -> std::optional<Refusal> {
     const auto* text = std::get_if<std::string>(&value.data);
     if (text == nullptr) return refusal(value, legal);
     for (std::size_t i = 0; i < names.size(); ++i) {

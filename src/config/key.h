@@ -51,7 +51,8 @@ struct BooleanRule {
   bool may_change_on_resume = false;
 };
 
-// What a key makes of a value: nothing and the field is set, or a refusal without `where` and the field is as it was.
+// What a key makes of a value: nothing and the field is set, or a refusal without `where` and the field is as
+// it was.
 using Assign = std::function<std::optional<Refusal>(const Value&)>;
 
 struct Key {
@@ -62,8 +63,8 @@ struct Key {
   std::string legal;          // "1 to 4096, or 0 (off)"
   std::string default_value;  // TOML spelling
   bool may_change_on_resume = false;
-  std::string origin;                 // where the value came from: "tiny.toml:12", "--set"; empty: the default
-  Assign assign;                      // prefer Registry::assign, which also keeps `origin`
+  std::string origin;  // where the value came from: "tiny.toml:12", "--set"; empty: the default
+  Assign assign;       // prefer Registry::assign, which also keeps `origin`
   std::function<std::string()> show;  // the field's value in TOML spelling
 };
 

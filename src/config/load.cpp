@@ -45,8 +45,8 @@ Refusal no_such_preset(const PresetRule& rule, const std::string& name, const st
 bool is_plain_name(const std::string& name) {
   return !name.empty() && name.size() <= 100 && name.front() != '.' &&
          std::all_of(name.begin(), name.end(), [](char c) {
-           return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '-' ||
-                  c == '_';
+           return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+                  c == '-' || c == '_';
          });
 }
 
@@ -78,10 +78,12 @@ TomlDocument read_preset(const PresetRule& rule, const Assignment& wanted) {
   return document;
 }
 
-bool gives_every_key(const Registry& registry, const std::vector<Assignment>& assignments, const PresetRule& rule) {
+bool gives_every_key(const Registry& registry, const std::vector<Assignment>& assignments,
+                     const PresetRule& rule) {
   return std::all_of(registry.keys().begin(), registry.keys().end(), [&](const Key& key) {
     if (!key.name.starts_with(rule.prefix) || key.name == rule.key) return true;
-    return std::any_of(assignments.begin(), assignments.end(), [&](const Assignment& a) { return a.key == key.name; });
+    return std::any_of(assignments.begin(), assignments.end(),
+                       [&](const Assignment& a) { return a.key == key.name; });
   });
 }
 
@@ -121,7 +123,8 @@ Expected<void> load_config(Registry& registry, const fs::path& file, std::span<c
     append(refusals, std::move(model.refusals));
     if (!refusals.empty()) model.assignments.clear();
   }
-  // A preset named on the command line is part of it, so it lies over the file; one named in the file lies under it.
+  // A preset named on the command line is part of it, so it lies over the file; one named in the file lies
+  // under it.
   if (!overridden) append(refusals, registry.apply(model.assignments));
   append(refusals, std::move(document.refusals));
   append(refusals, registry.apply(document.assignments));

@@ -17,9 +17,10 @@ struct PresetRule {
   std::vector<std::filesystem::path> folders;  // searched in this order
 };
 
-// Applies, later ones winning: the preset's file, the config file, the overrides (KEY=VALUE). A preset named by an
-// override lies over the config file instead, as the command line does. An empty `file` means no file. A file that gives every key under the prefix itself, such as a frozen config, needs no preset file.
-// All problems of all of them at once.
+// Applies, later ones winning: the preset's file, the config file, the overrides (KEY=VALUE). A preset named
+// by an override lies over the config file instead, as the command line does. An empty `file` means no file.
+// A file that gives every key under the prefix itself, such as a frozen config, needs no preset file. All
+// problems of all of them at once.
 Expected<void> load_config(Registry& registry, const std::filesystem::path& file,
                            std::span<const std::string> overrides, const PresetRule& preset);
 

@@ -25,7 +25,9 @@ bool is_table(const Value& value) {
   return foreign != nullptr && foreign->what == "a table";
 }
 
-bool takes_bare_text(const Key& key) { return key.type == KeyType::text || key.type == KeyType::choice; }
+bool takes_bare_text(const Key& key) {
+  return key.type == KeyType::text || key.type == KeyType::choice;
+}
 
 }  // namespace
 
@@ -41,12 +43,14 @@ void Registry::section(std::string name, std::string help) {
 void Registry::add(std::string name, Key key) {
   MEGALITH_CHECK(find(name) == nullptr, "{} is declared twice", name);
   const std::string section = section_of(name);
-  const auto home = std::find_if(sections_.begin(), sections_.end(), [&](const Section& s) { return s.name == section; });
+  const auto home =
+      std::find_if(sections_.begin(), sections_.end(), [&](const Section& s) { return s.name == section; });
   MEGALITH_CHECK(home != sections_.end(), "{} has no section", name);
   key.name = std::move(name);
   // Behind the last key of the same or an earlier section.
   const auto position = [&](const std::string& wanted) {
-    return std::find_if(sections_.begin(), sections_.end(), [&](const Section& s) { return s.name == wanted; });
+    return std::find_if(sections_.begin(), sections_.end(),
+                        [&](const Section& s) { return s.name == wanted; });
   };
   const auto place = std::find_if(keys_.begin(), keys_.end(),
                                   [&](const Key& other) { return position(section_of(other.name)) > home; });
@@ -71,7 +75,9 @@ std::vector<std::string> Registry::names() const {
   return names;
 }
 
-std::string Registry::where(std::string_view name) const { return joined(at(name).origin, std::string(name)); }
+std::string Registry::where(std::string_view name) const {
+  return joined(at(name).origin, std::string(name));
+}
 
 Refusal Registry::unknown(const std::string& name, const std::string& where) const {
   return {.where = joined(where, name),
@@ -85,17 +91,19 @@ Refusals Registry::apply(const std::vector<Assignment>& assignments) {
   for (std::size_t i = 0; i < assignments.size(); ++i) {
     const Assignment& assignment = assignments[i];
     if (refusals.size() >= kMostProblems) {
-      refusals.push_back({.where = assignment.where,
-                          .found = fmt::format("more problems among the {} values that follow", assignments.size() - i),
-                          .allowed = {},
-                          .nearest = {}});
+      refusals.push_back(
+          {.where = assignment.where,
+           .found = fmt::format("more problems among the {} values that follow", assignments.size() - i),
+           .allowed = {},
+           .nearest = {}});
       return refusals;
     }
-    const auto key = std::find_if(keys_.begin(), keys_.end(), [&](const Key& k) { return k.name == assignment.key; });
+    const auto key =
+        std::find_if(keys_.begin(), keys_.end(), [&](const Key& k) { return k.name == assignment.key; });
     if (key == keys_.end()) {
-      const bool empty_section =
-          is_table(assignment.value) && std::any_of(sections_.begin(), sections_.end(),
-                                                    [&](const Section& s) { return s.name == assignment.key; });
+      const bool empty_section = is_table(assignment.value) &&
+                                 std::any_of(sections_.begin(), sections_.end(),
+                                             [&](const Section& s) { return s.name == assignment.key; });
       if (!empty_section) refusals.push_back(unknown(assignment.key, assignment.where));
     } else if (auto refusal = key->assign(assignment.value)) {
       refusal->where = joined(assignment.where, key->name);
@@ -119,17 +127,19 @@ Expected<Assignment> parse_override(std::string_view text, const Registry& regis
   const std::string where = "--set";
   const std::size_t equals = text.find('=');
   if (equals == std::string_view::npos) {
-    return refuse({.where = where,
-                   .found = fmt::format("\"{}\"", shown(std::string(text))),
-                   .allowed = "KEY=VALUE",
-                   .nearest = registry.find(trimmed(text)) != nullptr ? fmt::format("{}=VALUE", trimmed(text)) : ""});
+    return refuse(
+        {.where = where,
+         .found = fmt::format("\"{}\"", shown(std::string(text))),
+         .allowed = "KEY=VALUE",
+         .nearest = registry.find(trimmed(text)) != nullptr ? fmt::format("{}=VALUE", trimmed(text)) : ""});
   }
   const std::string name(trimmed(text.substr(0, equals)));
   const std::string_view value = trimmed(text.substr(equals + 1));
   const Key* key = registry.find(name);
   if (key == nullptr) return refuse(registry.unknown(name, where));
   const bool quoted = !value.empty() && (value.front() == '"' || value.front() == '\'');
-  if (takes_bare_text(*key) && !quoted) return Assignment{.key = name, .value = {std::string(value)}, .where = where};
+  if (takes_bare_text(*key) && !quoted)
+    return Assignment{.key = name, .value = {std::string(value)}, .where = where};
   auto parsed = read_toml_value(value, joined(where, name));
   if (!parsed) {
     parsed.error().front().allowed = key->legal;
@@ -158,7 +168,8 @@ std::string to_toml(const Registry& registry) {
         section = home;
         text += fmt::format("{}[{}]\n", text.empty() ? "" : "\n", section);
       }
-      text += fmt::format("{} = {}\n", home.empty() ? key.name : key.name.substr(home.size() + 1), key.show());
+      text +=
+          fmt::format("{} = {}\n", home.empty() ? key.name : key.name.substr(home.size() + 1), key.show());
     }
   }
   return text;
@@ -169,10 +180,11 @@ Expected<void> check_resume(const Registry& frozen, const Registry& wanted) {
   for (const Key& key : wanted.keys()) {
     const Key& before = frozen.at(key.name);
     if (key.may_change_on_resume || key.show() == before.show()) continue;
-    refusals.push_back({.where = wanted.where(key.name),
-                        .found = key.show(),
-                        .allowed = fmt::format("{}, as the run began: this key is frozen with the run", before.show()),
-                        .nearest = "the old value, or a new run directory"});
+    refusals.push_back(
+        {.where = wanted.where(key.name),
+         .found = key.show(),
+         .allowed = fmt::format("{}, as the run began: this key is frozen with the run", before.show()),
+         .nearest = "the old value, or a new run directory"});
   }
   if (!refusals.empty()) return refuse(std::move(refusals));
   return {};

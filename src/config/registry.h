@@ -1,5 +1,5 @@
-// The key registry. A key is declared once, bound to a field; parsing, validation, `megalith config explain`, error
-// messages and docs/configuration.md all come from that declaration.
+// The key registry. A key is declared once, bound to a field; parsing, validation, `megalith config explain`,
+// error messages and docs/configuration.md all come from that declaration.
 //
 //   Registry registry;
 //   registry.section("batch", "What one optimizer step sees.");
@@ -40,17 +40,23 @@ class Registry {
   void integer(std::string name, T& field, IntegerRule rule) {
     constexpr auto largest = std::numeric_limits<T>::max();
     if (std::cmp_less(largest, rule.max)) rule.max = static_cast<std::int64_t>(largest);
-    add(std::move(name), integer_key(rule, [&field] { return static_cast<std::int64_t>(field); },
-                                     [&field](std::int64_t value) { field = static_cast<T>(value); }));
+    add(std::move(name), integer_key(
+                             rule, [&field] { return static_cast<std::int64_t>(field); },
+                             [&field](std::int64_t value) { field = static_cast<T>(value); }));
   }
   void real(std::string name, double& field, RealRule rule) { add(std::move(name), real_key(rule, field)); }
-  void text(std::string name, std::string& field, TextRule rule) { add(std::move(name), text_key(rule, field)); }
-  void boolean(std::string name, bool& field, BooleanRule rule) { add(std::move(name), boolean_key(rule, field)); }
+  void text(std::string name, std::string& field, TextRule rule) {
+    add(std::move(name), text_key(rule, field));
+  }
+  void boolean(std::string name, bool& field, BooleanRule rule) {
+    add(std::move(name), boolean_key(rule, field));
+  }
   void text_list(std::string name, std::vector<std::string>& field, TextRule rule) {
     add(std::move(name), text_list_key(rule, field));
   }
   template <class E>
-  void choice(std::string name, E& field, std::initializer_list<std::pair<const char*, E>> choices, ChoiceRule rule) {
+  void choice(std::string name, E& field, std::initializer_list<std::pair<const char*, E>> choices,
+              ChoiceRule rule) {
     std::vector<std::string> names;
     std::vector<E> values;
     for (const auto& [label, value] : choices) {
@@ -63,7 +69,8 @@ class Registry {
       }
       MEGALITH_CHECK(false, "the field holds a value that is no choice");
     };
-    add(std::move(name), choice_key(rule, std::move(names), position, [values, &field](std::size_t i) { field = values[i]; }));
+    add(std::move(name),
+        choice_key(rule, std::move(names), position, [values, &field](std::size_t i) { field = values[i]; }));
   }
 
   // Applies what was read. A refused assignment leaves its field alone; the others are applied.
@@ -90,8 +97,9 @@ class Registry {
 // The part before the last dot: "batch" of "batch.global", "" of "seed".
 std::string section_of(std::string_view key);
 
-// Reads a whole TOML text into the registry's fields. All problems at once: syntax with line and column, unknown keys
-// with the nearest known one, wrong types, values out of range, keys given twice, in the order of the lines.
+// Reads a whole TOML text into the registry's fields. All problems at once: syntax with line and column,
+// unknown keys with the nearest known one, wrong types, values out of range, keys given twice, in the order
+// of the lines.
 Expected<void> parse_toml(std::string_view text, std::string_view file_name, Registry& registry);
 
 // KEY=VALUE of a command line, not applied yet. VALUE is TOML; texts and choices may stand without quotes.
@@ -103,8 +111,8 @@ Expected<void> set(Registry& registry, std::string_view text);
 // The resolved config: every key in the registry's order. Read back it gives the same values, bit by bit.
 std::string to_toml(const Registry& registry);
 
-// Refuses every key whose value differs from the frozen run's and may not change on resume. Both registries come
-// from the same declaration.
+// Refuses every key whose value differs from the frozen run's and may not change on resume. Both registries
+// come from the same declaration.
 Expected<void> check_resume(const Registry& frozen, const Registry& wanted);
 
 }  // namespace megalith

@@ -12,11 +12,21 @@ std::string escaped(const std::string& text) {
   for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);
     switch (c) {
-      case '"': out += "\\\""; break;
-      case '\\': out += "\\\\"; break;
-      case '\n': out += "\\n"; break;
-      case '\r': out += "\\r"; break;
-      case '\t': out += "\\t"; break;
+      case '"':
+        out += "\\\"";
+        break;
+      case '\\':
+        out += "\\\\";
+        break;
+      case '\n':
+        out += "\\n";
+        break;
+      case '\r':
+        out += "\\r";
+        break;
+      case '\t':
+        out += "\\t";
+        break;
       default:
         if (byte < 0x20 || byte == 0x7F) {
           out += fmt::format("\\u{:04X}", byte);
@@ -32,7 +42,9 @@ struct Describer {
   std::string operator()(std::int64_t value) const { return fmt::format("the integer {}", value); }
   std::string operator()(double value) const { return fmt::format("the number {}", toml_real(value)); }
   std::string operator()(bool value) const { return value ? "true" : "false"; }
-  std::string operator()(const std::string& value) const { return fmt::format("the text \"{}\"", shown(value)); }
+  std::string operator()(const std::string& value) const {
+    return fmt::format("the text \"{}\"", shown(value));
+  }
   std::string operator()(const std::vector<Value>& value) const {
     return fmt::format("a list of {} value{}", value.size(), value.size() == 1 ? "" : "s");
   }
@@ -41,9 +53,13 @@ struct Describer {
 
 }  // namespace
 
-std::string describe(const Value& value) { return std::visit(Describer{}, value.data); }
+std::string describe(const Value& value) {
+  return std::visit(Describer{}, value.data);
+}
 
-std::string toml_text(const std::string& text) { return '"' + escaped(text) + '"'; }
+std::string toml_text(const std::string& text) {
+  return '"' + escaped(text) + '"';
+}
 
 std::string toml_real(double value) {
   if (std::isnan(value)) return "nan";

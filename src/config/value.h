@@ -1,4 +1,5 @@
-// A value as a user wrote it, before any key has looked at it; and the assignments a file or argument consists of.
+// A value as a user wrote it, before any key has looked at it; and the assignments a file or argument
+// consists of.
 #pragma once
 
 #include <cstdint>
@@ -31,7 +32,8 @@ struct Assignment {
 std::string toml_text(const std::string& text);  // "..." with escapes
 std::string toml_real(double value);             // shortest that reads back equal; always a TOML float
 
-// At most `limit` bytes of text for a message, control characters and broken UTF-8 made visible, "..." where cut.
+// At most `limit` bytes of text for a message, control characters and broken UTF-8 made visible, "..." where
+// cut.
 std::string shown(const std::string& text, std::size_t limit = 60);
 
 }  // namespace megalith

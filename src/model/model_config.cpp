@@ -42,9 +42,11 @@ std::string legal_heads_around(std::int64_t hidden, std::int64_t heads) {
   return fmt::format("{} or {}", below, above);
 }
 
-// Multiplies and adds of one token's products with weights, forward, without the vocabulary: QKV, attention out, up
-// and down.
-std::int64_t layer_products(const ModelConfig& c) { return c.hidden * (4 * c.hidden + 2 * c.feed_forward); }
+// Multiplies and adds of one token's products with weights, forward, without the vocabulary: QKV, attention
+// out, up and down.
+std::int64_t layer_products(const ModelConfig& c) {
+  return c.hidden * (4 * c.hidden + 2 * c.feed_forward);
+}
 
 }  // namespace
 
@@ -56,17 +58,25 @@ void declare_model_keys(Registry& registry, ModelConfig& config) {
                  .help = "Start from the model.* keys of configs/models/NAME.toml; keys given here win."});
   registry.integer("model.layers", config.layers, {.min = 1, .max = 10000, .help = "Transformer blocks."});
   registry.integer("model.hidden", config.hidden,
-                   {.min = 2, .max = 1 << 20, .help = "Width of the residual stream; a multiple of numerics.tree and of "
-                                                      "model.heads."});
-  registry.integer("model.heads", config.heads,
-                   {.min = 1, .max = 1 << 16, .help = "Attention heads; hidden / heads is even and at most 256."});
+                   {.min = 2,
+                    .max = 1 << 20,
+                    .help = "Width of the residual stream; a multiple of numerics.tree and of "
+                            "model.heads."});
+  registry.integer(
+      "model.heads", config.heads,
+      {.min = 1, .max = 1 << 16, .help = "Attention heads; hidden / heads is even and at most 256."});
   registry.integer("model.feed_forward", config.feed_forward,
-                   {.min = 1, .max = 1 << 23, .zero = "4 x model.hidden",
+                   {.min = 1,
+                    .max = 1 << 23,
+                    .zero = "4 x model.hidden",
                     .help = "Inner width of the feed-forward part; a multiple of numerics.tree."});
-  registry.integer("model.sequence", config.sequence,
-                   {.min = 1, .max = 1 << 20, .unit = "tokens", .help = "Learned positions: the longest context."});
+  registry.integer(
+      "model.sequence", config.sequence,
+      {.min = 1, .max = 1 << 20, .unit = "tokens", .help = "Learned positions: the longest context."});
   registry.integer("model.vocabulary", config.vocabulary,
-                   {.min = 1, .max = 1 << 24, .unit = "tokens",
+                   {.min = 1,
+                    .max = 1 << 24,
+                    .unit = "tokens",
                     .help = "Token ids 0 to this - 1. Any number; padding never takes probability."});
   registry.real("model.norm_epsilon", config.norm_epsilon,
                 {.min = 0, .max = 1, .min_excluded = true, .help = "Added to the variance in LayerNorm."});
@@ -76,16 +86,22 @@ void declare_model_keys(Registry& registry, ModelConfig& config) {
   registry.boolean("model.biases", config.biases, {.help = "Biases of products and norms."});
   registry.boolean("model.tied_output", config.tied_output,
                    {.help = "The output weight is the token table instead of a matrix of its own."});
-  registry.real("model.dropout", config.dropout,
-                {.min = 0, .max = 1, .max_excluded = true,
-                 .help = "Dropout of the embedding and of both residual branches; a multiple of 2^-16 is used."});
+  registry.real(
+      "model.dropout", config.dropout,
+      {.min = 0,
+       .max = 0.99,
+       .help = "Dropout of the embedding and of both residual branches; a multiple of 2^-16 is used."});
   registry.real("model.attention_dropout", config.attention_dropout,
-                {.min = 0, .max = 1, .max_excluded = true, .help = "Dropout of the attention weights."});
-  registry.choice("model.init", config.init, {{"gpt2", InitRule::gpt2}, {"mt-nlg", InitRule::mt_nlg}},
-                  {.help = "Standard deviation of initial weights: gpt2 0.02, mt-nlg sqrt(1 / (3 hidden)); both divide "
-                           "by sqrt(2 layers) where a product writes to the residual stream."});
+                {.min = 0, .max = 0.99, .help = "Dropout of the attention weights."});
+  registry.choice(
+      "model.init", config.init, {{"gpt2", InitRule::gpt2}, {"mt-nlg", InitRule::mt_nlg}},
+      {.help = "Standard deviation of initial weights: gpt2 0.02, mt-nlg sqrt(1 / (3 hidden)); both divide "
+               "by sqrt(2 layers) where a product writes to the residual stream."});
   registry.real("model.init_std", config.init_std,
-                {.min = 0, .max = 10, .min_excluded = true, .zero = "by model.init",
+                {.min = 0,
+                 .max = 10,
+                 .min_excluded = true,
+                 .zero = "by model.init",
                  .help = "Overrides the rule's standard deviation."});
 }
 
@@ -105,11 +121,12 @@ Refusals check_model(const ModelConfig& config, int tree, const Registry& regist
   whole_leaves("model.hidden", config.hidden);
   whole_leaves("model.feed_forward", config.feed_forward);
   if (!is_legal_head_count(config.hidden, config.heads)) {
-    refusals.push_back({.where = registry.where("model.heads"),
-                        .found = std::to_string(config.heads),
-                        .allowed = fmt::format("a divisor of model.hidden = {} with an even head size of at most {}",
-                                               config.hidden, kLargestHeadSize),
-                        .nearest = legal_heads_around(config.hidden, config.heads)});
+    refusals.push_back(
+        {.where = registry.where("model.heads"),
+         .found = std::to_string(config.heads),
+         .allowed = fmt::format("a divisor of model.hidden = {} with an even head size of at most {}",
+                                config.hidden, kLargestHeadSize),
+         .nearest = legal_heads_around(config.hidden, config.heads)});
   }
   return refusals;
 }
@@ -166,23 +183,24 @@ TokenFlops training_flops_palm(const ModelConfig& c, std::int64_t sequence) {
   const std::int64_t parameters = parameter_count(c);
   const std::int64_t flops = 6 * parameters + 12 * c.layers * c.heads * c.head_size() * sequence;
   return {.flops = flops,
-          .formula = fmt::format("6 parameters + 12 layers x heads x head size x sequence = 6 x {} + 12 x {} x {} x {} x "
-                                 "{} = {} FLOP per token (PaLM convention)",
-                                 with_commas(parameters), c.layers, c.heads, c.head_size(), sequence,
-                                 with_commas(flops))};
+          .formula = fmt::format(
+              "6 parameters + 12 layers x heads x head size x sequence = 6 x {} + 12 x {} x {} x {} x "
+              "{} = {} FLOP per token (PaLM convention)",
+              with_commas(parameters), c.layers, c.heads, c.head_size(), sequence, with_commas(flops))};
 }
 
 TokenFlops training_flops_causal(const ModelConfig& c, std::int64_t sequence) {
-  // Backward is twice the forward. A product is two operations per weight. Of attention, QK^T and PV make 4 H S; a
-  // token sees half of the sequence on average.
+  // Backward is twice the forward. A product is two operations per weight. Of attention, QK^T and PV make 4 H
+  // S; a token sees half of the sequence on average.
   const std::int64_t flops =
       6 * (c.layers * layer_products(c) + c.hidden * c.vocabulary) + 6 * c.layers * c.hidden * sequence;
   return {.flops = flops,
-          .formula = fmt::format("6 (layers x hidden x (4 hidden + 2 feed-forward) + hidden x vocabulary) + 6 layers x "
-                                 "hidden x sequence = 6 x ({} x {} x {} + {} x {}) + 6 x {} x {} x {} = {} FLOP per "
-                                 "token (causal half of attention, matrices only)",
-                                 c.layers, c.hidden, 4 * c.hidden + 2 * c.feed_forward, c.hidden, c.vocabulary, c.layers,
-                                 c.hidden, sequence, with_commas(flops))};
+          .formula = fmt::format(
+              "6 (layers x hidden x (4 hidden + 2 feed-forward) + hidden x vocabulary) + 6 layers x "
+              "hidden x sequence = 6 x ({} x {} x {} + {} x {}) + 6 x {} x {} x {} = {} FLOP per "
+              "token (causal half of attention, matrices only)",
+              c.layers, c.hidden, 4 * c.hidden + 2 * c.feed_forward, c.hidden, c.vocabulary, c.layers,
+              c.hidden, sequence, with_commas(flops))};
 }
 
 }  // namespace megalith

@@ -1,5 +1,5 @@
-// What a model is: the shape of the transformer and how its weights begin. Nothing here knows how it is trained, split
-// or stored.
+// What a model is: the shape of the transformer and how its weights begin. Nothing here knows how it is
+// trained, split or stored.
 //
 // L layers, H hidden, N heads, D = H / N head size, F feed-forward, S positions, V vocabulary.
 #pragma once
@@ -20,7 +20,7 @@ namespace megalith {
 enum class InitRule : std::uint8_t { gpt2, mt_nlg };
 
 struct ModelConfig {
-  std::string preset;  // the file in configs/models/ the shape came from, or ""
+  std::string preset = {};  // the file in configs/models/ the shape came from, or ""
   std::int64_t layers = 4;
   std::int64_t hidden = 256;
   std::int64_t heads = 4;
@@ -47,7 +47,8 @@ void declare_model_keys(Registry& registry, ModelConfig& config);
 void resolve(ModelConfig& config);
 
 // What single keys cannot say, for a resolved config: products cut along K have `tree` leaves, so H and F are
-// multiples of it; heads are whole, of an even size of at most 256. The registry says where each value came from.
+// multiples of it; heads are whole, of an even size of at most 256. The registry says where each value came
+// from.
 Refusals check_model(const ModelConfig& config, int tree, const Registry& registry);
 
 // One trained tensor by its logical shape: without padding.
@@ -76,7 +77,8 @@ struct TokenFlops {
   std::int64_t flops = 0;
   std::string formula;  // with this model's numbers put in: "6 N + 12 L N D S = 6 x 124,439,808 + ..."
 };
-// 6 P + 12 L N D S, P every parameter (PaLM, arXiv 2204.02311, appendix B): the convention of most published MFU.
+// 6 P + 12 L N D S, P every parameter (PaLM, arXiv 2204.02311, appendix B): the convention of most published
+// MFU.
 TokenFlops training_flops_palm(const ModelConfig& config, std::int64_t sequence);
 // What a causal model must multiply: matrices only, and of attention the half below the diagonal.
 TokenFlops training_flops_causal(const ModelConfig& config, std::int64_t sequence);

@@ -1,5 +1,6 @@
 #include "train/train_config.h"
 
+#include <algorithm>
 #include <numeric>
 
 #include "config/load.h"
@@ -11,20 +12,24 @@ namespace {
 constexpr std::int64_t kBiasBlock = 32;
 constexpr std::int64_t kMostBatchTokens = std::int64_t{1} << 40;  // where fixed-point gradients end
 
-std::int64_t least_grain(std::int64_t sequence) { return std::lcm(sequence, kBiasBlock); }
+std::int64_t least_grain(std::int64_t sequence) {
+  return std::lcm(sequence, kBiasBlock);
+}
 
-// "6 or 8": the divisors of `whole` around `wanted`.
+// "6 or 8": the divisors of `whole` around `wanted`, which is none.
 std::string divisors_around(std::int64_t whole, std::int64_t wanted) {
   std::int64_t below = 1;
-  for (std::int64_t candidate = std::min(wanted, whole); candidate >= 1; --candidate) {
-    if (whole % candidate != 0) continue;
-    below = candidate;
-    break;
+  std::int64_t above = whole;
+  const auto offer = [&](std::int64_t divisor) {
+    if (divisor < wanted) below = std::max(below, divisor);
+    if (divisor > wanted) above = std::min(above, divisor);
+  };
+  for (std::int64_t small = 1; small * small <= whole; ++small) {
+    if (whole % small != 0) continue;
+    offer(small);
+    offer(whole / small);
   }
-  for (std::int64_t candidate = wanted + 1; candidate <= whole; ++candidate) {
-    if (whole % candidate == 0) return fmt::format("{} or {}", below, candidate);
-  }
-  return std::to_string(below);
+  return above > wanted ? fmt::format("{} or {}", below, above) : std::to_string(below);
 }
 
 class Checker {
@@ -53,8 +58,8 @@ class Checker {
     const BatchConfig& b = config_.batch;
     if (b.global % b.micro != 0) {
       refuse_key("batch.micro", fmt::format("a divisor of batch.global = {}", b.global),
-                 divisors_around(b.global, b.micro) + fmt::format(", or batch.global = {}",
-                                                                  (b.global + b.micro - 1) / b.micro * b.micro));
+                 divisors_around(b.global, b.micro) +
+                     fmt::format(", or batch.global = {}", (b.global + b.micro - 1) / b.micro * b.micro));
     }
     if (b.sequence > config_.model.sequence) {
       refuse_key("batch.sequence", fmt::format("at most model.sequence = {}", config_.model.sequence),
@@ -82,17 +87,21 @@ class Checker {
     }
     const std::int64_t step = std::lcm(grain, sequence) / sequence;  // sequences in a whole number of grains
     if (config_.batch.micro % step == 0) return;
-    refuse_key("batch.micro",
-               fmt::format("whole grains: a multiple of {} sequences, as numerics.grain = {} tokens and batch.sequence "
-                           "= {}", step, grain, sequence),
-               std::to_string((config_.batch.micro + step - 1) / step * step) +
-                   (config_.batch.global % step == 0 ? "" : ", with batch.global a multiple of it"));
+    refuse_key(
+        "batch.micro",
+        fmt::format(
+            "whole grains: a multiple of {} sequences, as numerics.grain = {} tokens and batch.sequence "
+            "= {}",
+            step, grain, sequence),
+        std::to_string((config_.batch.micro + step - 1) / step * step) +
+            (config_.batch.global % step == 0 ? "" : ", with batch.global a multiple of it"));
   }
 
   void numerics() {
     const NumericsProfile& n = config_.numerics;
     if (n.attention_split % n.key_block != 0) {
-      refuse_key("numerics.attention_split", fmt::format("a multiple of numerics.key_block = {}", n.key_block),
+      refuse_key("numerics.attention_split",
+                 fmt::format("a multiple of numerics.key_block = {}", n.key_block),
                  std::to_string(n.key_block));
     }
   }
@@ -106,7 +115,8 @@ class Checker {
 
   void data() {
     if (config_.data.synthetic_vocabulary > config_.model.vocabulary) {
-      refuse_key("data.synthetic_vocabulary", fmt::format("at most model.vocabulary = {}", config_.model.vocabulary),
+      refuse_key("data.synthetic_vocabulary",
+                 fmt::format("at most model.vocabulary = {}", config_.model.vocabulary),
                  std::to_string(config_.model.vocabulary));
     }
   }
@@ -126,7 +136,9 @@ void resolve(TrainConfig& config) {
   config.numerics.batch_tokens_max = config.tokens_per_step();
 }
 
-Refusals check_train(const TrainConfig& config, const Registry& registry) { return Checker(config, registry).run(); }
+Refusals check_train(const TrainConfig& config, const Registry& registry) {
+  return Checker(config, registry).run();
+}
 
 Expected<std::unique_ptr<LoadedConfig>> load_config_with_keys(const std::filesystem::path& file,
                                                               std::span<const std::string> overrides,
@@ -135,14 +147,16 @@ Expected<std::unique_ptr<LoadedConfig>> load_config_with_keys(const std::filesys
   PresetRule preset{.key = "model.preset", .prefix = "model.", .folders = {}};
   if (!file.empty()) preset.folders.push_back((file.parent_path() / ".." / "models").lexically_normal());
   if (!configs_folder.empty()) preset.folders.push_back(configs_folder / "models");
-  if (auto read = load_config(loaded->registry, file, overrides, preset); !read) return refuse(std::move(read).error());
+  if (auto read = load_config(loaded->registry, file, overrides, preset); !read)
+    return refuse(std::move(read).error());
   resolve(loaded->values);
   Refusals refusals = check_train(loaded->values, loaded->registry);
   if (!refusals.empty()) return refuse(std::move(refusals));
   return loaded;
 }
 
-Expected<TrainConfig> load_train_config(const std::filesystem::path& file, std::span<const std::string> overrides,
+Expected<TrainConfig> load_train_config(const std::filesystem::path& file,
+                                        std::span<const std::string> overrides,
                                         const std::filesystem::path& configs_folder) {
   auto loaded = load_config_with_keys(file, overrides, configs_folder);
   if (!loaded) return refuse(std::move(loaded).error());

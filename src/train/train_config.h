@@ -18,11 +18,11 @@ enum class LearningRateDecay : std::uint8_t { cosine, linear, constant };
 enum class NumericsMode : std::uint8_t { exact };
 
 struct DataConfig {
-  std::string source = "synthetic";      // or the path of token files without .bin and .idx
-  std::string held_out;                  // path of token files never trained on; "" none
-  std::string tokenizer;                 // tokenizer.json; "" none: ids are shown instead of text
-  bool document_masks = true;            // tokens do not see the documents before theirs
-  std::int64_t synthetic_vocabulary = 0; // ids of the synthetic language; 0 until resolved: model.vocabulary
+  std::string source = "synthetic";       // or the path of token files without .bin and .idx
+  std::string held_out = {};              // path of token files never trained on; "" none
+  std::string tokenizer = {};             // tokenizer.json; "" none: ids are shown instead of text
+  bool document_masks = true;             // tokens do not see the documents before theirs
+  std::int64_t synthetic_vocabulary = 0;  // ids of the synthetic language; 0 until resolved: model.vocabulary
 };
 
 struct BatchConfig {
@@ -65,7 +65,7 @@ struct ValidationConfig {
 
 struct SampleConfig {
   std::int64_t interval = 0;  // steps; 0: only at the end
-  std::string prompt;
+  std::string prompt = {};
   std::int64_t tokens = 64;  // per sample; 0: no samples
 };
 
@@ -99,7 +99,8 @@ void resolve(TrainConfig& config);
 // Rules between keys, for a resolved config; all broken ones with the nearest legal values.
 Refusals check_train(const TrainConfig& config, const Registry& registry);
 
-// A config with its keys, so that every value knows where it came from. Not movable: the keys point into the values.
+// A config with its keys, so that every value knows where it came from. Not movable: the keys point into the
+// values.
 struct LoadedConfig {
   LoadedConfig() { declare_train_keys(registry, values); }
   LoadedConfig(const LoadedConfig&) = delete;
@@ -109,12 +110,13 @@ struct LoadedConfig {
   Registry registry;
 };
 
-// Reads a config file (none when empty), with `overrides` (KEY=VALUE) over it, resolved and checked. Model presets are
-// searched in ../models beside the file, then in configs_folder/models.
+// Reads a config file (none when empty), with `overrides` (KEY=VALUE) over it, resolved and checked. Model
+// presets are searched in ../models beside the file, then in configs_folder/models.
 Expected<std::unique_ptr<LoadedConfig>> load_config_with_keys(const std::filesystem::path& file,
                                                               std::span<const std::string> overrides,
                                                               const std::filesystem::path& configs_folder);
-Expected<TrainConfig> load_train_config(const std::filesystem::path& file, std::span<const std::string> overrides,
+Expected<TrainConfig> load_train_config(const std::filesystem::path& file,
+                                        std::span<const std::string> overrides,
                                         const std::filesystem::path& configs_folder);
 
 // The resolved config as TOML: what a run freezes. Read back it gives the same config.

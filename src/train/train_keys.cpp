@@ -10,19 +10,26 @@ constexpr std::int64_t kMany = std::int64_t{1} << 32;  // more steps or sequence
 
 void declare_data_keys(Registry& registry, DataConfig& data) {
   registry.section("data", "What the model reads.");
-  registry.text("data.source", data.source,
-                {.help = "\"synthetic\", a language generated from the seed, or the path of token files without .bin and "
-                         ".idx."});
+  registry.text(
+      "data.source", data.source,
+      {.help =
+           "\"synthetic\", a language generated from the seed, or the path of token files without .bin and "
+           ".idx."});
   registry.text("data.held_out", data.held_out,
                 {.empty = "none",
                  .help = "Path of token files to validate on, never trained on.",
                  .may_change_on_resume = true});
-  registry.text("data.tokenizer", data.tokenizer,
-                {.empty = "none", .help = "The tokenizer.json that made the token files; without it ids are shown."});
-  registry.boolean("data.document_masks", data.document_masks,
-                   {.help = "Tokens do not attend to documents packed before theirs, and positions begin anew."});
+  registry.text(
+      "data.tokenizer", data.tokenizer,
+      {.empty = "none", .help = "The tokenizer.json that made the token files; without it ids are shown."});
+  registry.boolean(
+      "data.document_masks", data.document_masks,
+      {.help = "Tokens do not attend to documents packed before theirs, and positions begin anew."});
   registry.integer("data.synthetic_vocabulary", data.synthetic_vocabulary,
-                   {.min = 1, .max = 1 << 24, .zero = "model.vocabulary", .unit = "tokens",
+                   {.min = 1,
+                    .max = 1 << 24,
+                    .zero = "model.vocabulary",
+                    .unit = "tokens",
                     .help = "Token ids of the synthetic language; at most model.vocabulary."});
 }
 
@@ -30,13 +37,19 @@ void declare_batch_keys(Registry& registry, BatchConfig& batch) {
   registry.section("batch", "What one optimizer step sees.");
   registry.integer("batch.global", batch.global,
                    {.min = 1, .max = kMany, .unit = "sequences", .help = "Sequences per step."});
-  registry.integer("batch.micro", batch.micro,
-                   {.min = 1, .max = kMany, .unit = "sequences",
-                    .help = "Sequences per forward and backward pass; divides batch.global, holds whole grains. Changes "
-                            "memory and speed, never a bit.",
-                    .may_change_on_resume = true});
+  registry.integer(
+      "batch.micro", batch.micro,
+      {.min = 1,
+       .max = kMany,
+       .unit = "sequences",
+       .help = "Sequences per forward and backward pass; divides batch.global, holds whole grains. Changes "
+               "memory and speed, never a bit.",
+       .may_change_on_resume = true});
   registry.integer("batch.sequence", batch.sequence,
-                   {.min = 1, .max = 1 << 20, .zero = "model.sequence", .unit = "tokens",
+                   {.min = 1,
+                    .max = 1 << 20,
+                    .zero = "model.sequence",
+                    .unit = "tokens",
                     .help = "Tokens per sequence; at most model.sequence."});
 }
 
@@ -46,22 +59,30 @@ void declare_optimizer_keys(Registry& registry, OptimizerConfig& optimizer) {
                 {.min = 0, .max = 10, .min_excluded = true, .help = "Peak learning rate."});
   registry.real("optimizer.beta1", optimizer.beta1,
                 {.min = 0, .max = 1, .max_excluded = true, .help = "Decay of the mean of gradients."});
-  registry.real("optimizer.beta2", optimizer.beta2,
-                {.min = 0, .max = 1, .max_excluded = true, .help = "Decay of the mean of squared gradients."});
+  registry.real(
+      "optimizer.beta2", optimizer.beta2,
+      {.min = 0, .max = 1, .max_excluded = true, .help = "Decay of the mean of squared gradients."});
   registry.real("optimizer.epsilon", optimizer.epsilon,
                 {.min = 0, .max = 1, .min_excluded = true, .help = "Added to the root of the mean square."});
-  registry.real("optimizer.weight_decay", optimizer.weight_decay,
-                {.min = 0, .max = 10, .help = "Decoupled decay of matrices and tables; gains and biases take none."});
+  registry.real(
+      "optimizer.weight_decay", optimizer.weight_decay,
+      {.min = 0, .max = 10, .help = "Decoupled decay of matrices and tables; gains and biases take none."});
   registry.real("optimizer.clip", optimizer.clip,
-                {.min = 0, .max = 1e6, .min_excluded = true, .zero = "no clipping",
+                {.min = 0,
+                 .max = 1e6,
+                 .min_excluded = true,
+                 .zero = "no clipping",
                  .help = "Largest global norm of the mean gradient."});
 }
 
 void declare_schedule_keys(Registry& registry, ScheduleConfig& schedule) {
   registry.section("schedule", "How long, and the learning rate on the way.");
   registry.integer("schedule.steps", schedule.steps,
-                   {.min = 1, .max = kMany, .unit = "steps",
-                    .help = "Optimizer steps; also the length of the decay.", .may_change_on_resume = true});
+                   {.min = 1,
+                    .max = kMany,
+                    .unit = "steps",
+                    .help = "Optimizer steps; also the length of the decay.",
+                    .may_change_on_resume = true});
   registry.integer("schedule.warmup", schedule.warmup,
                    {.min = 0, .max = kMany, .unit = "steps", .help = "Steps of linear rise to the peak."});
   registry.choice("schedule.decay", schedule.decay,
@@ -76,7 +97,8 @@ void declare_schedule_keys(Registry& registry, ScheduleConfig& schedule) {
 void declare_parallel_keys(Registry& registry, ParallelConfig& parallel) {
   registry.section("parallel", "How many ranks share the work. This version runs on one: only 1 is legal.");
   const auto degree = [&](const char* name, std::int64_t& field, const char* help) {
-    registry.integer(name, field, {.min = 1, .max = 1, .unit = "ranks", .help = help, .may_change_on_resume = true});
+    registry.integer(name, field,
+                     {.min = 1, .max = 1, .unit = "ranks", .help = help, .may_change_on_resume = true});
   };
   degree("parallel.tensor", parallel.tensor, "Ranks that share each matrix.");
   degree("parallel.pipeline", parallel.pipeline, "Stages that share the layers.");
@@ -87,64 +109,109 @@ void declare_numerics_keys(Registry& registry, NumericsMode& mode, NumericsProfi
   registry.section("numerics", "The profile that the bits of a run depend on; docs/numerics.md explains it.");
   registry.choice("numerics.mode", mode, {{"exact", NumericsMode::exact}},
                   {.help = "exact: the same bits in every layout."});
-  registry.choice("numerics.dtype", numerics.compute, {{"bf16", DType::bf16}, {"f32", DType::f32}},
-                  {.help = "Activations, working weights and key/value cache; master weights are always f32."});
+  registry.choice(
+      "numerics.dtype", numerics.compute, {{"bf16", DType::bf16}, {"f32", DType::f32}},
+      {.help = "Activations, working weights and key/value cache; master weights are always f32."});
   registry.integer("numerics.tree", numerics.tree,
-                   {.min = 1, .max = 64, .power_of_two = true, .unit = "leaves",
+                   {.min = 1,
+                    .max = 64,
+                    .power_of_two = true,
+                    .unit = "leaves",
                     .help = "Parts of every sum that tensor parallelism may cut; its degree divides this."});
-  registry.integer("numerics.grain", numerics.grain,
-                   {.min = 32, .max = 1 << 26, .zero = "the fewest whole sequences of a multiple of 32 tokens",
-                    .unit = "tokens",
-                    .help = "Consecutive tokens whose weight gradient is rounded once: a multiple of 32, and a multiple "
-                            "or a divisor of batch.sequence. A micro batch is whole grains."});
-  registry.integer("numerics.sequence_slices", numerics.sequence_slices,
-                   {.min = 1, .max = 1, .unit = "slices", .help = "Slices of a sequence that ranks may own."});
-  registry.integer("numerics.key_block", numerics.key_block,
-                   {.min = 16, .max = 1024, .power_of_two = true, .unit = "keys", .help = "Keys per attention block."});
+  registry.integer(
+      "numerics.grain", numerics.grain,
+      {.min = 32,
+       .max = 1 << 26,
+       .zero = "the fewest whole sequences of a multiple of 32 tokens",
+       .unit = "tokens",
+       .help = "Consecutive tokens whose weight gradient is rounded once: a multiple of 32, and a multiple "
+               "or a divisor of batch.sequence. A micro batch is whole grains."});
+  registry.integer(
+      "numerics.sequence_slices", numerics.sequence_slices,
+      {.min = 1, .max = 1, .unit = "slices", .help = "Slices of a sequence that ranks may own."});
+  registry.integer(
+      "numerics.key_block", numerics.key_block,
+      {.min = 16, .max = 1024, .power_of_two = true, .unit = "keys", .help = "Keys per attention block."});
   registry.integer("numerics.attention_split", numerics.attention_split,
-                   {.min = 16, .max = 1 << 20, .power_of_two = true, .unit = "keys",
+                   {.min = 16,
+                    .max = 1 << 20,
+                    .power_of_two = true,
+                    .unit = "keys",
                     .help = "Keys after which the softmax starts fresh; a multiple of numerics.key_block."});
   registry.integer("numerics.vocab_block", numerics.vocab_block,
-                   {.min = 16, .max = 1 << 20, .power_of_two = true, .unit = "logits",
+                   {.min = 16,
+                    .max = 1 << 20,
+                    .power_of_two = true,
+                    .unit = "logits",
                     .help = "Logits per block of the cross entropy."});
 }
 
 void declare_output_keys(Registry& registry, TrainConfig& config) {
   registry.section("checkpoint", "When the run is saved. It always is at the end and when it is stopped.");
   registry.integer("checkpoint.interval", config.checkpoint.interval,
-                   {.min = 1, .max = kMany, .zero = "only at the end", .unit = "steps",
-                    .help = "Steps between checkpoints.", .may_change_on_resume = true});
+                   {.min = 1,
+                    .max = kMany,
+                    .zero = "only at the end",
+                    .unit = "steps",
+                    .help = "Steps between checkpoints.",
+                    .may_change_on_resume = true});
   registry.integer("checkpoint.keep", config.checkpoint.keep,
-                   {.min = 1, .max = kMany, .zero = "all", .unit = "checkpoints",
-                    .help = "Newest checkpoints that stay.", .may_change_on_resume = true});
+                   {.min = 1,
+                    .max = kMany,
+                    .zero = "all",
+                    .unit = "checkpoints",
+                    .help = "Newest checkpoints that stay.",
+                    .may_change_on_resume = true});
   registry.section("validation", "Loss on held-out data during training.");
   registry.integer("validation.interval", config.validation.interval,
-                   {.min = 1, .max = kMany, .zero = "only at the end", .unit = "steps",
-                    .help = "Steps between validations.", .may_change_on_resume = true});
+                   {.min = 1,
+                    .max = kMany,
+                    .zero = "only at the end",
+                    .unit = "steps",
+                    .help = "Steps between validations.",
+                    .may_change_on_resume = true});
   registry.integer("validation.sequences", config.validation.sequences,
-                   {.min = 1, .max = kMany, .zero = "all", .unit = "sequences",
-                    .help = "Held-out sequences per validation.", .may_change_on_resume = true});
+                   {.min = 1,
+                    .max = kMany,
+                    .zero = "all",
+                    .unit = "sequences",
+                    .help = "Held-out sequences per validation.",
+                    .may_change_on_resume = true});
   registry.section("sample", "Text written by the model during training.");
   registry.integer("sample.interval", config.sample.interval,
-                   {.min = 1, .max = kMany, .zero = "only at the end", .unit = "steps",
-                    .help = "Steps between samples.", .may_change_on_resume = true});
+                   {.min = 1,
+                    .max = kMany,
+                    .zero = "only at the end",
+                    .unit = "steps",
+                    .help = "Steps between samples.",
+                    .may_change_on_resume = true});
   registry.text("sample.prompt", config.sample.prompt,
-                {.empty = "the end-of-text token", .help = "What the sample begins with.", .may_change_on_resume = true});
+                {.empty = "the end-of-text token",
+                 .help = "What the sample begins with.",
+                 .may_change_on_resume = true});
   registry.integer("sample.tokens", config.sample.tokens,
-                   {.min = 1, .max = 1 << 20, .zero = "no samples", .unit = "tokens", .help = "Length of a sample.",
+                   {.min = 1,
+                    .max = 1 << 20,
+                    .zero = "no samples",
+                    .unit = "tokens",
+                    .help = "Length of a sample.",
                     .may_change_on_resume = true});
   registry.section("log", "What is printed.");
   registry.integer("log.interval", config.log_interval,
-                   {.min = 1, .max = kMany, .unit = "steps",
-                    .help = "Steps between lines where the output is no terminal.", .may_change_on_resume = true});
+                   {.min = 1,
+                    .max = kMany,
+                    .unit = "steps",
+                    .help = "Steps between lines where the output is no terminal.",
+                    .may_change_on_resume = true});
 }
 
 }  // namespace
 
 void declare_train_keys(Registry& registry, TrainConfig& config) {
   registry.section("", "Keys without a section; they stand before the first one.");
-  registry.integer("seed", config.seed,
-                   {.min = 0, .help = "Seed of initial weights, dropout, data order and the synthetic language."});
+  registry.integer(
+      "seed", config.seed,
+      {.min = 0, .help = "Seed of initial weights, dropout, data order and the synthetic language."});
   declare_model_keys(registry, config.model);
   declare_data_keys(registry, config.data);
   declare_batch_keys(registry, config.batch);
@@ -154,8 +221,12 @@ void declare_train_keys(Registry& registry, TrainConfig& config) {
   declare_numerics_keys(registry, config.mode, config.numerics);
   registry.section("device", "The processor.");
   registry.integer("device.threads", config.threads,
-                   {.min = 1, .max = 4096, .zero = "every usable one", .unit = "threads",
-                    .help = "Computing threads. Never changes a bit.", .may_change_on_resume = true});
+                   {.min = 1,
+                    .max = 4096,
+                    .zero = "every usable one",
+                    .unit = "threads",
+                    .help = "Computing threads. Never changes a bit.",
+                    .may_change_on_resume = true});
   declare_output_keys(registry, config);
 }
 

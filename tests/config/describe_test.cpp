@@ -31,7 +31,8 @@ TEST(Explain, ASectionOrEverything) {
   EXPECT_EQ(section->find("model."), std::string::npos);
   const auto everything = explain(config.registry, "");
   ASSERT_TRUE(everything);
-  for (const Key& key : config.registry.keys()) EXPECT_NE(everything->find("  " + key.name + " = "), std::string::npos);
+  for (const Key& key : config.registry.keys())
+    EXPECT_NE(everything->find("  " + key.name + " = "), std::string::npos);
 }
 
 TEST(Explain, AnUnknownNameGetsTheNearest) {
@@ -56,7 +57,8 @@ TEST(Explain, AsJsonHoldsTheWholeDeclaration) {
 TEST(Markdown, EveryKeyHasARowAndBarsAreEscaped) {
   ExampleConfig config;
   const std::string page = to_markdown(config.registry);
-  for (const Key& key : config.registry.keys()) EXPECT_NE(page.find("\n| `" + key.name + "` |"), std::string::npos);
+  for (const Key& key : config.registry.keys())
+    EXPECT_NE(page.find("\n| `" + key.name + "` |"), std::string::npos);
   EXPECT_NE(page.find("One table \\| not two."), std::string::npos);
 }
 

@@ -31,12 +31,16 @@ struct ExampleConfig {
     registry.integer("seed", values.seed, {.help = "Seed of everything random."});
     registry.integer("batch.global", values.global,
                      {.min = 1, .max = 4096, .unit = "sequences", .help = "Sequences per step."});
-    registry.real("batch.rate", values.rate, {.min = 0, .max = 10, .min_excluded = true, .help = "Peak rate."});
-    registry.real("batch.clip", values.clip, {.min = 0, .max = 100, .min_excluded = true, .zero = "off", .help = "Norm."});
-    registry.integer("model.tree", values.tree, {.min = 1, .max = 64, .power_of_two = true, .help = "Leaves."});
+    registry.real("batch.rate", values.rate,
+                  {.min = 0, .max = 10, .min_excluded = true, .help = "Peak rate."});
+    registry.real("batch.clip", values.clip,
+                  {.min = 0, .max = 100, .min_excluded = true, .zero = "off", .help = "Norm."});
+    registry.integer("model.tree", values.tree,
+                     {.min = 1, .max = 64, .power_of_two = true, .help = "Leaves."});
     registry.text("model.name", values.name,
                   {.empty = "unnamed", .max_bytes = 20, .help = "A name.", .may_change_on_resume = true});
-    registry.choice("model.colour", values.colour, {{"red", Colour::red}, {"green", Colour::green}}, {.help = "Paint."});
+    registry.choice("model.colour", values.colour, {{"red", Colour::red}, {"green", Colour::green}},
+                    {.help = "Paint."});
     registry.boolean("model.tied", values.tied, {.help = "One table | not two."});
     registry.text_list("model.files", values.files, {.help = "Files."});
   }

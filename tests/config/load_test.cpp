@@ -27,7 +27,8 @@ class Load : public ::testing::Test {
     return folder_ / name;
   }
   Expected<void> load(const fs::path& file, const std::vector<std::string>& overrides = {}) {
-    const PresetRule rule{.key = "model.name", .prefix = "model.", .folders = {folder_ / "absent", folder_ / "models"}};
+    const PresetRule rule{
+        .key = "model.name", .prefix = "model.", .folders = {folder_ / "absent", folder_ / "models"}};
     return load_config(config_.registry, file, overrides, rule);
   }
   std::string refused(const std::string& text) {
@@ -40,7 +41,9 @@ class Load : public ::testing::Test {
 };
 
 TEST_F(Load, APresetLiesUnderTheFileAndTheFileUnderTheOverrides) {
-  const auto loaded = load(write("run.toml", "[model]\ncolour = \"red\"\nname = \"small\"\n[batch]\nglobal = 3\n"), {"batch.global=4"});
+  const auto loaded =
+      load(write("run.toml", "[model]\ncolour = \"red\"\nname = \"small\"\n[batch]\nglobal = 3\n"),
+           {"batch.global=4"});
   ASSERT_TRUE(loaded) << to_string(loaded.error());
   EXPECT_EQ(config_.values.tree, 2);
   EXPECT_EQ(config_.values.colour, Colour::red);
@@ -55,13 +58,14 @@ TEST_F(Load, APresetOfTheCommandLineLiesOverTheFile) {
 }
 
 TEST_F(Load, AFileThatGivesEveryKeyNeedsNoPreset) {
-  ASSERT_TRUE(load(write("run.toml",
-                         "[model]\nname = \"vanished\"\ntree = 1\ncolour = \"red\"\ntied = true\nfiles = []\n")));
+  ASSERT_TRUE(load(write(
+      "run.toml", "[model]\nname = \"vanished\"\ntree = 1\ncolour = \"red\"\ntied = true\nfiles = []\n")));
   EXPECT_EQ(config_.values.name, "vanished");
 }
 
 TEST_F(Load, AnUnknownPresetNamesThoseThereAre) {
-  EXPECT_NE(refused("model.name = \"smal\"").find("found \"smal\"; allowed: large, small; try: small"), std::string::npos);
+  EXPECT_NE(refused("model.name = \"smal\"").find("found \"smal\"; allowed: large, small; try: small"),
+            std::string::npos);
 }
 
 TEST_F(Load, APresetIsANameAndNeverAPath) {
@@ -74,9 +78,11 @@ TEST_F(Load, APresetIsANameAndNeverAPath) {
 TEST_F(Load, APresetHoldsOnlyModelKeys) {
   write("models/bad.toml", "seed = 3\n[model]\nname = \"small\"\ntre = 3\n");
   const std::string message = refused("seed = \"x\"\nmodel.name = \"bad\"");
-  EXPECT_NE(message.find("bad.toml:1 seed: found a key that a preset may not hold"), std::string::npos) << message;
+  EXPECT_NE(message.find("bad.toml:1 seed: found a key that a preset may not hold"), std::string::npos)
+      << message;
   EXPECT_NE(message.find("bad.toml:3 model.name"), std::string::npos) << message;
-  EXPECT_NE(message.find("run.toml:1 seed: found the text"), std::string::npos) << message;  // and the file's own problems
+  EXPECT_NE(message.find("run.toml:1 seed: found the text"), std::string::npos)
+      << message;  // and the file's own problems
 }
 
 TEST_F(Load, ProblemsOfFileAndOverridesComeTogether) {

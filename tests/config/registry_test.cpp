@@ -1,6 +1,6 @@
 #include <gtest/gtest.h>
 
-#include <limits>
+#include <cmath>
 #include <random>
 
 #include "config/example_keys.h"
@@ -39,22 +39,26 @@ TEST(Registry, ReadsEveryTypeFromSectionsAndDottedKeys) {
 TEST(Registry, ReportsEveryProblemAtOnceInTheOrderOfTheLines) {
   ExampleConfig config;
   const auto read = parse_toml(
-      "[model]\ntree = 12\ntied = \"true\"\ncolor = \"red\"\n[batch]\nglobal = 0\nrate = \"fast\"\nclip = -1\n", "run.toml",
-      config.registry);
+      "[model]\ntree = 12\ntied = \"true\"\ncolor = \"red\"\n[batch]\nglobal = 0\nrate = \"fast\"\nclip = "
+      "-1\n",
+      "run.toml", config.registry);
   ASSERT_FALSE(read);
-  EXPECT_EQ(to_string(read.error()),
-            "run.toml:2 model.tree: found the integer 12; allowed: a power of two, 1 to 64; try: 8 or 16\n"
-            "run.toml:3 model.tied: found the text \"true\"; allowed: true or false; try: true without quotes\n"
-            "run.toml:4 model.color: found an unknown key; allowed: the keys that `megalith config explain` lists; try: "
-            "model.colour\n"
-            "run.toml:6 batch.global: found the integer 0; allowed: 1 to 4096; try: 1\n"
-            "run.toml:7 batch.rate: found the text \"fast\"; allowed: a number above 0 to 10\n"
-            "run.toml:8 batch.clip: found the number -1.0; allowed: above 0 to 100, or 0 (off); try: 0.0");
+  EXPECT_EQ(
+      to_string(read.error()),
+      "run.toml:2 model.tree: found the integer 12; allowed: a power of two, 1 to 64; try: 8 or 16\n"
+      "run.toml:3 model.tied: found the text \"true\"; allowed: true or false; try: true without quotes\n"
+      "run.toml:4 model.color: found an unknown key; allowed: the keys that `megalith config explain` lists; "
+      "try: "
+      "model.colour\n"
+      "run.toml:6 batch.global: found the integer 0; allowed: 1 to 4096; try: 1\n"
+      "run.toml:7 batch.rate: found the text \"fast\"; allowed: a number above 0 to 10\n"
+      "run.toml:8 batch.clip: found the integer -1; allowed: above 0 to 100, or 0 (off); try: 0.0");
 }
 
 TEST(Registry, ARefusedValueLeavesItsFieldAlone) {
   ExampleConfig config;
-  EXPECT_FALSE(parse_toml("[model]\ntree = 3\ncolour = \"blue\"\nfiles = [\"b\", 3]\n", "run.toml", config.registry));
+  EXPECT_FALSE(
+      parse_toml("[model]\ntree = 3\ncolour = \"blue\"\nfiles = [\"b\", 3]\n", "run.toml", config.registry));
   EXPECT_EQ(config.values.tree, 8);
   EXPECT_EQ(config.values.colour, Colour::red);
   EXPECT_EQ(config.values.files, std::vector<std::string>{"a"});
@@ -155,14 +159,18 @@ TEST(Override, RefusesWithTheKeyAndWhatItTakes) {
     const auto done = set(config.registry, text);
     return done ? std::string("accepted") : to_string(done.error());
   };
-  EXPECT_EQ(refused("batch.global"), "--set: found \"batch.global\"; allowed: KEY=VALUE; try: batch.global=VALUE");
-  EXPECT_EQ(refused("batch.globl=3"), "--set batch.globl: found an unknown key; allowed: the keys that `megalith config "
-                                      "explain` lists; try: batch.global");
+  EXPECT_EQ(refused("batch.global"),
+            "--set: found \"batch.global\"; allowed: KEY=VALUE; try: batch.global=VALUE");
+  EXPECT_EQ(refused("batch.globl=3"),
+            "--set batch.globl: found an unknown key; allowed: the keys that `megalith config "
+            "explain` lists; try: batch.global");
   EXPECT_EQ(refused("batch.global=many"), "--set batch.global: found \"many\"; allowed: 1 to 4096");
   EXPECT_EQ(refused("batch.global="), "--set batch.global: found \"\"; allowed: 1 to 4096");
-  EXPECT_EQ(refused("batch.global=1\nseed = 2"), "--set batch.global: found \"1\\nseed = 2\"; allowed: 1 to 4096");
-  EXPECT_EQ(refused("model.name=\"open"), "--set model.name: found \"\\\"open\"; allowed: text of 1 to 20 bytes, or \"\" "
-                                          "(unnamed)");
+  EXPECT_EQ(refused("batch.global=1\nseed = 2"),
+            "--set batch.global: found \"1\\nseed = 2\"; allowed: 1 to 4096");
+  EXPECT_EQ(refused("model.name=\"open"),
+            "--set model.name: found \"\\\"open\"; allowed: text of 1 to 20 bytes, or \"\" "
+            "(unnamed)");
   EXPECT_NE(refused("=3"), "accepted");
   EXPECT_NE(refused(""), "accepted");
 }
@@ -171,7 +179,8 @@ TEST(ToToml, ReadsBackTheSameBits) {
   ExampleConfig config;
   std::mt19937_64 random(7);
   for (int i = 0; i < 2000; ++i) {
-    config.values.rate = std::ldexp(1.0 + static_cast<double>(random() >> 11) * 0x1p-53, static_cast<int>(random() % 64) - 61);
+    config.values.rate =
+        std::ldexp(1.0 + static_cast<double>(random() >> 11) * 0x1p-53, static_cast<int>(random() % 64) - 61);
     config.values.clip = i % 2 == 0 ? 0 : static_cast<double>(random() % 100) + 1;
     config.values.seed = random() >> 1;
     config.values.name = "";
@@ -190,9 +199,10 @@ TEST(ToToml, ReadsBackTheSameBits) {
 
 TEST(ToToml, HoldsEveryKeyWithThoseWithoutASectionFirst) {
   ExampleConfig config;
-  EXPECT_EQ(to_toml(config.registry),
-            "seed = 1\n\n[batch]\nglobal = 8\nrate = 0.001\nclip = 1.0\n\n[model]\ntree = 8\nname = \"none\"\n"
-            "colour = \"red\"\ntied = true\nfiles = [\"a\"]\n");
+  EXPECT_EQ(
+      to_toml(config.registry),
+      "seed = 1\n\n[batch]\nglobal = 8\nrate = 0.001\nclip = 1.0\n\n[model]\ntree = 8\nname = \"none\"\n"
+      "colour = \"red\"\ntied = true\nfiles = [\"a\"]\n");
 }
 
 }  // namespace

@@ -38,6 +38,24 @@ TEST(Toml, ABrokenSectionLineEndsReadingForKeysBehindItHaveNoHome) {
   EXPECT_TRUE(document.assignments.empty());
 }
 
+TEST(Toml, AnAssertionOfTheLibraryIsASyntaxErrorWithItsLine) {
+  const TomlDocument document = read_toml("a = 1\nb = 2\n[=\nc = 3\nd = 4\n", "f.toml");
+  ASSERT_EQ(document.refusals.size(), 1U);
+  EXPECT_EQ(to_string(document.refusals[0]),
+            "f.toml:3:1: found \"[=\"; allowed: TOML (this line is neither a key = value nor a [section])");
+}
+
+TEST(Toml, CurlyQuotesAndOtherLettersOutsideOfQuotesAreNamed) {
+  const TomlDocument document = read_toml(
+      "\xEF\xBB\xBF# é\na = 'é'\nb = \xE2\x80\x9Cx\xE2\x80\x9D\nc = 3\ntree \xC3\xB9 4\n", "f.toml");
+  ASSERT_EQ(document.refusals.size(), 2U);
+  EXPECT_EQ(document.refusals[0].where, "f.toml:3:5");
+  EXPECT_EQ(document.refusals[0].allowed,
+            "TOML (outside of quotes and comments only ASCII, straight quotes too)");
+  EXPECT_EQ(document.refusals[1].where, "f.toml:5:6");
+  EXPECT_EQ(document.assignments.size(), 2U);
+}
+
 TEST(Toml, SyntaxErrorsAndWrongValuesAreReportedTogether) {
   ExampleConfig config;
   const auto read = parse_toml("seed = seven\n[batch]\nglobal = 0\n", "f.toml", config.registry);
@@ -111,7 +129,8 @@ TEST(TomlLimits, DeepNestingIsRefusedWithItsLine) {
   for (int i = 0; i < 100000; ++i) dotted += ".a";
   std::string quoted = "'a'";
   for (int i = 0; i < 1000; ++i) quoted += ".\"a\"";
-  for (const std::string& text : {arrays, tables, dotted + " = 1", "[" + dotted + "]", "a = {" + dotted + " = 1}", quoted + " = 1"}) {
+  for (const std::string& text :
+       {arrays, tables, dotted + " = 1", "[" + dotted + "]", "a = {" + dotted + " = 1}", quoted + " = 1"}) {
     const auto checked = check_toml_limits(text, "deep.toml");
     ASSERT_FALSE(checked) << shown(text);
     EXPECT_EQ(checked.error()[0].allowed, "at most 16 levels");
@@ -127,7 +146,8 @@ TEST(TomlLimits, DotsAndBracketsInStringsCommentsAndListsAreOnlyText) {
   for (int i = 0; i < 100; ++i) numbers += "1.5, ";
   for (const std::string& text :
        {"a = \"" + dots + "\"\n", "a = '" + brackets + "'\n", "# " + dots + brackets + "\n",
-        "a = \"\"\"" + dots + "\n\"quoted\" " + brackets + "\"\"\"\n", "a = \"\\\"" + brackets + "\"\n", "a = [" + numbers + "]\n"}) {
+        "a = \"\"\"" + dots + "\n\"quoted\" " + brackets + "\"\"\"\n", "a = \"\\\"" + brackets + "\"\n",
+        "a = [" + numbers + "]\n"}) {
     EXPECT_TRUE(check_toml_limits(text, "f.toml")) << text;
     EXPECT_TRUE(read_toml(text, "f.toml").refusals.empty()) << text;
   }
