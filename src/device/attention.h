@@ -1,17 +1,40 @@
 // Causal attention with document masks (docs/numerics.md, rules A1-A8).
 //
-// B sequences of S tokens, N query heads, G key/value heads (G divides N), D head size. Token t of sequence b is row
-// b * S + t. A query sees the keys from its document's first token to itself.
+// B sequences of S tokens, N query heads, G key/value heads (G divides N), D head size. Token t of sequence b
+// is row b * S + t. A query sees the keys from its document's first token to itself.
 //
-// Keys are taken in blocks of `key_block`, counted from the document's first token. Per query row and block:
-//   s_j = (chain over D of q k_j) * scale, masked keys -Inf;     m' = max(m, max_j s_j);   alpha = exp(m - m')
-//   p_j = exp(s_j - m'), masked keys exactly 0;   l = l * alpha + sum of p in lane order (sixteen lanes over j, block
-//   columns 16 apart added in ascending order, then sum_of_lanes);   o = o * alpha, continued as a chain over the block's
-//   keys of round(p_j) v_j (bf16: pairs, high element first).
-// Every `attention_split` keys start fresh (m = -Inf, l = 0, o = 0); splits are joined in ascending order. The result
-// is o / l, rounded to the operands' dtype, -0 made +0; the log-sum-exp m + log l is kept in f32. A row's bits depend
-// on nothing but its own query and its document's keys up to it: training, prefill and decode agree.
-// Dropout acts on p after the sum l: dropped weights are set to 0, kept ones scaled, then rounded.
+// Keys are taken in blocks of `key_block`, counted from the document's first token; a key of a block that the
+// query does not see (later than it, or after the document's end) is masked. Per query row and block with a
+// visible key:
+//   s_j = (chain over D of q k_j) * scale
+//   m' = max(m, largest visible s_j), alpha = exp(m - m')
+//   p_j = exp(s_j - m'), masked keys exactly 0
+//   l = l * alpha + sum of p: a product, then an addition
+//   o = o * alpha, continued as a chain over the block's keys of round(p_j) v_j
+// A chain starts at +0 and takes one fma per term; in bf16 its terms come in pairs (2p, 2p + 1), the high one
+// first. The sum of p has sixteen lanes over j: columns 16 apart are added in ascending order, then
+// sum_of_lanes. round() is to the operands' dtype.
+//
+// Every `attention_split` keys start fresh (m = -Inf, l = 0, o = 0). The first split is taken as it is; each
+// later one joins what came before it: M = max(m1, m2), a1 = exp(m1 - M), a2 = exp(m2 - M), l = l1 * a1 + l2
+// * a2 and o alike, two products and an addition. The result is o / l, rounded to the operands' dtype, -0
+// made +0; the log-sum-exp m + log l is kept in f32. A row's bits depend on nothing but its own query and its
+// document's keys up to it: training, prefill and decode agree.
+//
+// Dropout acts on p after the sum l: dropped weights are set to 0, kept ones scaled, then rounded. It draws
+// by (sample, site + head, query position, key position / 8), element key position % 8, all positions within
+// the sequence.
+//
+// Backward, per visible pair, from what forward stored: p = exp(s - log_sum_exp); g = chain over D of dout v,
+// under dropout 0 where p was dropped and scaled where kept; ds = (p * (g - row_dot)) * scale with row_dot =
+// sum over D of dout * out (sixteen lanes, one fma per 16 elements, sum_of_lanes). Then, with p (dropped) and
+// ds rounded:
+//   dq = one chain over the document's keys of ds k, ascending, through all blocks and splits;
+//   dk, dv = per query head one chain over the queries of ds q and p dout, ascending; pairs are pairs of
+//   positions in the sequence.
+// The query heads of a group are leaves joined ((0+1)+(2+3))+...; where their number is no power of two,
+// there are as many leaves as the largest power of two that divides it, and a leaf adds its heads in order.
+// In bf16 dk and dv of a packed document therefore equal those of the document alone at even offsets only.
 #pragma once
 
 #include <cstdint>
@@ -29,21 +52,20 @@ struct AttentionShape {
   int kv_heads = 0;            // G
   int head_size = 0;           // D, a multiple of 2 up to 256
   float scale = 0;             // 1 / sqrt(D) as a rule
-  int key_block = 64;
-  int attention_split = 1024;
+  int key_block = 64;          // a multiple of 16
+  int attention_split = 1024;  // a multiple of key_block
 };
 
 struct AttentionForward {
   AttentionShape shape;
-  Tensor q, k, v;                             // [B*S, N*D], [B*S, G*D], [B*S, G*D]; may be column slices of one tensor
-  const std::int32_t* document_start = nullptr;  // [B*S]: position in its sequence of the token's document's first token
-  Tensor out;                                 // [B*S, N*D]
-  Tensor log_sum_exp;                         // f32 [N, B*S]
+  Tensor q, k, v;  // [B*S, N*D], [B*S, G*D], [B*S, G*D]; may be column slices of one tensor
+  // [B*S]: position in its sequence of the first token of the token's document. Null: each sequence is one
+  // document.
+  const std::int32_t* document_start = nullptr;
+  Tensor out;          // [B*S, N*D]
+  Tensor log_sum_exp;  // f32 [N, B*S]
   Dropout dropout;
 };
-
-// Attention dropout draws by (sample, site + head, query position, key position / 8), element key position % 8, all
-// positions within the sequence.
 
 struct AttentionBackward {
   AttentionShape shape;
@@ -54,16 +76,17 @@ struct AttentionBackward {
   Dropout dropout;
 };
 
-// Queries against a cache, for prefill and decode. Row r is one query at position `position[r]` of the document in cache
-// slot `slot[r]`, whose keys 0 .. position[r] are in the cache.
+// Queries against a cache, for prefill and decode. Row r is one query at position `position[r]` of the
+// document in cache slot `slot[r]`, whose keys 0 .. position[r] are in the cache; later ones are not read.
+// Rows of one slot with consecutive positions are best left together: they share the work on the keys.
 struct CachedAttention {
-  AttentionShape shape;             // sequences and sequence are not read
+  AttentionShape shape;  // sequences and sequence are not read
   std::int64_t rows = 0;
-  Tensor q;                         // [rows, N*D]
-  Tensor k_cache, v_cache;          // [slots, capacity, G*D]
+  Tensor q;                                // [rows, N*D]
+  Tensor k_cache, v_cache;                 // [slots, capacity, G*D]
   const std::int32_t* slot = nullptr;      // [rows]
   const std::int32_t* position = nullptr;  // [rows]
-  Tensor out;                       // [rows, N*D]
+  Tensor out;                              // [rows, N*D]
 };
 
 // Writes keys and values of new rows to their place in the cache, before cached() reads them.
@@ -84,6 +107,7 @@ class AttentionOps {
   virtual void append(const CacheAppend&) = 0;
 };
 
+// Visible pairs only: two products forward, five backward. Reads document_start.
 Cost cost_of(const AttentionForward&);
 Cost cost_of(const AttentionBackward&);
 

@@ -163,6 +163,8 @@ void CpuAttention::backward(const AttentionBackward& args) {
   for (const Tensor* t : {&args.log_sum_exp, &args.row_dots}) {
     check_tensor("log_sum_exp or row_dots", *t, DType::f32, s.heads, tokens);
   }
+  MEGALITH_CHECK(args.row_dots.row_stride == args.log_sum_exp.row_stride,
+                 "row_dots is spaced unlike log_sum_exp");
   dot_rows(args);
   list_documents(s, args.document_start, documents_);
   // One pass over (key block, query tile) serves all three gradients. Where whole documents are too few

@@ -24,7 +24,7 @@ void fill_factors(const DropoutStream& stream, int head, std::int64_t query, int
       Ints::broadcast(static_cast<std::int32_t>(stream.site + static_cast<std::uint32_t>(head)));
   alignas(64) std::int32_t position[16];
   alignas(64) std::int32_t block[16];
-  alignas(64) std::int32_t words[4][16];
+  alignas(64) float words[4][16];  // bits of the draws, never used as numbers
   int row = 0;
   int column = 0;
   for (int done = 0; done < rows * blocks; done += 16) {
@@ -38,21 +38,22 @@ void fill_factors(const DropoutStream& stream, int head, std::int64_t query, int
     }
     Ints counter[4] = {sample, site, Ints::load(position), Ints::load(block)};
     philox_lanes(counter, stream.key[0], stream.key[1]);
-    for (int w = 0; w < 4; ++w) counter[w].store(words[w]);
-    transpose_block<F>(reinterpret_cast<const float*>(words), 16, 16, 4,
-                       draws + static_cast<std::ptrdiff_t>(done) * 4);
+    for (int w = 0; w < 4; ++w) from_bits(counter[w]).store(words[w]);
+    transpose_block<F>(words[0], 16, 16, 4, draws + static_cast<std::ptrdiff_t>(done) * 4);
   }
   // Four words of a block are its eight draws of 16 bits, low half first.
-  using Halves = std::uint16_t __attribute__((vector_size(32), aligned(2), may_alias));
-  using Words = std::int32_t __attribute__((vector_size(64), aligned(4), may_alias));
+  using Halves = std::uint16_t __attribute__((vector_size(32)));
+  using Words = std::int32_t __attribute__((vector_size(64)));
   const std::int32_t threshold = static_cast<std::int32_t>(stream.threshold);
   const std::int32_t scale = __builtin_bit_cast(std::int32_t, stream.scale);
   for (int r = 0; r < rows; ++r) {
     const char* from =
         reinterpret_cast<const char*>(draws + static_cast<std::ptrdiff_t>(r) * blocks * 4) + 2 * skipped;
     for (int j = 0; j < width; j += 16) {
-      const Words bits = __builtin_convertvector(*reinterpret_cast<const Halves*>(from + 2 * j), Words);
-      *reinterpret_cast<Words*>(factors + r * width + j) = (bits >= threshold) & scale;
+      Halves halves;
+      __builtin_memcpy(&halves, from + 2 * j, sizeof(halves));  // of any alignment
+      const Words factor = (__builtin_convertvector(halves, Words) >= threshold) & scale;
+      __builtin_memcpy(factors + r * width + j, &factor, sizeof(factor));
     }
   }
 }
