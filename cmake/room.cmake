@@ -4,6 +4,8 @@ add_library(megalith_flags INTERFACE)
 target_compile_options(megalith_flags INTERFACE
   -ffp-contract=off -fno-fast-math
   -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Wno-psabi
+  -Wno-missing-field-initializers  # designated initializers leave members at their defaults on purpose
+ 
   $<$<BOOL:${MEGALITH_WERROR}>:-Werror>)
 if(MEGALITH_SANITIZE)
   target_compile_options(megalith_flags INTERFACE -fsanitize=${MEGALITH_SANITIZE} -fno-omit-frame-pointer -g)

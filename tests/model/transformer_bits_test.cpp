@@ -112,7 +112,7 @@ TEST_P(TransformerBits, GenerationScoresADocumentAsTrainingDoes) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Dtypes, TransformerBits, testing::Values(DType::f32, DType::bf16),
-                         [](const auto& info) { return std::string(name_of(info.param)); });
+                         [](const auto& dtype) { return std::string(name_of(dtype.param)); });
 
 }  // namespace
 }  // namespace megalith
