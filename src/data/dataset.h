@@ -1,0 +1,48 @@
+// Training samples by number: the same number gives the same sample on every machine, rank and run.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "data/token_file.h"
+
+namespace megalith {
+
+// Immutable: every method may be called from many threads at once.
+class Dataset {
+ public:
+  Dataset() = default;
+  Dataset(const Dataset&) = delete;
+  Dataset& operator=(const Dataset&) = delete;
+  virtual ~Dataset() = default;
+
+  // Each array has one entry per position of the sequence. Where loss_mask is 0 there is no target to learn
+  // and `targets` still holds an id of the vocabulary. document_start is the position, in this sequence, of
+  // the first token of the document that the position belongs to. REQUIRES: sample_index >= 0.
+  virtual void fill(std::int64_t sample_index, std::int32_t* ids, std::int32_t* targets,
+                    std::uint8_t* loss_mask, std::int32_t* document_start) const = 0;
+
+  // At least 1. Sample indices go on beyond it: the next epoch.
+  [[nodiscard]] virtual std::int64_t samples_per_epoch() const = 0;
+
+  // Where a sample comes from, for messages: "epoch 0, window 17: tokens 4352..4608, documents 3-4".
+  [[nodiscard]] virtual std::string describe_sample(std::int64_t sample_index) const = 0;
+};
+
+// Windows over a token file. Window w covers the sequence + 1 tokens from w * sequence on, so neighbours
+// share one; the last is padded with id 0, target 0, mask 0 where the file has no more. With `shuffle_seed`
+// every epoch visits all windows once in an order of its own; without, in the order of the file. With
+// `document_masks` attention is to stay inside documents (document_start) and a document's last token has no
+// target (mask 0); without, document_start is 0 throughout. REQUIRES: sequence >= 1.
+std::unique_ptr<Dataset> make_token_dataset(std::shared_ptr<const TokenFile> tokens, std::int64_t sequence,
+                                            std::optional<std::uint64_t> shuffle_seed, bool document_masks);
+
+// Text of a made-up language, which depends on the seed, for runs without data (docs/formats.md says how it
+// is drawn). Held-out samples are drawn from the same language and shared with no training sample. REQUIRES:
+// vocabulary >= 1, sequence >= 1.
+std::unique_ptr<Dataset> make_synthetic_dataset(std::int64_t vocabulary, std::int64_t sequence,
+                                                std::uint64_t seed, bool held_out);
+
+}  // namespace megalith
