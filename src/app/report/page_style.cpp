@@ -26,7 +26,7 @@ small,.small{font-size:13.5px}
 .tile dd+dd{font-size:13px;font-weight:400;color:var(--soft);letter-spacing:0;margin-top:4px}
 .tile.first{background:var(--wash);border-color:transparent}.tile.first dd:first-of-type{color:var(--a)}
 .card{padding:18px 18px 14px;min-width:0}
-.grid{display:grid;grid-template-columns:repeat(2,minmax(0,1fr));gap:16px}
+.grid{display:grid;align-items:start;grid-template-columns:repeat(2,minmax(0,1fr));gap:16px}
 .grid .card h3{margin:0 0 10px;font-size:15px}
 svg{display:block;width:100%;height:auto;overflow:visible}
 .narrow{display:none}
@@ -48,6 +48,7 @@ th{font-weight:600;color:var(--soft);font-size:13px}
 tr:last-child td{border-bottom:0}
 td.number,th.number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 tr.ours td{font-weight:600}
+td.verdict{white-space:nowrap;text-align:right;padding-right:0}
 td.name{color:var(--soft);white-space:nowrap;width:1%}td.value{overflow-wrap:anywhere}
 .won{color:var(--good)}.lost{color:var(--b)}
 .sample{margin:0 0 12px}
