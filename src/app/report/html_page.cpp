@@ -184,11 +184,19 @@ std::string course_section(const RunSummary& run) {
   return "<section><h2>Speed and stability</h2><div class=\"grid\">\n" + charts + "</div></section>\n";
 }
 
+// machine.memory_gib -> machine: memory gib
+std::string readable(std::string name) {
+  std::replace(name.begin(), name.end(), '_', ' ');
+  for (std::size_t at = name.find('.'); at != std::string::npos; at = name.find('.', at + 2))
+    name.replace(at, 1, ": ");
+  return name;
+}
+
 std::string facts_table(const std::vector<Fact>& facts) {
   std::string html = "<table><tbody>\n";
   for (const Fact& entry : facts) {
     html += fmt::format("<tr><td class=\"name\">{}</td><td class=\"value\">{}</td></tr>\n",
-                        escape_html(entry.name), escape_html(entry.value));
+                        escape_html(readable(entry.name)), escape_html(entry.value));
   }
   return html + "</tbody></table>\n";
 }
