@@ -26,9 +26,9 @@ struct Chart {
   std::vector<Line> lines;
 };
 
-// A line chart over steps. The y axis is logarithmic when it may be, all values are positive and span more than a factor
-// of ten. Without a single point: an empty string. Any number of points gives at most a few thousand path
-// commands.
+// A line chart over steps. The y axis is logarithmic when it may be, all values are positive and span more
+// than a factor of ten. Without a single point: an empty string. Any number of points gives at most a few
+// thousand path commands.
 std::string line_chart(const Chart& chart);
 
 struct Bar {
