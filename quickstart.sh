@@ -2,10 +2,11 @@
 # From a bare machine to a language model that talks: installs what is needed, builds, trains on The Jargon File (or on
 # the text files given), and leaves a report. Run it again to continue, or to be told what to do next.
 #
-#   ./quickstart.sh [--no-install] [--minutes N] [FILES...]
+#   ./quickstart.sh [--no-install] [--minutes N] [--run-dir DIR] [FILES...]
 #
 #   --no-install   never touch the system; missing packages are listed by name
 #   --minutes N    about how long to train (default 3); frozen with the run at its first step
+#   --run-dir DIR  where the run lives (default runs/quickstart); its text and tokenizer stand beside it in DIR-text
 #   FILES          text files to train on instead of The Jargon File
 #
 # Everything is written below this folder: build/, runs/, .cache/. Exit codes: docs/exit-codes.md.
@@ -17,6 +18,7 @@ caller=$PWD
 cd "$here"
 
 minutes=3
+run=runs/quickstart
 install_option=()
 files=()
 while [ $# -gt 0 ]; do
@@ -28,8 +30,14 @@ while [ $# -gt 0 ]; do
       shift
       ;;
     --minutes=*) minutes=${1#*=} ;;
+    --run-dir)
+      [ $# -ge 2 ] || { echo "quickstart: --run-dir needs a folder" >&2; exit 2; }
+      run=$2
+      shift
+      ;;
+    --run-dir=*) run=${1#*=} ;;
     -h | --help)
-      sed -n '2,/^set /p' "$0" | sed '$d; s/^# \{0,1\}//'
+      sed -n '2,/^set /p' quickstart.sh | sed '$d; s/^# \{0,1\}//'
       exit 0
       ;;
     --)
@@ -44,6 +52,11 @@ done
 files+=("$@")
 if ! [[ $minutes =~ ^[0-9]+([.][0-9]+)?$ ]]; then
   echo "quickstart: --minutes: found '$minutes'; allowed: a number such as 3 or 0.5" >&2
+  exit 2
+fi
+run=${run%/}
+if [ -z "$run" ] || [ "${run#-}" != "$run" ]; then
+  echo "quickstart: --run-dir: found '$run'; allowed: a folder such as runs/mine" >&2
   exit 2
 fi
 for index in "${!files[@]}"; do
@@ -102,9 +115,9 @@ else
 fi
 
 step="finding the text"
-run=runs/quickstart
-text_name=jargon.txt
-jargon=.cache/$text_name
+# Beside the run, not in it: the run directory belongs to megalith train.
+text=$run-text
+jargon=.cache/jargon.txt
 fetch_jargon() {
   local packed=/usr/share/doc/jargon-text/jargon.txt.gz folder
   [ ! -s "$jargon" ] || return 0
@@ -125,39 +138,47 @@ fetch_jargon() {
   mv "$jargon.part" "$jargon"
 }
 if [ ${#files[@]} -eq 0 ]; then
-  if [ -f "$run/texts" ]; then
-    while IFS= read -r file; do files+=("$file"); done <"$run/texts"
+  if [ -f "$text/files" ]; then
+    while IFS= read -r file; do files+=("$file"); done <"$text/files"
   else
     fetch_jargon
     files=("$jargon")
   fi
-elif [ -f "$run/texts" ] && [ "$(printf '%s\n' "${files[@]}")" != "$(cat "$run/texts")" ]; then
-  echo "quickstart: $run belongs to other text: $(head -n 1 "$run/texts")" >&2
-  echo "  try: mv $run runs/another-name, and the same command again" >&2
+elif [ -f "$text/files" ] && [ "$(printf '%s\n' "${files[@]}")" != "$(cat "$text/files")" ]; then
+  echo "quickstart: $run belongs to other text: $(head -n 1 "$text/files")" >&2
+  echo "  try: ./quickstart.sh --run-dir runs/another-name FILES" >&2
   exit 2
 fi
 
-mkdir -p "$run/data"
-# One folder and one command: a second call beside a first would train on half a file.
-exec 9>"$run/quickstart.lock"
+mkdir -p "$text"
+# A second call beside a first would train on half a file.
+exec 9>"$text/lock"
 if command -v flock >/dev/null 2>&1 && ! flock -n 9; then
-  echo "quickstart: another quickstart works in $run" >&2
+  echo "quickstart: another quickstart works on $run" >&2
   exit 2
 fi
 
-printf '%s\n' "${files[@]}" >"$run/texts"
-tokenizer=$run/tokenizer.json
+printf '%s\n' "${files[@]}" >"$text/files"
+tokenizer=$text/tokenizer.json
 if [ ! -f "$tokenizer" ]; then
   step="training the tokenizer"
   say "Training a tokenizer of 4,096 entries"
   "$megalith" tokenizer train "${files[@]}" --vocabulary 4096 --output "$tokenizer"
 fi
-if [ ! -f "$run/data/complete" ]; then
+if [ ! -f "$text/complete" ]; then
   step="packing the text"
   say "Packing the text; every 20th block is held out"
-  "$megalith" data build "${files[@]}" --tokenizer "$tokenizer" --output "$run/data/text" --held-out-every 20
-  : >"$run/data/complete"
+  "$megalith" data build "${files[@]}" --tokenizer "$tokenizer" --output "$text/text" --held-out-every 20
+  : >"$text/complete"
 fi
+# What was packed: PREFIX.idx and PREFIX.bin to train on, and the same with "held" in the name, never trained on.
+settings=(--set "data.tokenizer=$tokenizer")
+for index in "$text"/text*.idx; do
+  case ${index##*/} in
+    *held*) settings+=(--set "data.held_out=${index%.idx}") ;;
+    *) settings+=(--set "data.source=${index%.idx}") ;;
+  esac
+done
 
 step="training"
 say "Training a GPT for about $minutes minutes; Ctrl-C saves and stops"
@@ -165,7 +186,7 @@ say "Training a GPT for about $minutes minutes; Ctrl-C saves and stops"
 trap '' INT
 trap 'kill -TERM "${training:-}" 2>/dev/null || true' TERM
 code=0
-"$megalith" train configs/runs/quickstart.toml --run-dir "$run" --minutes "$minutes" &
+"$megalith" train configs/runs/quickstart.toml "${settings[@]}" --run-dir "$run" --minutes "$minutes" &
 training=$!
 wait "$training" || code=$?
 # A signal ends the wait and not the training.
@@ -180,13 +201,22 @@ if [ "$code" -eq 3 ]; then
 fi
 if [ "$code" -ne 0 ]; then exit "$code"; fi
 
+case $run in
+  /*) report=$run/report.html ;;
+  *) report=$here/$run/report.html ;;
+esac
+# As it would have to be typed: words with blanks come out quoted.
+typed() { printf '%q ' "$@" | sed 's/ $//'; }
 cat <<END
 
-== Done in $((SECONDS - started)) s. The report: $here/$run/report.html
+== Done in $((SECONDS - started)) s. The report: $report
 
-Next:
-  $megalith generate $run --prompt "A hacker is"     let it talk
-  $megalith train configs/runs/quickstart.toml --run-dir runs/longer --minutes 30
-                                                                train longer, in a run of its own
-  mv $run runs/jargon && ./quickstart.sh YOUR_TEXT.txt          train on other text
+Next, in $here:
+
+  let it talk
+    $(typed "$megalith" generate "$run") --prompt "A hacker is"
+  train longer, in a run of its own
+    $(typed "$megalith" train configs/runs/quickstart.toml "${settings[@]}" --run-dir "$run-longer" --minutes 30)
+  train on other text
+    ./quickstart.sh --run-dir runs/mine YOUR_TEXT.txt
 END

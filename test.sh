@@ -23,7 +23,7 @@ for argument in "$@"; do
       fast_only=true
       ;;
     -h | --help)
-      sed -n '2,/^set /p' "$0" | sed '$d; s/^# \{0,1\}//'
+      sed -n '2,/^set /p' test.sh | sed '$d; s/^# \{0,1\}//'
       exit 0
       ;;
     *)

@@ -39,7 +39,8 @@ void RunFolder::fill(int steps) const {
   write("metrics.jsonl", metrics);
   write("config.toml", "seed = 1\n[model]\nlayers = 4\n");
   write("run.json",
-        R"({"version":"0.1.0","parameters":4286464,"machine":{"processor":"a processor","threads":2}})");
+        R"({"format":"megalith run","version":1,"program_version":"0.1.0","created":"2026-01-01T00:00:00Z",
+"machine":{"processor":"a processor","parameters":"4286464","peak_gflops":"800"}})");
   write(
       "evaluation.json",
       R"({"held_out_bits_per_byte":2.1,"held_out_bytes":70000,"held_out_tokens":22000,"loss_nats_per_token":3.9,

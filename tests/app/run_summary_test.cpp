@@ -15,6 +15,7 @@ TEST(ReadRun, FindsEverythingARunLeaves) {
   EXPECT_EQ(run.loss.size(), 200u);
   EXPECT_EQ(run.validation_loss.size(), 1u);
   EXPECT_EQ(fact(run, "machine.processor"), "a processor");
+  EXPECT_EQ(fact(run, "processor"), "a processor");
   EXPECT_EQ(number_fact(run, "parameters"), 4286464);
   ASSERT_TRUE(run.evaluation.has_value());
   EXPECT_EQ(run.evaluation->baselines.size(), 2u);
@@ -63,6 +64,20 @@ TEST(ReadRun, SurvivesHostileDocuments) {
   EXPECT_FALSE(run.evaluation.has_value());
   EXPECT_EQ(run.samples.size(), 1u);
   EXPECT_EQ(run.notes.size(), 5u);
+}
+
+TEST(ReadRun, ShowsTheSamplesOfTheLatestSteps) {
+  const RunFolder folder;
+  folder.write("config.toml", "");
+  for (int step = 1; step <= 40; ++step) {
+    folder.write("samples/step-" + std::to_string(step) + ".json",
+                 "{\"step\":" + std::to_string(step) + ",\"text\":\"x\"}");
+  }
+  folder.write("samples/final-0.json", "{\"step\":41,\"text\":\"last\"}");
+  const RunSummary run = value_or_throw(read_run(folder.path()));
+  EXPECT_LT(run.samples.size(), 40u);
+  EXPECT_EQ(run.samples.back().text, "last");
+  EXPECT_EQ(run.samples[run.samples.size() - 2].step, 40);
 }
 
 TEST(ReadRun, KeepsBytesThatAreNotUtf8Visible) {

@@ -63,8 +63,8 @@ std::string header(const RunSummary& run) {
     if (!part.empty()) about += (about.empty() ? "" : " · ") + part;
   };
   if (const auto parameters = number_fact(run, "parameters")) add(compact(*parameters) + " parameters");
-  for (const char* name : {"model", "machine", "machine.processor", "precision"}) add(fact(run, name));
-  if (const std::string version = fact(run, "version"); !version.empty()) add("Megalith " + version);
+  for (const char* name : {"model", "processor", "device"}) add(fact(run, name));
+  if (const std::string version = fact(run, "program_version"); !version.empty()) add("Megalith " + version);
   return fmt::format(
       "<header><p class=\"over\">Megalith · training report</p><h1>{}</h1><p "
       "class=\"lead\">{}</p></header>\n",
