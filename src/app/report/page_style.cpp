@@ -66,7 +66,7 @@ footer ul{margin:6px 0;padding-left:18px;overflow-wrap:anywhere}
 @media (max-width:720px){main{padding:24px 14px 48px}h1{font-size:27px}h2{margin-top:34px}
 .grid{grid-template-columns:minmax(0,1fr)}.wide{display:none}.narrow{display:block}
 .tiles{grid-template-columns:repeat(2,minmax(0,1fr))}.tile{padding:12px 13px}.tile dd{font-size:21px}
-.card{padding:14px 13px 12px}svg text{font-size:13.5px}svg text.theirs,svg text.ours{font-size:15.5px}td.name{white-space:normal;width:40%}}
+.tile:last-child:nth-child(odd){grid-column:1/-1}.card{padding:14px 13px 12px}svg text{font-size:13.5px}svg text.theirs,svg text.ours{font-size:15.5px}td.name{white-space:normal;width:40%}}
 @media print{:root{color-scheme:light;--paper:#fff;--card:#fff;--ink:#000;--soft:#444;--line:#ccc;--grid:#e6e6e6;--a:#1f4fc0;
 --b:#b04a12;--good:#14633b;--wash:#f1f4fd;--theirs:#c3c6cd}body{font-size:11pt}main{max-width:none;padding:0}
 .card,.tile,.sample,tr{break-inside:avoid}h2{break-after:avoid}pre{white-space:pre-wrap;overflow-wrap:anywhere}
