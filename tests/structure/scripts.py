@@ -12,7 +12,7 @@ def scripts_of(root):
     found = sorted(root.glob("*.sh"))
     for folder in FOLDERS:
         for path in sorted((root / folder).rglob("*")):
-            if path.is_file() and (path.suffix == ".sh" or path.read_bytes()[:15].startswith(b"#!/usr/bin/env b")):
+            if path.is_file() and (path.suffix == ".sh" or path.read_bytes().startswith(b"#!/usr/bin/env bash")):
                 found.append(path)
     return found
 
