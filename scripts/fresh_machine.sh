@@ -55,8 +55,9 @@ trap 'exit 130' INT TERM
 
 # The first address that this machine's apt uses.
 host_mirror() {
-  cat /etc/apt/sources.list /etc/apt/sources.list.d/*.sources /etc/apt/sources.list.d/*.list 2>/dev/null |
-    sed -n -e 's/^URIs: *\([^ ]*\).*/\1/p' -e 's/^deb  *\(\[[^]]*\] *\)\{0,1\}\([^ ]*\) .*/\2/p' | head -n 1
+  local lists
+  lists=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/*.sources /etc/apt/sources.list.d/*.list 2>/dev/null || true)
+  sed -n -e 's/^URIs: *\([^ ]*\).*/\1/p' -e 's/^deb  *\(\[[^]]*\] *\)\{0,1\}\([^ ]*\) .*/\2/p' <<<"$lists" | sed -n 1p
 }
 mirror=${FRESH_MIRROR:-$(host_mirror)}
 mirror=${mirror%/}
