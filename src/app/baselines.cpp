@@ -4,8 +4,11 @@
 #include <lzma.h>
 #include <zstd.h>
 
+#include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
+#include <memory>
 #include <new>
 
 #include "core/error.h"
@@ -40,19 +43,32 @@ std::size_t xz_size(std::string_view text) {
   if (needed < options.dict_size) options.dict_size = static_cast<std::uint32_t>(needed);
   lzma_filter filters[] = {{.id = LZMA_FILTER_LZMA2, .options = &options},
                            {.id = LZMA_VLI_UNKNOWN, .options = nullptr}};
-  std::vector<std::uint8_t> output(lzma_stream_buffer_bound(text.size()));
-  std::size_t size = 0;
-  const lzma_ret result = lzma_stream_buffer_encode(filters, LZMA_CHECK_CRC64, nullptr,
-                                                    reinterpret_cast<const std::uint8_t*>(text.data()),
-                                                    text.size(), output.data(), &size, output.size());
+  lzma_stream stream = LZMA_STREAM_INIT;
+  if (lzma_stream_encoder(&stream, filters, LZMA_CHECK_CRC64) != LZMA_OK) throw std::bad_alloc();
+  stream.next_in = reinterpret_cast<const std::uint8_t*>(text.data());
+  stream.avail_in = text.size();
+  std::array<std::uint8_t, 65536> output;  // only its size is of interest
+  lzma_ret result = LZMA_OK;
+  while (result == LZMA_OK) {
+    stream.next_out = output.data();
+    stream.avail_out = output.size();
+    result = lzma_code(&stream, LZMA_FINISH);
+  }
+  const std::uint64_t size = stream.total_out;
+  lzma_end(&stream);
   if (result == LZMA_MEM_ERROR) throw std::bad_alloc();
-  MEGALITH_CHECK(result == LZMA_OK, "lzma_stream_buffer_encode returned {}", static_cast<int>(result));
+  MEGALITH_CHECK(result == LZMA_STREAM_END, "lzma_code returned {}", static_cast<int>(result));
   return size;
 }
 
 std::size_t zstd_size(std::string_view text) {
+  const std::unique_ptr<ZSTD_CCtx, decltype(&ZSTD_freeCCtx)> context(ZSTD_createCCtx(), ZSTD_freeCCtx);
+  if (context == nullptr) throw std::bad_alloc();
+  ZSTD_CCtx_setParameter(context.get(), ZSTD_c_compressionLevel, 19);
+  ZSTD_CCtx_setParameter(context.get(), ZSTD_c_checksumFlag, 1);  // as the zstd program does
   std::vector<char> output(ZSTD_compressBound(text.size()));
-  const std::size_t size = ZSTD_compress(output.data(), output.size(), text.data(), text.size(), 19);
+  const std::size_t size =
+      ZSTD_compress2(context.get(), output.data(), output.size(), text.data(), text.size());
   if (ZSTD_isError(size) != 0) throw WorldFailed(std::string("zstd: ") + ZSTD_getErrorName(size));
   return size;
 }

@@ -35,9 +35,17 @@ const CLI::App& deepest(const CLI::App& app) {
   return parsed.empty() ? app : deepest(*parsed.back());
 }
 
-// "megalith", "megalith data build"
+// "", "data build"
 std::string path_of(const CLI::App& app) {
-  return app.get_parent() == nullptr ? app.get_name() : path_of(*app.get_parent()) + " " + app.get_name();
+  if (app.get_parent() == nullptr) return "";
+  const std::string outer = path_of(*app.get_parent());
+  return outer + (outer.empty() ? "" : " ") + app.get_name();
+}
+
+// What to type instead.
+std::string command(const CLI::App& app, const std::string& rest) {
+  const std::string path = path_of(app);
+  return "megalith " + path + (path.empty() ? "" : " ") + rest;
 }
 
 std::vector<std::string> verb_names(const CLI::App& app) {
@@ -70,20 +78,20 @@ Refusal unknown_argument(const CLI::App& app, const std::string& argument) {
     return {.where = path_of(app),
             .found = "unknown option " + argument,
             .allowed = join(option_names(app)),
-            .nearest = nearest.empty() ? path_of(app) + " --help" : nearest};
+            .nearest = nearest.empty() ? command(app, "--help") : nearest};
   }
   const std::vector<std::string> verbs = verb_names(app);
   if (verbs.empty()) {
     return {.where = path_of(app),
             .found = "one argument too many, '" + argument + "'",
             .allowed = "",
-            .nearest = path_of(app) + " --help"};
+            .nearest = command(app, "--help")};
   }
   const std::string nearest = nearest_word(argument, verbs);
   return {.where = path_of(app),
           .found = "unknown verb '" + argument + "'",
           .allowed = join(verbs),
-          .nearest = path_of(app) + " " + (nearest.empty() ? "--help" : nearest)};
+          .nearest = command(app, nearest.empty() ? "--help" : nearest)};
 }
 
 // Unknown arguments explain an error better than what they left missing ("--outptu x" and then "--output is
@@ -98,7 +106,10 @@ Refusals explain(const CLI::App& app, const std::string& message) {
   for (const std::string& argument : unknown) {
     if (argument != "--") return {unknown_argument(verb, argument)};
   }
-  return {{.where = path_of(verb), .found = message, .allowed = "", .nearest = path_of(verb) + " --help"}};
+  return {{.where = (path_of(verb).empty() ? "" : path_of(verb) + ": ") + message,
+           .found = "",
+           .allowed = "",
+           .nearest = command(verb, "--help")}};
 }
 
 Run print_and_end(std::string text, ExitCode code) {

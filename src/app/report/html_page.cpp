@@ -63,8 +63,8 @@ std::string header(const RunSummary& run) {
     if (!part.empty()) about += (about.empty() ? "" : " · ") + part;
   };
   if (const auto parameters = number_fact(run, "parameters")) add(compact(*parameters) + " parameters");
-  for (const char* name : {"model", "machine", "machine.processor", "precision"}) add(fact(run, name));
-  if (const std::string version = fact(run, "version"); !version.empty()) add("Megalith " + version);
+  for (const char* name : {"model", "processor", "device"}) add(fact(run, name));
+  if (const std::string version = fact(run, "program_version"); !version.empty()) add("Megalith " + version);
   return fmt::format(
       "<header><p class=\"over\">Megalith · training report</p><h1>{}</h1><p "
       "class=\"lead\">{}</p></header>\n",
@@ -121,8 +121,8 @@ std::string loss_section(const RunSummary& run) {
 
 std::string baseline_table(const Evaluation& evaluation, const std::vector<BaselineFigure>& figures) {
   std::string html =
-      "<table><thead><tr><th>Coder</th><th class=\"number\">bits per byte</th><th>against "
-      "it</th></tr></thead><tbody>\n";
+      "<table><thead><tr><th>Coder</th><th class=\"number\">bits per "
+      "byte</th><th></th></tr></thead><tbody>\n";
   for (const BaselineFigure& figure : figures) {
     const bool ours = figure.name.empty();
     const bool won = evaluation.bits_per_byte < figure.bits_per_byte;
@@ -131,7 +131,7 @@ std::string baseline_table(const Evaluation& evaluation, const std::vector<Basel
                                                    won ? "beats it" : "loses to it");
     const std::string note =
         figure.note.empty() ? "" : "<br><span class=\"soft small\">" + escape_html(figure.note) + "</span>";
-    html += fmt::format("<tr{}><td>{}{}</td><td class=\"number\">{}</td><td>{}</td></tr>\n",
+    html += fmt::format("<tr{}><td>{}{}</td><td class=\"number\">{}</td><td class=\"verdict\">{}</td></tr>\n",
                         ours ? " class=\"ours\"" : "", ours ? "this model" : escape_html(figure.name), note,
                         fixed(figure.bits_per_byte, 3), verdict);
   }
@@ -162,11 +162,12 @@ std::string baseline_section(const RunSummary& run) {
       escape_html(held_out), bar_chart("Held-out bits per byte", bars), baseline_table(evaluation, figures));
 }
 
-std::string small_chart(const std::string& title, const std::string& unit, const Points& points,
-                        bool smooth) {
+std::string small_chart(const std::string& title, const std::string& unit, const Points& points, bool smooth,
+                        bool may_be_logarithmic) {
   const std::string svg =
       line_chart({.title = title,
                   .y_label = unit,
+                  .may_be_logarithmic = may_be_logarithmic,
                   .lines = {{.label = "", .style = "a", .points = points, .smooth = smooth}}});
   return svg.empty() ? "" : "<div class=\"card\"><h3>" + escape_html(title) + "</h3>" + svg + "</div>\n";
 }
@@ -175,19 +176,27 @@ std::string course_section(const RunSummary& run) {
   Points percent = run.mfu;
   for (Point& point : percent) point.y *= 100;
   const std::string charts =
-      small_chart("Speed", "tokens per second", run.tokens_per_second, true) +
-      small_chart("Gradient norm, before clipping", "L2 norm", run.gradient_norm, true) +
-      small_chart("Learning rate", "", run.learning_rate, false) +
-      small_chart("Share of the measured peak (MFU)", "percent", percent, true);
+      small_chart("Speed", "tokens per second", run.tokens_per_second, true, false) +
+      small_chart("Gradient norm, before clipping", "L2 norm", run.gradient_norm, true, true) +
+      small_chart("Learning rate", "", run.learning_rate, false, false) +
+      small_chart("Share of the measured peak (MFU)", "percent", percent, true, false);
   if (charts.empty()) return "";
   return "<section><h2>Speed and stability</h2><div class=\"grid\">\n" + charts + "</div></section>\n";
+}
+
+// machine.memory_gib -> machine: memory gib
+std::string readable(std::string name) {
+  std::replace(name.begin(), name.end(), '_', ' ');
+  for (std::size_t at = name.find('.'); at != std::string::npos; at = name.find('.', at + 2))
+    name.replace(at, 1, ": ");
+  return name;
 }
 
 std::string facts_table(const std::vector<Fact>& facts) {
   std::string html = "<table><tbody>\n";
   for (const Fact& entry : facts) {
     html += fmt::format("<tr><td class=\"name\">{}</td><td class=\"value\">{}</td></tr>\n",
-                        escape_html(entry.name), escape_html(entry.value));
+                        escape_html(readable(entry.name)), escape_html(entry.value));
   }
   return html + "</tbody></table>\n";
 }

@@ -20,13 +20,13 @@ p{margin:0 0 12px}.lead,.soft{color:var(--soft)}.lead{margin:0}
 small,.small{font-size:13.5px}
 .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:12px;margin:0;padding:0}
 .tile,.card{background:var(--card);border:1px solid var(--line);border-radius:12px}
-.tile{padding:14px 16px}
+.tile{padding:14px 16px;margin:0}
 .tile dt{color:var(--soft);font-size:13px}
 .tile dd{margin:2px 0 0;font-size:25px;font-weight:600;line-height:1.2;letter-spacing:-.01em;font-variant-numeric:tabular-nums}
 .tile dd+dd{font-size:13px;font-weight:400;color:var(--soft);letter-spacing:0;margin-top:4px}
 .tile.first{background:var(--wash);border-color:transparent}.tile.first dd:first-of-type{color:var(--a)}
 .card{padding:18px 18px 14px;min-width:0}
-.grid{display:grid;grid-template-columns:repeat(2,minmax(0,1fr));gap:16px}
+.grid{display:grid;align-items:start;grid-template-columns:repeat(2,minmax(0,1fr));gap:16px}
 .grid .card h3{margin:0 0 10px;font-size:15px}
 svg{display:block;width:100%;height:auto;overflow:visible}
 .narrow{display:none}
@@ -48,6 +48,7 @@ th{font-weight:600;color:var(--soft);font-size:13px}
 tr:last-child td{border-bottom:0}
 td.number,th.number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 tr.ours td{font-weight:600}
+td.verdict{white-space:nowrap;text-align:right;padding-right:0}
 td.name{color:var(--soft);white-space:nowrap;width:1%}td.value{overflow-wrap:anywhere}
 .won{color:var(--good)}.lost{color:var(--b)}
 .sample{margin:0 0 12px}
@@ -65,7 +66,7 @@ footer ul{margin:6px 0;padding-left:18px;overflow-wrap:anywhere}
 @media (max-width:720px){main{padding:24px 14px 48px}h1{font-size:27px}h2{margin-top:34px}
 .grid{grid-template-columns:minmax(0,1fr)}.wide{display:none}.narrow{display:block}
 .tiles{grid-template-columns:repeat(2,minmax(0,1fr))}.tile{padding:12px 13px}.tile dd{font-size:21px}
-.card{padding:14px 13px 12px}svg text{font-size:13.5px}td.name{white-space:normal;width:40%}}
+.tile:last-child:nth-child(odd){grid-column:1/-1}.card{padding:14px 13px 12px}svg text{font-size:13.5px}svg text.theirs,svg text.ours{font-size:15.5px}td.name{white-space:normal;width:40%}}
 @media print{:root{color-scheme:light;--paper:#fff;--card:#fff;--ink:#000;--soft:#444;--line:#ccc;--grid:#e6e6e6;--a:#1f4fc0;
 --b:#b04a12;--good:#14633b;--wash:#f1f4fd;--theirs:#c3c6cd}body{font-size:11pt}main{max-width:none;padding:0}
 .card,.tile,.sample,tr{break-inside:avoid}h2{break-after:avoid}pre{white-space:pre-wrap;overflow-wrap:anywhere}

@@ -19,7 +19,8 @@ constexpr std::size_t kMostDocumentBytes = 4u << 20;  // run.json, evaluation.js
 constexpr std::size_t kMostLineBytes = 1u << 20;
 constexpr std::size_t kMostPoints = 4'000'000;  // per series; the ledger of a run ten times MT-NLG's
 constexpr std::size_t kMostFacts = 200;
-constexpr std::size_t kMostSamples = 24;
+constexpr std::size_t kMostSamples = 24;  // shown: those of the latest steps
+constexpr std::size_t kMostSampleFiles = 1000;
 constexpr std::size_t kMostBaselines = 20;
 constexpr std::size_t kMostFolderEntries = 10'000;
 constexpr std::size_t kMostNotes = 20;
@@ -178,21 +179,21 @@ void read_evaluation(RunSummary& run) {
   run.evaluation = std::move(evaluation);
 }
 
-// Names of the .json files of samples/, last written first in the order of their names.
+// The .json files of samples/, in the order of their names.
 std::vector<fs::path> sample_files(const fs::path& folder) {
   std::vector<fs::path> files;
   std::error_code error;
   std::size_t seen = 0;
   for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
-    if (++seen > kMostFolderEntries) break;
+    if (++seen > kMostFolderEntries || files.size() >= kMostSampleFiles) break;
     if (entry->path().extension() == ".json") files.push_back(entry->path());
   }
-  std::sort(files.rbegin(), files.rend());
+  std::sort(files.begin(), files.end());
   return files;
 }
 
 void add_sample(RunSummary& run, const Json& object) {
-  if (!object.is_object() || run.samples.size() >= kMostSamples) return;
+  if (!object.is_object()) return;
   const std::string text = string_or(object, "text", "");
   if (text.empty()) return;
   run.samples.push_back({number(object, "step").value_or(0), string_or(object, "prompt", ""), text});
@@ -200,7 +201,6 @@ void add_sample(RunSummary& run, const Json& object) {
 
 void read_samples(RunSummary& run) {
   for (const fs::path& path : sample_files(run.folder / "samples")) {
-    if (run.samples.size() >= kMostSamples) break;
     const Expected<std::string> text = read_file(path, kMostDocumentBytes);
     if (!text) {
       note(run, to_string(text.error()));
@@ -217,6 +217,8 @@ void read_samples(RunSummary& run) {
   }
   std::stable_sort(run.samples.begin(), run.samples.end(),
                    [](const Sample& a, const Sample& b) { return a.step < b.step; });
+  if (run.samples.size() > kMostSamples)
+    run.samples.erase(run.samples.begin(), run.samples.end() - kMostSamples);
 }
 
 void read_config(RunSummary& run) {
@@ -266,8 +268,10 @@ Expected<RunSummary> read_run(const fs::path& folder) {
 }
 
 std::string fact(const RunSummary& run, const std::string& name) {
-  for (const Fact& entry : run.facts) {
-    if (entry.name == name) return entry.value;
+  for (const std::string& full : {name, "machine." + name}) {
+    for (const Fact& entry : run.facts) {
+      if (entry.name == full) return entry.value;
+    }
   }
   return "";
 }

@@ -60,7 +60,8 @@ struct RunSummary {
 // Refused: `folder` is not a folder, or has none of the files of a run.
 Expected<RunSummary> read_run(const std::filesystem::path& folder);
 
-// The value of a fact of run.json; nested names are joined by a point. Empty when absent.
+// The value of a fact of run.json, at its top or among those of the machine; other nested names are joined by
+// a point. Empty when absent.
 std::string fact(const RunSummary& run, const std::string& name);
 std::optional<double> number_fact(const RunSummary& run, const std::string& name);
 

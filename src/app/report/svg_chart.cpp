@@ -203,7 +203,7 @@ std::vector<double> round_ticks(double low, double high, int count) {
   const double decade = std::pow(10.0, std::floor(std::log10(rough)));
   double step = 10 * decade;
   for (const double digit : {1.0, 2.0, 5.0}) {
-    if (digit * decade >= rough * 0.999) {
+    if (digit * decade >= 0.8 * rough) {
       step = digit * decade;
       break;
     }
@@ -226,7 +226,7 @@ std::string line_chart(const Chart& chart) {
   }
   if (!(x_range.low <= x_range.high)) return "";
   const Axis x = axis_over(x_range, kLeft, chart.width - kRight, false);
-  Axis y = axis_over(y_range, chart.height - kBottom, kTop, true);
+  Axis y = axis_over(y_range, chart.height - kBottom, kTop, chart.may_be_logarithmic);
   widen(y);
   std::string svg = fmt::format("<svg viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{}\">", chart.width,
                                 chart.height, escape_html(chart.title));

@@ -22,12 +22,13 @@ struct Chart {
   std::string y_label;
   int width = 480;  // of the view box; the page scales it
   int height = 260;
+  bool may_be_logarithmic = true;
   std::vector<Line> lines;
 };
 
-// A line chart over steps. The y axis is logarithmic when all values are positive and span more than a factor
-// of ten. Without a single point: an empty string. Any number of points gives at most a few thousand path
-// commands.
+// A line chart over steps. The y axis is logarithmic when it may be, all values are positive and span more
+// than a factor of ten. Without a single point: an empty string. Any number of points gives at most a few
+// thousand path commands.
 std::string line_chart(const Chart& chart);
 
 struct Bar {
