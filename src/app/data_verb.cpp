@@ -1,0 +1,174 @@
+// megalith data build|inspect|show|verify.
+
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "app/console.h"
+#include "app/loaded_model.h"
+#include "app/training/data_sources.h"
+#include "app/verbs.h"
+#include "data/build.h"
+#include "data/verify.h"
+#include "infer/text_stream.h"
+#include "run/run_directory.h"
+
+namespace megalith::app {
+namespace {
+
+struct Options {
+  std::vector<std::filesystem::path> files;
+  std::filesystem::path tokenizer;
+  std::string prefix;
+  BuildOptions build;
+  std::vector<std::string> overrides;
+  std::int64_t step = -1;
+  std::int64_t document = -1;
+  bool json = false;
+};
+
+ExitCode build(const Options& options) {
+  const Tokenizer tokenizer = value_or_throw(Tokenizer::load(options.tokenizer));
+  const std::filesystem::path folder = options.build.output_prefix.parent_path();
+  if (!folder.empty()) std::filesystem::create_directories(folder);
+  const BuildReport report = value_or_throw(build_token_files(options.files, tokenizer, options.build));
+  const auto part = [](const char* name, const BuildPart& p) {
+    print(fmt::format("  {:<9} {:>12} bytes  {:>10} tokens  {:>7} documents\n", name, p.bytes, p.tokens, p.documents));
+  };
+  print(fmt::format("{} bytes read from {} file{}\n", report.bytes_read, report.files, report.files == 1 ? "" : "s"));
+  part("training", report.training);
+  part("held out", report.held_out);
+  print(fmt::format("  {:<9} {:>12} bytes of byte order marks\n", "dropped", report.mark_bytes));
+  return ExitCode::done;
+}
+
+ExitCode inspect(const Options& options) {
+  const TokenFileFacts facts = value_or_throw(inspect_token_file(options.prefix));
+  const nlohmann::ordered_json object = {
+      {"tokens", facts.tokens},
+      {"documents", facts.documents},
+      {"sequences", facts.sequences},
+      {"type", facts.type},
+      {"largest_id", facts.largest_id},
+      {"vocabulary", facts.vocabulary ? nlohmann::ordered_json(*facts.vocabulary) : nlohmann::ordered_json()},
+      {"shortest_document", facts.shortest_document},
+      {"median_document", facts.median_document},
+      {"longest_document", facts.longest_document}};
+  if (options.json) {
+    print(object.dump(2) + "\n");
+    return ExitCode::done;
+  }
+  for (const auto& [name, value] : object.items()) {
+    print(fmt::format("{:<18} {}\n", name, value.is_null() ? "unknown" : value.is_string() ? value.get<std::string>() : value.dump()));
+  }
+  return ExitCode::done;
+}
+
+ExitCode verify(const Options& options) {
+  value_or_throw(verify_token_file(options.prefix));
+  print(fmt::format("{}: every offset, id and digest is right\n", options.prefix));
+  return ExitCode::done;
+}
+
+// A run directory's frozen config, or a config file.
+TrainConfig config_of(const Options& options) {
+  std::filesystem::path file = options.prefix;
+  if (RunDirectory::is_run(file)) file = file / "config.toml";
+  return value_or_throw(load_train_config(file, options.overrides, configs_folder()));
+}
+
+std::string text_or_ids(const std::optional<Tokenizer>& tokenizer, std::span<const std::int32_t> ids) {
+  std::string text;
+  for (const std::int32_t id : ids) {
+    if (tokenizer && id < tokenizer->vocabulary_size()) {
+      text += tokenizer->bytes_of(id);
+    } else {
+      text += fmt::format("{} ", id);
+    }
+  }
+  return to_valid_utf8(text);
+}
+
+void show_step(const TrainConfig& config, const DataSources& data, std::int64_t step) {
+  const auto sequence = static_cast<std::size_t>(config.batch.sequence);
+  std::vector<std::int32_t> ids(sequence), targets(sequence), starts(sequence);
+  std::vector<std::uint8_t> mask(sequence);
+  for (std::int64_t i = 0; i < config.batch.global; ++i) {
+    const std::int64_t sample = (step - 1) * config.batch.global + i;
+    data.train->fill(sample, ids.data(), targets.data(), mask.data(), starts.data());
+    print(fmt::format("--- step {} sequence {}: sample {}: {}\n{}\n", step, i, sample,
+                      data.train->describe_sample(sample), text_or_ids(data.tokenizer, ids)));
+  }
+}
+
+void show_document(const TrainConfig& config, const DataSources& data, std::int64_t document) {
+  if (data.train_tokens == nullptr) {
+    throw RefusedInput({{.where = "--doc",
+                         .found = "a config with data.source = \"" + config.data.source + "\"",
+                         .allowed = "token files",
+                         .nearest = "--step"}});
+  }
+  const TokenFile& tokens = *data.train_tokens;
+  if (document >= tokens.num_documents()) {
+    throw RefusedInput({{.where = "--doc",
+                         .found = std::to_string(document),
+                         .allowed = fmt::format("0 to {}", tokens.num_documents() - 1),
+                         .nearest = ""}});
+  }
+  const TokenRange range = tokens.document(document);
+  std::vector<std::int32_t> ids(static_cast<std::size_t>(range.count));
+  tokens.read(range.begin, range.count, ids.data());
+  print(fmt::format("--- document {}: tokens {}..{}\n{}\n", document, range.begin, range.begin + range.count,
+                    text_or_ids(data.tokenizer, ids)));
+}
+
+ExitCode show(const Options& options) {
+  const TrainConfig config = config_of(options);
+  const DataSources data = value_or_throw(open_data(config));
+  if (options.document >= 0) {
+    show_document(config, data, options.document);
+  } else {
+    show_step(config, data, std::max<std::int64_t>(options.step, 1));
+  }
+  return ExitCode::done;
+}
+
+}  // namespace
+
+void add_data_verb(CLI::App& app, Run& run) {
+  auto options = std::make_shared<Options>();
+  CLI::App* verb = app.add_subcommand("data", "Make token files from text, and look into them");
+  verb->require_subcommand(1);
+  const auto act = [&run, options](CLI::App* sub, ExitCode (*action)(const Options&)) {
+    sub->callback([options, action, &run] { run = [options, action] { return action(*options); }; });
+  };
+
+  CLI::App* build_verb = verb->add_subcommand("build", "Token files (.bin, .idx, as Megatron's) from plain text");
+  build_verb->add_option("FILES", options->files, "Plain text files")->required();
+  build_verb->add_option("--tokenizer", options->tokenizer, "tokenizer.json, or a folder with GPT-2's files")->required();
+  build_verb->add_option("--output", options->build.output_prefix, "PREFIX of the files to write")->required();
+  build_verb->add_option("--held-out-every", options->build.held_out_every,
+                         "Every so many blocks one is held out as PREFIX-held_out; 0 holds out nothing");
+  build_verb->add_option("--block-bytes", options->build.block_bytes, "Size of a block");
+  act(build_verb, build);
+
+  CLI::App* inspect_verb = verb->add_subcommand("inspect", "What a pair of token files holds");
+  inspect_verb->add_option("PREFIX", options->prefix, "Path without .bin and .idx")->required();
+  inspect_verb->add_flag("--json", options->json, "Print one JSON object");
+  act(inspect_verb, inspect);
+
+  CLI::App* verify_verb = verb->add_subcommand("verify", "Check every offset, id and digest");
+  verify_verb->add_option("PREFIX", options->prefix, "Path without .bin and .idx")->required();
+  act(verify_verb, verify);
+
+  CLI::App* show_verb = verb->add_subcommand("show", "The text a training step sees, or one document");
+  show_verb->add_option("RUN_OR_CONFIG", options->prefix, "A run directory or a config file")->required();
+  auto* step = show_verb->add_option("--step", options->step, "Step, from 1")->check(CLI::Range(1ll, 1ll << 40));
+  show_verb->add_option("--doc", options->document, "Document of the training data, from 0")
+      ->check(CLI::Range(0ll, 1ll << 40))
+      ->excludes(step);
+  show_verb->add_option("--set", options->overrides, "KEY=VALUE over the config; may be repeated");
+  act(show_verb, show);
+}
+
+}  // namespace megalith::app

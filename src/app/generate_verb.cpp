@@ -81,11 +81,11 @@ nlohmann::json log_probability_list(const LoadedModel& model, std::span<const st
 }
 
 void print_json(const LoadedModel& model, const Options& options, const std::vector<std::int32_t>& prompt,
-                std::span<const float> prompt_scores, const std::vector<Sample>& samples) {
+                std::span<const float> prompt_scores, const std::vector<Continuation>& samples) {
   nlohmann::json out = {{"model", options.model}, {"step", model.step}, {"prompt_ids", prompt}};
   if (options.log_probabilities) out["prompt_tokens"] = log_probability_list(model, prompt, prompt_scores);
   out["samples"] = nlohmann::json::array();
-  for (const Sample& sample : samples) {
+  for (const Continuation& sample : samples) {
     nlohmann::json one = {{"text", sample.text}, {"ids", sample.ids}, {"finish", name_of(sample.finish)}};
     one["log_probabilities"] = sample.log_probabilities;
     out["samples"].push_back(std::move(one));
@@ -122,7 +122,7 @@ ExitCode generate(const Options& options) {
   if (streams) print(options.prompt);
   const Tokenizer* tokenizer = model->tokenizer ? &*model->tokenizer : nullptr;
   std::size_t shown = 0;  // bytes of sample 0 that were streamed
-  const std::vector<Sample> samples = generate_samples(generator, tokenizer, request, [&](std::string_view piece) {
+  const std::vector<Continuation> samples = generate_samples(generator, tokenizer, request, [&](std::string_view piece) {
     if (streams) print(piece);
     shown += piece.size();
     return !interrupted() && !output_is_gone();
@@ -131,7 +131,7 @@ ExitCode generate(const Options& options) {
     print_json(*model, options, request.prompt, prompt_scores, samples);
   } else if (options.log_probabilities) {
     print_log_probabilities(*model, request.prompt, prompt_scores);
-    for (const Sample& sample : samples) print_log_probabilities(*model, sample.ids, sample.log_probabilities);
+    for (const Continuation& sample : samples) print_log_probabilities(*model, sample.ids, sample.log_probabilities);
   } else if (streams) {
     print(samples[0].text.substr(shown) + "\n");
   } else {

@@ -11,7 +11,7 @@ namespace {
 struct Strand {
   explicit Strand(const std::vector<std::string>& stop) : stream(stop) {}
   TextStream stream;
-  Sample sample;
+  Continuation sample;
   bool running = true;
 
   void end(Finish finish) {
@@ -60,7 +60,7 @@ Expected<std::vector<std::int32_t>> prompt_ids(const Tokenizer* tokenizer, std::
   return ids;
 }
 
-std::vector<Sample> generate_samples(Generator& generator, const Tokenizer* tokenizer,
+std::vector<Continuation> generate_samples(Generator& generator, const Tokenizer* tokenizer,
                                      const GenerationRequest& request, const Piece& piece) {
   const auto count = static_cast<std::size_t>(request.num_samples);
   std::vector<Strand> strands(count, Strand(request.stop));
@@ -103,7 +103,7 @@ std::vector<Sample> generate_samples(Generator& generator, const Tokenizer* toke
     }
     generator.decode(next);
   }
-  std::vector<Sample> samples;
+  std::vector<Continuation> samples;
   for (Strand& strand : strands) samples.push_back(std::move(strand.sample));
   return samples;
 }

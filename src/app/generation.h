@@ -26,7 +26,7 @@ struct GenerationRequest {
   bool ignore_end_of_document = false;
 };
 
-struct Sample {
+struct Continuation {
   std::string text;  // valid UTF-8, without the prompt
   std::vector<std::int32_t> ids;
   std::vector<float> log_probabilities;  // of ids, under the model itself
@@ -37,7 +37,7 @@ struct Sample {
 using Piece = std::function<bool(std::string_view piece)>;
 
 // All samples side by side. Without a tokenizer the text is the ids, separated by spaces.
-std::vector<Sample> generate_samples(Generator& generator, const Tokenizer* tokenizer,
+std::vector<Continuation> generate_samples(Generator& generator, const Tokenizer* tokenizer,
                                      const GenerationRequest& request, const Piece& piece = {});
 
 // Ids of a prompt: the text's, or the end-of-document id (0 without one) for an empty text, which starts a document.

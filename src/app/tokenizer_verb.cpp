@@ -27,10 +27,10 @@ struct Options {
 constexpr std::size_t kLargestIdsFile = std::size_t{1} << 30;
 
 ExitCode train_tokenizer(const Options& options) {
-  TextFiles source = value_or_throw(TextFiles::open(options.files));
+  const std::unique_ptr<TextFiles> source = value_or_throw(TextFiles::open(options.files));
   BpeTrainingReport report;
   const Tokenizer tokenizer = value_or_throw(
-      train_bpe(source,
+      train_bpe(*source,
                 {.vocabulary_size = options.vocabulary,
                  .num_threads = options.threads > 0 ? options.threads : usable_processors()},
                 &report));

@@ -30,14 +30,14 @@ Outcome run(DType compute, const Batch& batch, std::int64_t micro, int threads, 
 class TransformerBits : public testing::TestWithParam<DType> {};
 
 TEST_P(TransformerBits, DoNotDependOnThreads) {
-  const Batch batch = test::random_batch(8, 24, 61);
+  const Batch batch = test::random_batch(8, 32, 61);
   const cpu::Isa isa = cpu::available_isas().back();
   const Outcome one = run(GetParam(), batch, 4, 1, isa);
   for (const int threads : {2, 3, 4}) EXPECT_EQ(run(GetParam(), batch, 4, threads, isa), one) << threads;
 }
 
 TEST_P(TransformerBits, DoNotDependOnTheMicroBatch) {
-  const Batch batch = test::random_batch(8, 24, 61);
+  const Batch batch = test::random_batch(8, 32, 61);
   const cpu::Isa isa = cpu::available_isas().back();
   const Outcome whole = run(GetParam(), batch, 8, 2, isa);
   for (const std::int64_t micro : {1, 2, 4}) EXPECT_EQ(run(GetParam(), batch, micro, 2, isa), whole) << micro;

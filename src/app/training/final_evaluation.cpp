@@ -118,7 +118,7 @@ std::string text_of(const Tokenizer& tokenizer, std::span<const std::int32_t> id
   return text;
 }
 
-std::vector<Sample> make_samples(const TrainConfig& config, Trainer& trainer, const Tokenizer& tokenizer) {
+std::vector<Continuation> make_samples(const TrainConfig& config, Trainer& trainer, const Tokenizer& tokenizer) {
   constexpr std::int64_t kSamples = 4;
   Generator generator(trainer.device(), trainer.transformer(), config.numerics, kSamples);
   const GenerationRequest request{
@@ -189,7 +189,7 @@ FinalEvaluation evaluate_finally(const TrainConfig& config, Trainer& trainer, co
   const std::string training = text_of(tokenizer, training_ids);
   result.baselines = compute_baselines(training, text_of(tokenizer, held_out_ids), counts, held_out_ids);
 
-  for (const Sample& sample : make_samples(config, trainer, tokenizer)) {
+  for (const Continuation& sample : make_samples(config, trainer, tokenizer)) {
     const std::size_t number = result.samples.size();
     const nlohmann::json object = {
         {"step", config.schedule.steps}, {"prompt", config.sample.prompt}, {"text", sample.text}};

@@ -126,7 +126,7 @@ void Progress::sample_due(std::int64_t step) {
       .prompt = std::move(*prompt),
       .max_tokens = config_.sample.tokens,
       .sampling = {.temperature = 0.8, .top_p = 0.95, .seed = config_.seed + static_cast<std::uint64_t>(step)}};
-  const Sample sample = std::move(generate_samples(generator, tokenizer_, request).front());
+  const Continuation sample = std::move(generate_samples(generator, tokenizer_, request).front());
   const nlohmann::json object = {{"step", step}, {"prompt", config_.sample.prompt}, {"text", sample.text}};
   write_file_atomically(run_.samples() / fmt::format("step-{:08}.json", step),
                         object.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
