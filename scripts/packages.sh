@@ -16,7 +16,7 @@ build_packages=(
   libzstd-dev liblzma-dev libxxhash-dev libpcre2-dev
   jargon-text
 )
-test_packages=(libgtest-dev python3-minimal binutils)
+test_packages=(libgtest-dev python3 binutils)
 
 usage() {
   echo "usage: scripts/packages.sh [list] build|test [--no-install]" >&2
@@ -59,12 +59,12 @@ missing_packages() {
 satisfied_otherwise() {
   case $1 in
     g++) command -v g++ || command -v c++ ;;
-    cmake | ninja-build | pkg-config | binutils | python3-minimal)
+    python3) python3 -c 'import json, subprocess' ;; # python3-minimal has neither
+    cmake | ninja-build | pkg-config | binutils)
       local program=$1
       case $1 in
         ninja-build) program=ninja ;;
         binutils) program="nm" ;;
-        python3-minimal) program=python3 ;;
       esac
       command -v "$program"
       ;;
