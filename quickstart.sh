@@ -82,7 +82,9 @@ trap interrupted INT TERM
 say() { printf '\n== %s (%d s)\n' "$1" $((SECONDS - started)); }
 
 step="installing packages"
-scripts/packages.sh build ${install_option[@]+"${install_option[@]}"}
+text_option=()
+if [ ${#files[@]} -gt 0 ] || [ -s .cache/jargon.txt ]; then text_option=(--no-text); fi
+scripts/packages.sh build ${text_option[@]+"${text_option[@]}"} ${install_option[@]+"${install_option[@]}"}
 
 step="building"
 build=build/quickstart

@@ -4,6 +4,7 @@
 #   scripts/packages.sh build                 what quickstart.sh needs (about 100 MB)
 #   scripts/packages.sh test                  that, and what test.sh needs
 #   scripts/packages.sh list build|test       only prints the names
+#   ... --no-text                             without The Jargon File: there is other text to train on
 #   ... --no-install                          never touches the system: lists what is missing and exits 2
 #
 # Without root or sudo, without apt or without a network the missing packages are named and the exit code is 2.
@@ -14,29 +15,32 @@ build_packages=(
   g++ cmake ninja-build pkg-config
   libcli11-dev libtomlplusplus-dev nlohmann-json3-dev libfmt-dev libexpected-dev
   libzstd-dev liblzma-dev libxxhash-dev libpcre2-dev
-  jargon-text
 )
-test_packages=(libgtest-dev python3-minimal binutils)
+text_packages=(jargon-text)
+test_packages=(libgtest-dev python3 binutils)
 
 usage() {
-  echo "usage: scripts/packages.sh [list] build|test [--no-install]" >&2
+  echo "usage: scripts/packages.sh [list] build|test [--no-text] [--no-install]" >&2
   exit 2
 }
 
 list_only=false
 install=true
+text=true
 group=
 for argument in "$@"; do
   case $argument in
     list) list_only=true ;;
     build | test) group=$argument ;;
     --no-install) install=false ;;
+    --no-text) text=false ;;
     *) usage ;;
   esac
 done
 [ -n "$group" ] || usage
 
 packages=("${build_packages[@]}")
+if $text; then packages+=("${text_packages[@]}"); fi
 if [ "$group" = test ]; then packages+=("${test_packages[@]}"); fi
 
 if $list_only; then
@@ -59,12 +63,12 @@ missing_packages() {
 satisfied_otherwise() {
   case $1 in
     g++) command -v g++ || command -v c++ ;;
-    cmake | ninja-build | pkg-config | binutils | python3-minimal)
+    python3) python3 -c 'import json, subprocess' ;; # python3-minimal has neither
+    cmake | ninja-build | pkg-config | binutils)
       local program=$1
       case $1 in
         ninja-build) program=ninja ;;
         binutils) program="nm" ;;
-        python3-minimal) program=python3 ;;
       esac
       command -v "$program"
       ;;

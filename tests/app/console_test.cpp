@@ -16,7 +16,7 @@ struct Outcome {
 };
 
 Outcome run(const std::string& arguments) {
-  const std::string command = std::string(MEGALITH_BINARY) + " " + arguments + " 2>&1";
+  const std::string command = "\"" MEGALITH_BINARY "\" " + arguments + " 2>&1";
   FILE* pipe = ::popen(command.c_str(), "r");
   Outcome outcome;
   std::array<char, 4096> part{};
@@ -78,9 +78,9 @@ TEST(Program, DoctorNeverFailsForWhatIsOptional) {
 TEST(Program, WritesAReport) {
   const megalith::app::RunFolder folder;
   folder.fill(5);
-  EXPECT_EQ(run("report " + folder.path().string()).code, 0);
+  EXPECT_EQ(run("report \"" + folder.path().string() + "\"").code, 0);
   EXPECT_TRUE(std::filesystem::exists(folder.path() / "report.html"));
-  EXPECT_EQ(run("report " + folder.path().string() + " --output /nowhere/at/all.html").code, 1);
+  EXPECT_EQ(run("report \"" + folder.path().string() + "\" --output /nowhere/at/all.html").code, 1);
 }
 
 }  // namespace
