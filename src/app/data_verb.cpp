@@ -33,9 +33,11 @@ ExitCode build(const Options& options) {
   if (!folder.empty()) std::filesystem::create_directories(folder);
   const BuildReport report = value_or_throw(build_token_files(options.files, tokenizer, options.build));
   const auto part = [](const char* name, const BuildPart& p) {
-    print(fmt::format("  {:<9} {:>12} bytes  {:>10} tokens  {:>7} documents\n", name, p.bytes, p.tokens, p.documents));
+    print(fmt::format("  {:<9} {:>12} bytes  {:>10} tokens  {:>7} documents\n", name, p.bytes, p.tokens,
+                      p.documents));
   };
-  print(fmt::format("{} bytes read from {} file{}\n", report.bytes_read, report.files, report.files == 1 ? "" : "s"));
+  print(fmt::format("{} bytes read from {} file{}\n", report.bytes_read, report.files,
+                    report.files == 1 ? "" : "s"));
   part("training", report.training);
   part("held out", report.held_out);
   print(fmt::format("  {:<9} {:>12} bytes of byte order marks\n", "dropped", report.mark_bytes));
@@ -59,7 +61,10 @@ ExitCode inspect(const Options& options) {
     return ExitCode::done;
   }
   for (const auto& [name, value] : object.items()) {
-    print(fmt::format("{:<18} {}\n", name, value.is_null() ? "unknown" : value.is_string() ? value.get<std::string>() : value.dump()));
+    print(fmt::format("{:<18} {}\n", name,
+                      value.is_null()     ? "unknown"
+                      : value.is_string() ? value.get<std::string>()
+                                          : value.dump()));
   }
   return ExitCode::done;
 }
@@ -143,10 +148,13 @@ void add_data_verb(CLI::App& app, Run& run) {
     sub->callback([options, action, &run] { run = [options, action] { return action(*options); }; });
   };
 
-  CLI::App* build_verb = verb->add_subcommand("build", "Token files (.bin, .idx, as Megatron's) from plain text");
+  CLI::App* build_verb =
+      verb->add_subcommand("build", "Token files (.bin, .idx, as Megatron's) from plain text");
   build_verb->add_option("FILES", options->files, "Plain text files")->required();
-  build_verb->add_option("--tokenizer", options->tokenizer, "tokenizer.json, or a folder with GPT-2's files")->required();
-  build_verb->add_option("--output", options->build.output_prefix, "PREFIX of the files to write")->required();
+  build_verb->add_option("--tokenizer", options->tokenizer, "tokenizer.json, or a folder with GPT-2's files")
+      ->required();
+  build_verb->add_option("--output", options->build.output_prefix, "PREFIX of the files to write")
+      ->required();
   build_verb->add_option("--held-out-every", options->build.held_out_every,
                          "Every so many blocks one is held out as PREFIX-held_out; 0 holds out nothing");
   build_verb->add_option("--block-bytes", options->build.block_bytes, "Size of a block");
@@ -163,7 +171,8 @@ void add_data_verb(CLI::App& app, Run& run) {
 
   CLI::App* show_verb = verb->add_subcommand("show", "The text a training step sees, or one document");
   show_verb->add_option("RUN_OR_CONFIG", options->prefix, "A run directory or a config file")->required();
-  auto* step = show_verb->add_option("--step", options->step, "Step, from 1")->check(CLI::Range(1ll, 1ll << 40));
+  auto* step =
+      show_verb->add_option("--step", options->step, "Step, from 1")->check(CLI::Range(1ll, 1ll << 40));
   show_verb->add_option("--doc", options->document, "Document of the training data, from 0")
       ->check(CLI::Range(0ll, 1ll << 40))
       ->excludes(step);

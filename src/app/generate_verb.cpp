@@ -96,8 +96,9 @@ void print_json(const LoadedModel& model, const Options& options, const std::vec
 void print_log_probabilities(const LoadedModel& model, std::span<const std::int32_t> ids,
                              std::span<const float> values) {
   for (const nlohmann::json& entry : log_probability_list(model, ids, values)) {
-    const std::string value =
-        entry["log_probability"].is_null() ? "-" : fmt::format("{:.6f}", entry["log_probability"].get<float>());
+    const std::string value = entry["log_probability"].is_null()
+                                  ? "-"
+                                  : fmt::format("{:.6f}", entry["log_probability"].get<float>());
     print(fmt::format("{:>8}  {:>12}  {}\n", entry["id"].get<int>(), value, entry["token"].dump()));
   }
 }
@@ -122,21 +123,24 @@ ExitCode generate(const Options& options) {
   if (streams) print(options.prompt);
   const Tokenizer* tokenizer = model->tokenizer ? &*model->tokenizer : nullptr;
   std::size_t shown = 0;  // bytes of sample 0 that were streamed
-  const std::vector<Continuation> samples = generate_samples(generator, tokenizer, request, [&](std::string_view piece) {
-    if (streams) print(piece);
-    shown += piece.size();
-    return !interrupted() && !output_is_gone();
-  });
+  const std::vector<Continuation> samples =
+      generate_samples(generator, tokenizer, request, [&](std::string_view piece) {
+        if (streams) print(piece);
+        shown += piece.size();
+        return !interrupted() && !output_is_gone();
+      });
   if (options.json) {
     print_json(*model, options, request.prompt, prompt_scores, samples);
   } else if (options.log_probabilities) {
     print_log_probabilities(*model, request.prompt, prompt_scores);
-    for (const Continuation& sample : samples) print_log_probabilities(*model, sample.ids, sample.log_probabilities);
+    for (const Continuation& sample : samples)
+      print_log_probabilities(*model, sample.ids, sample.log_probabilities);
   } else if (streams) {
     print(samples[0].text.substr(shown) + "\n");
   } else {
     for (std::size_t i = 0; i < samples.size(); ++i) {
-      print(fmt::format("--- sample {} ({})\n{}{}\n", i, name_of(samples[i].finish), options.prompt, samples[i].text));
+      print(fmt::format("--- sample {} ({})\n{}{}\n", i, name_of(samples[i].finish), options.prompt,
+                        samples[i].text));
     }
   }
   return interrupted() ? ExitCode::stopped : ExitCode::done;
@@ -153,15 +157,19 @@ void add_generate_verb(CLI::App& app, Run& run) {
   auto* ids = verb->add_option("--prompt-ids", options->prompt_ids, "token ids to continue")->delimiter(',');
   prompt->excludes(ids)->excludes(file);
   file->excludes(ids);
-  verb->add_option("--max-tokens", options->max_tokens, "longest continuation")->check(CLI::Range(0, 1 << 24));
-  verb->add_option("--temperature", options->temperature, "0 takes the most likely token")->check(CLI::Range(0.0, 100.0));
-  verb->add_option("--top-k", options->top_k, "keep the k most likely; 0 keeps all")->check(CLI::Range(0, 1 << 24));
+  verb->add_option("--max-tokens", options->max_tokens, "longest continuation")
+      ->check(CLI::Range(0, 1 << 24));
+  verb->add_option("--temperature", options->temperature, "0 takes the most likely token")
+      ->check(CLI::Range(0.0, 100.0));
+  verb->add_option("--top-k", options->top_k, "keep the k most likely; 0 keeps all")
+      ->check(CLI::Range(0, 1 << 24));
   verb->add_option("--top-p", options->top_p, "keep the most likely with this much probability")
       ->check(CLI::Range(0.0, 1.0));
   verb->add_option("--seed", options->seed, "the same seed gives the same text");
   verb->add_option("--n", options->num_samples, "how many continuations")->check(CLI::Range(1, 1024));
   verb->add_option("--stop", options->stop, "end where this text would appear; may be repeated");
-  verb->add_option("--threads", options->threads, "0 takes every usable processor")->check(CLI::Range(0, 1024));
+  verb->add_option("--threads", options->threads, "0 takes every usable processor")
+      ->check(CLI::Range(0, 1024));
   verb->add_flag("--ignore-end", options->ignore_end, "go on past the end-of-document token");
   verb->add_flag("--logprobs", options->log_probabilities, "print every token with its log-probability");
   verb->add_flag("--json", options->json, "print one JSON object");

@@ -31,11 +31,16 @@ std::string token_bytes(const Tokenizer* tokenizer, std::int32_t id) {
 
 const char* name_of(Finish finish) {
   switch (finish) {
-    case Finish::end_of_document: return "end_of_document";
-    case Finish::stop_string: return "stop_string";
-    case Finish::length: return "length";
-    case Finish::context_full: return "context_full";
-    case Finish::interrupted: return "interrupted";
+    case Finish::end_of_document:
+      return "end_of_document";
+    case Finish::stop_string:
+      return "stop_string";
+    case Finish::length:
+      return "length";
+    case Finish::context_full:
+      return "context_full";
+    case Finish::interrupted:
+      return "interrupted";
   }
   return "?";
 }
@@ -61,7 +66,7 @@ Expected<std::vector<std::int32_t>> prompt_ids(const Tokenizer* tokenizer, std::
 }
 
 std::vector<Continuation> generate_samples(Generator& generator, const Tokenizer* tokenizer,
-                                     const GenerationRequest& request, const Piece& piece) {
+                                           const GenerationRequest& request, const Piece& piece) {
   const auto count = static_cast<std::size_t>(request.num_samples);
   std::vector<Strand> strands(count, Strand(request.stop));
   const std::int32_t end_id =

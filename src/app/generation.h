@@ -38,10 +38,10 @@ using Piece = std::function<bool(std::string_view piece)>;
 
 // All samples side by side. Without a tokenizer the text is the ids, separated by spaces.
 std::vector<Continuation> generate_samples(Generator& generator, const Tokenizer* tokenizer,
-                                     const GenerationRequest& request, const Piece& piece = {});
+                                           const GenerationRequest& request, const Piece& piece = {});
 
-// Ids of a prompt: the text's, or the end-of-document id (0 without one) for an empty text, which starts a document.
-// Refused: a prompt that leaves no room in the model's context.
+// Ids of a prompt: the text's, or the end-of-document id (0 without one) for an empty text, which starts a
+// document. Refused: a prompt that leaves no room in the model's context.
 Expected<std::vector<std::int32_t>> prompt_ids(const Tokenizer* tokenizer, std::string_view text,
                                                std::int64_t context);
 

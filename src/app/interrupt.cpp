@@ -19,6 +19,8 @@ void watch_for_interrupts() {
   std::signal(SIGTERM, on_signal);
 }
 
-bool interrupted() { return asked != 0; }
+bool interrupted() {
+  return asked != 0;
+}
 
 }  // namespace megalith::app

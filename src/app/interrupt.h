@@ -1,5 +1,5 @@
-// Ctrl-C and SIGTERM as a question a loop can ask. The first signal asks for an orderly end; a second one ends the
-// process at once.
+// Ctrl-C and SIGTERM as a question a loop can ask. The first signal asks for an orderly end; a second one
+// ends the process at once.
 #pragma once
 
 namespace megalith::app {

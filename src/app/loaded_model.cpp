@@ -15,7 +15,8 @@ LoadedModel::LoadedModel(TrainConfig config_, std::unique_ptr<Device> device_)
       transformer(config.model, config.numerics, parameters) {}
 
 Expected<std::unique_ptr<Device>> open_device(std::int64_t threads) {
-  const Expected<cpu::Isa> isa = cpu::choose_isa(std::getenv("MEGALITH_ISA"));  // NOLINT(concurrency-mt-unsafe)
+  const Expected<cpu::Isa> isa =
+      cpu::choose_isa(std::getenv("MEGALITH_ISA"));  // NOLINT(concurrency-mt-unsafe)
   if (!isa) return tl::unexpected(isa.error());
   return cpu::make_device(threads > 0 ? static_cast<int>(threads) : usable_processors(), *isa);
 }
@@ -26,7 +27,8 @@ std::filesystem::path configs_folder() {
   if (std::filesystem::is_directory("configs", error)) return "configs";
   const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", error);
   const std::filesystem::path prefix = program.parent_path().parent_path();
-  for (const std::filesystem::path& candidate : {prefix.parent_path() / "configs", prefix / "share/megalith/configs"}) {
+  for (const std::filesystem::path& candidate :
+       {prefix.parent_path() / "configs", prefix / "share/megalith/configs"}) {
     if (std::filesystem::is_directory(candidate, error)) return candidate;
   }
   return "configs";
@@ -35,7 +37,8 @@ std::filesystem::path configs_folder() {
 Expected<std::unique_ptr<LoadedModel>> load_model(const std::string& argument, std::int64_t threads) {
   Expected<ModelLocation> location = resolve_model(argument);
   if (!location) return tl::unexpected(location.error());
-  for (const Refusal& skipped : location->skipped) complain("passed over a damaged checkpoint: " + to_string(skipped));
+  for (const Refusal& skipped : location->skipped)
+    complain("passed over a damaged checkpoint: " + to_string(skipped));
   const Checkpoint& checkpoint = location->checkpoint;
 
   LoadedConfig frozen;
@@ -44,7 +47,8 @@ Expected<std::unique_ptr<LoadedModel>> load_model(const std::string& argument, s
     return tl::unexpected(read.error());
   }
   resolve(frozen.values);
-  if (Refusals broken = check_train(frozen.values, frozen.registry); !broken.empty()) return refuse(std::move(broken));
+  if (Refusals broken = check_train(frozen.values, frozen.registry); !broken.empty())
+    return refuse(std::move(broken));
 
   Expected<std::unique_ptr<Device>> device = open_device(threads);
   if (!device) return tl::unexpected(device.error());

@@ -27,14 +27,15 @@ struct LoadedModel {
   std::int64_t step = 0;
 };
 
-// MODEL as model_location.h defines it. `threads` 0 takes every usable one. Complains on stderr about newer checkpoints
-// that are damaged.
+// MODEL as model_location.h defines it. `threads` 0 takes every usable one. Complains on stderr about newer
+// checkpoints that are damaged.
 Expected<std::unique_ptr<LoadedModel>> load_model(const std::string& argument, std::int64_t threads);
 
 // The CPU device with the kernel family MEGALITH_ISA names or the machine suggests.
 Expected<std::unique_ptr<Device>> open_device(std::int64_t threads);
 
-// Where the model and run configs of this installation lie: MEGALITH_CONFIGS, configs/ here, or beside the program.
+// Where the model and run configs of this installation lie: MEGALITH_CONFIGS, configs/ here, or beside the
+// program.
 std::filesystem::path configs_folder();
 
 }  // namespace megalith::app

@@ -29,18 +29,18 @@ constexpr std::size_t kLargestIdsFile = std::size_t{1} << 30;
 ExitCode train_tokenizer(const Options& options) {
   const std::unique_ptr<TextFiles> source = value_or_throw(TextFiles::open(options.files));
   BpeTrainingReport report;
-  const Tokenizer tokenizer = value_or_throw(
-      train_bpe(*source,
-                {.vocabulary_size = options.vocabulary,
-                 .num_threads = options.threads > 0 ? options.threads : usable_processors()},
-                &report));
+  const Tokenizer tokenizer =
+      value_or_throw(train_bpe(*source,
+                               {.vocabulary_size = options.vocabulary,
+                                .num_threads = options.threads > 0 ? options.threads : usable_processors()},
+                               &report));
   if (options.output.has_parent_path()) std::filesystem::create_directories(options.output.parent_path());
   tokenizer.save(options.output);
   print(fmt::format("{}: {} entries from {} bytes, {} pieces of which {} distinct\n", options.output.string(),
                     tokenizer.vocabulary_size(), report.text_bytes, report.pieces, report.distinct_pieces));
   if (tokenizer.vocabulary_size() < options.vocabulary) {
-    print(fmt::format("the text has no more pairs to merge: {} entries of {} wanted\n", tokenizer.vocabulary_size(),
-                      options.vocabulary));
+    print(fmt::format("the text has no more pairs to merge: {} entries of {} wanted\n",
+                      tokenizer.vocabulary_size(), options.vocabulary));
   }
   return ExitCode::done;
 }
@@ -103,7 +103,8 @@ ExitCode verify_tokenizer(const Options& options) {
       complain(path.string() + ": text changed by encoding and decoding");
       return ExitCode::failed;
     }
-    print(fmt::format("{}: {} bytes, {} tokens, decoded without loss\n", path.string(), file.text().size(), ids.size()));
+    print(fmt::format("{}: {} bytes, {} tokens, decoded without loss\n", path.string(), file.text().size(),
+                      ids.size()));
   }
   return ExitCode::done;
 }
@@ -125,17 +126,20 @@ void add_tokenizer_verb(CLI::App& app, Run& run) {
 
   const auto with_tokenizer = [&](const char* name, const char* help, ExitCode (*action)(const Options&)) {
     CLI::App* sub = verb->add_subcommand(name, help);
-    sub->add_option("TOKENIZER", options->tokenizer, "tokenizer.json, or a folder with GPT-2's two files")->required();
+    sub->add_option("TOKENIZER", options->tokenizer, "tokenizer.json, or a folder with GPT-2's two files")
+        ->required();
     sub->callback([options, action, &run] { run = [options, action] { return action(*options); }; });
     return sub;
   };
-  CLI::App* encode = with_tokenizer("encode", "Print the ids of each file's text, a line per file", encode_files);
+  CLI::App* encode =
+      with_tokenizer("encode", "Print the ids of each file's text, a line per file", encode_files);
   encode->add_option("FILES", options->files, "Files with any bytes")->required();
   encode->add_flag("--special", options->special, "Special tokens in the text become their ids");
   with_tokenizer("decode", "Print the text of ids", decode_files)
       ->add_option("FILES", options->files, "Files of ids apart by spaces")
       ->required();
-  with_tokenizer("verify", "Check a tokenizer, and that files survive encoding and decoding", verify_tokenizer)
+  with_tokenizer("verify", "Check a tokenizer, and that files survive encoding and decoding",
+                 verify_tokenizer)
       ->add_option("FILES", options->files, "Files with any bytes");
 }
 

@@ -47,14 +47,15 @@ std::string processor_name() {
 }
 
 CreationFacts creation_facts(const TrainConfig& config, Device& device) {
-  return {.program_version = build_facts().version,
-          .created = "",
-          .machine = {{"processor", processor_name()},
-                      {"device", device.description()},
-                      {"peak_gflops", fmt::format("{:.0f}", device.peak_flops(config.numerics.compute) * 1e-9)},
-                      {"parameters", std::to_string(parameter_count(config.model))},
-                      {"mfu_formula", training_flops_causal(config.model, config.batch.sequence).formula},
-                      {"numerics", to_string(config.numerics)}}};
+  return {
+      .program_version = build_facts().version,
+      .created = "",
+      .machine = {{"processor", processor_name()},
+                  {"device", device.description()},
+                  {"peak_gflops", fmt::format("{:.0f}", device.peak_flops(config.numerics.compute) * 1e-9)},
+                  {"parameters", std::to_string(parameter_count(config.model))},
+                  {"mfu_formula", training_flops_causal(config.model, config.batch.sequence).formula},
+                  {"numerics", to_string(config.numerics)}}};
 }
 
 // A fresh run's steps and warm-up, when the time was given instead of the steps.
@@ -109,7 +110,8 @@ RunDirectory open_run(TrainConfig& config, const Options& options, Device& devic
     if (text != run.config()) write_file_atomically(run.config_file(), text);
     return run;
   }
-  if (options.request.minutes > 0) fit_to_minutes(config, device, *train, options.request.minutes, options.json);
+  if (options.request.minutes > 0)
+    fit_to_minutes(config, device, *train, options.request.minutes, options.json);
   return value_or_throw(RunDirectory::create(folder, to_toml(config), creation_facts(config, device)));
 }
 
@@ -119,14 +121,14 @@ TrainConfig wanted_config(const Options& options) {
     return value_or_throw(
         load_train_config(options.request.config_file, options.request.overrides, configs_folder()));
   }
-  return value_or_throw(
-      config_of_existing_run(value_or_throw(RunDirectory::open(folder)), options.request));
+  return value_or_throw(config_of_existing_run(value_or_throw(RunDirectory::open(folder)), options.request));
 }
 
 ExitCode report_end(const LoopEnd& end, const Options& options) {
   switch (end.kind) {
     case LoopEnd::Kind::stopped:
-      complain(fmt::format("stopped after step {}; the checkpoint is written, the same command continues", end.step));
+      complain(fmt::format("stopped after step {}; the checkpoint is written, the same command continues",
+                           end.step));
       return ExitCode::stopped;
     case LoopEnd::Kind::ledger_differs:
       complain("this machine does not reproduce the run's ledger: " + to_string(*end.difference));
@@ -135,7 +137,8 @@ ExitCode report_end(const LoopEnd& end, const Options& options) {
     case LoopEnd::Kind::already_done:
       if (!options.json) print(fmt::format("already done: {} steps\n", end.step));
       return ExitCode::done;
-    case LoopEnd::Kind::finished: return ExitCode::done;
+    case LoopEnd::Kind::finished:
+      return ExitCode::done;
   }
   return ExitCode::bug;
 }
@@ -174,10 +177,14 @@ ExitCode train(const Options& options) {
 void add_train_verb(CLI::App& app, Run& run) {
   auto options = std::make_shared<Options>();
   CLI::App* verb = app.add_subcommand("train", "Train a model, or go on with a run that is there");
-  verb->add_option("CONFIG", options->request.config_file, "TOML file, such as configs/runs/tiny.toml")->required();
-  verb->add_option("--set", options->request.overrides, "KEY=VALUE over the file; may be repeated (see config explain)");
-  verb->add_option("--run-dir", options->request.run_folder, "Where the run lives (default: runs/ and the file's name)");
-  verb->add_option("--minutes", options->request.minutes, "A fresh run takes as many steps as fit into this time")
+  verb->add_option("CONFIG", options->request.config_file, "TOML file, such as configs/runs/tiny.toml")
+      ->required();
+  verb->add_option("--set", options->request.overrides,
+                   "KEY=VALUE over the file; may be repeated (see config explain)");
+  verb->add_option("--run-dir", options->request.run_folder,
+                   "Where the run lives (default: runs/ and the file's name)");
+  verb->add_option("--minutes", options->request.minutes,
+                   "A fresh run takes as many steps as fit into this time")
       ->check(CLI::Range(0.05, 1e6));
   verb->add_flag("--json", options->json, "One JSON object per step on standard output");
   verb->callback([options, &run] { run = [options] { return train(*options); }; });

@@ -15,8 +15,9 @@ Arena::Arena(std::string name, std::size_t capacity) : name_(std::move(name)), c
   if (capacity == 0) return;
   void* memory = mmap(nullptr, capacity, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) {
-    throw WorldFailed(fmt::format("out of memory: arena '{}' needs {:.1f} MiB. Try a smaller batch.micro or model.",
-                                  name_, static_cast<double>(capacity) / (1 << 20)));
+    throw WorldFailed(
+        fmt::format("out of memory: arena '{}' needs {:.1f} MiB. Try a smaller batch.micro or model.", name_,
+                    static_cast<double>(capacity) / (1 << 20)));
   }
   madvise(memory, capacity, MADV_HUGEPAGE);  // advice only: failure costs speed, nothing else
   base_ = static_cast<std::byte*>(memory);
@@ -50,9 +51,10 @@ Tensor Arena::allocate(DType dtype, std::initializer_list<std::int64_t> extents)
 
 void* Arena::allocate_bytes(std::size_t bytes) {
   const std::size_t rounded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
-  MEGALITH_CHECK(rounded <= capacity_ - used_, "arena '{}' of {} bytes has {} left, {} wanted", name_, capacity_,
-                 capacity_ - used_, rounded);
-  void* address = measuring_ ? reinterpret_cast<void*>(kAlignment + used_) : base_ + used_;  // NOLINT(performance-no-int-to-ptr)
+  MEGALITH_CHECK(rounded <= capacity_ - used_, "arena '{}' of {} bytes has {} left, {} wanted", name_,
+                 capacity_, capacity_ - used_, rounded);
+  void* address = measuring_ ? reinterpret_cast<void*>(kAlignment + used_)
+                             : base_ + used_;  // NOLINT(performance-no-int-to-ptr)
   used_ += rounded;
   peak_ = std::max(peak_, used_);
   return address;

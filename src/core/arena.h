@@ -1,5 +1,6 @@
-// Arena: one block of memory, handed out front to back. Sizes are known before step 1; nothing else allocates in
-// the steady state. Every byte of a run stands in a named arena, so that memory can be predicted and reported.
+// Arena: one block of memory, handed out front to back. Sizes are known before step 1; nothing else allocates
+// in the steady state. Every byte of a run stands in a named arena, so that memory can be predicted and
+// reported.
 #pragma once
 
 #include <cstddef>
@@ -14,15 +15,15 @@ class Arena {
  public:
   // Reserves and zeroes `capacity` bytes. Throws WorldFailed when the memory cannot be had.
   Arena(std::string name, std::size_t capacity);
-  // A measuring arena: hands out addresses without memory, for the simulated device. Its peak() is the capacity a
-  // real one needs.
+  // A measuring arena: hands out addresses without memory, for the simulated device. Its peak() is the
+  // capacity a real one needs.
   static Arena measuring(std::string name);
   ~Arena();
   Arena(Arena&& other) noexcept;
   Arena& operator=(Arena&&) = delete;
 
-  // 64-byte aligned. Contents are whatever was there (zero on first use). Running out is our bug: sizes are computed
-  // by the same code that allocates.
+  // 64-byte aligned. Contents are whatever was there (zero on first use). Running out is our bug: sizes are
+  // computed by the same code that allocates.
   Tensor allocate(DType dtype, std::initializer_list<std::int64_t> extents);
   void* allocate_bytes(std::size_t bytes);
 

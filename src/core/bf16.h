@@ -11,11 +11,15 @@ struct bf16 {
 };
 static_assert(sizeof(bf16) == 2);
 
-inline float to_float(bf16 value) { return std::bit_cast<float>(std::uint32_t{value.bits} << 16); }
-inline float to_float(float value) { return value; }
+inline float to_float(bf16 value) {
+  return std::bit_cast<float>(std::uint32_t{value.bits} << 16);
+}
+inline float to_float(float value) {
+  return value;
+}
 
-// NaN becomes the canonical quiet NaN 0x7fc0, so that no payload reaches a digest. Denormal results are kept as
-// they are: the vector kernels do the same integer arithmetic.
+// NaN becomes the canonical quiet NaN 0x7fc0, so that no payload reaches a digest. Denormal results are kept
+// as they are: the vector kernels do the same integer arithmetic.
 inline bf16 to_bf16(float value) {
   const std::uint32_t bits = std::bit_cast<std::uint32_t>(value);
   if ((bits & 0x7fffffffu) > 0x7f800000u) return bf16{0x7fc0};

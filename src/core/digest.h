@@ -1,8 +1,8 @@
 // Digests: of files (XXH3-64) and of parameters (a sum that composes over any cut into shards).
 #pragma once
 
-#include <cstdint>
 #include <cstddef>
+#include <cstdint>
 #include <string>
 
 namespace megalith {
@@ -25,8 +25,8 @@ class Digester {
   void* state_;
 };
 
-// One element's share of a parameter digest: the digest of a set of elements is the sum of their shares mod 2^64,
-// so row-split, column-split and ZeRO shards add up to the whole. -0 counts as +0 and every NaN as one.
+// One element's share of a parameter digest: the digest of a set of elements is the sum of their shares mod
+// 2^64, so row-split, column-split and ZeRO shards add up to the whole. -0 counts as +0 and every NaN as one.
 constexpr std::uint64_t element_digest(std::uint64_t logical_index, std::uint32_t float_bits) {
   if ((float_bits & 0x7fffffffu) == 0) float_bits = 0;
   if ((float_bits & 0x7fffffffu) > 0x7f800000u) float_bits = 0x7fc00000u;

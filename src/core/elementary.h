@@ -1,5 +1,5 @@
-// Elementary functions of add, multiply, explicit fma, division and comparison only: one template serves every
-// kernel family and the scalar code, so all give the same bits. No libm touches a bit that is promised.
+// Elementary functions of add, multiply, explicit fma, division and comparison only: one template serves
+// every kernel family and the scalar code, so all give the same bits. No libm touches a bit that is promised.
 //
 // F is a lane type (device/cpu/simd/*.h) or ScalarFloat below.
 #pragma once
@@ -10,7 +10,8 @@
 
 namespace megalith {
 
-// e^x. Error under 1 ulp. Below -86.9 the result is +0 (it would soon be denormal), above 88.72 +Inf; NaN stays NaN.
+// e^x. Error under 1 ulp. Below -86.9 the result is +0 (it would soon be denormal), above 88.72 +Inf; NaN
+// stays NaN.
 template <class F>
 F exp_lanes(F x) {
   const F clamped = min(max(x, F::broadcast(-86.9f)), F::broadcast(88.7228f));
@@ -37,8 +38,8 @@ F exp_lanes(F x) {
   return select(is_nan(x), x, result);
 }
 
-// Natural logarithm of a positive, normal, finite x. Error under 1 ulp away from 1. Other arguments: +0 gives -Inf,
-// +Inf gives +Inf, negative or NaN give NaN.
+// Natural logarithm of a positive, normal, finite x. Error under 1 ulp away from 1. Other arguments: +0 gives
+// -Inf, +Inf gives +Inf, negative or NaN give NaN.
 template <class F>
 F log_lanes(F x) {
   using Ints = typename F::Ints;
@@ -66,8 +67,8 @@ F log_lanes(F x) {
   return select(less(x, F::zero()), F::broadcast(NAN), result);
 }
 
-// erf(x), absolute error under 1e-7: x P(x^2) below 1, 1 - exp(-x^2) Q(1 / (1 + x/2)) up to 4 (both fitted at Chebyshev
-// nodes), +-1 beyond. NaN stays NaN.
+// erf(x), absolute error under 1e-7: x P(x^2) below 1, 1 - exp(-x^2) Q(1 / (1 + x/2)) up to 4 (both fitted at
+// Chebyshev nodes), +-1 beyond. NaN stays NaN.
 template <class F>
 F erf_lanes(F x) {
   using Ints = typename F::Ints;
@@ -108,31 +109,65 @@ struct ScalarFloat {
   static ScalarFloat zero() { return {0.0f}; }
   static ScalarFloat broadcast(float x) { return {x}; }
 };
-inline ScalarFloat operator+(ScalarFloat a, ScalarFloat b) { return {a.value + b.value}; }
-inline ScalarFloat operator-(ScalarFloat a, ScalarFloat b) { return {a.value - b.value}; }
-inline ScalarFloat operator*(ScalarFloat a, ScalarFloat b) { return {a.value * b.value}; }
-inline ScalarFloat operator/(ScalarFloat a, ScalarFloat b) { return {a.value / b.value}; }
+inline ScalarFloat operator+(ScalarFloat a, ScalarFloat b) {
+  return {a.value + b.value};
+}
+inline ScalarFloat operator-(ScalarFloat a, ScalarFloat b) {
+  return {a.value - b.value};
+}
+inline ScalarFloat operator*(ScalarFloat a, ScalarFloat b) {
+  return {a.value * b.value};
+}
+inline ScalarFloat operator/(ScalarFloat a, ScalarFloat b) {
+  return {a.value / b.value};
+}
 inline ScalarFloat fma(ScalarFloat a, ScalarFloat b, ScalarFloat c) {
   return {std::fma(a.value, b.value, c.value)};
 }
-inline ScalarFloat sqrt(ScalarFloat a) { return {std::sqrt(a.value)}; }
-inline ScalarFloat max(ScalarFloat a, ScalarFloat b) { return a.value > b.value ? a : b; }
-inline ScalarFloat min(ScalarFloat a, ScalarFloat b) { return a.value < b.value ? a : b; }
-inline bool less(ScalarFloat a, ScalarFloat b) { return a.value < b.value; }
-inline bool is_nan(ScalarFloat a) { return a.value != a.value; }
-inline ScalarFloat select(bool mask, ScalarFloat a, ScalarFloat b) { return mask ? a : b; }
-inline ScalarInt bits_of(ScalarFloat a) { return {std::bit_cast<std::int32_t>(a.value)}; }
-inline ScalarFloat from_bits(ScalarInt a) { return {std::bit_cast<float>(a.value)}; }
-inline ScalarFloat to_floats(ScalarInt a) { return {static_cast<float>(a.value)}; }
-inline ScalarInt to_nearest_ints(ScalarFloat a) { return {static_cast<std::int32_t>(std::nearbyint(a.value))}; }
+inline ScalarFloat sqrt(ScalarFloat a) {
+  return {std::sqrt(a.value)};
+}
+inline ScalarFloat max(ScalarFloat a, ScalarFloat b) {
+  return a.value > b.value ? a : b;
+}
+inline ScalarFloat min(ScalarFloat a, ScalarFloat b) {
+  return a.value < b.value ? a : b;
+}
+inline bool less(ScalarFloat a, ScalarFloat b) {
+  return a.value < b.value;
+}
+inline bool is_nan(ScalarFloat a) {
+  return a.value != a.value;
+}
+inline ScalarFloat select(bool mask, ScalarFloat a, ScalarFloat b) {
+  return mask ? a : b;
+}
+inline ScalarInt bits_of(ScalarFloat a) {
+  return {std::bit_cast<std::int32_t>(a.value)};
+}
+inline ScalarFloat from_bits(ScalarInt a) {
+  return {std::bit_cast<float>(a.value)};
+}
+inline ScalarFloat to_floats(ScalarInt a) {
+  return {static_cast<float>(a.value)};
+}
+inline ScalarInt to_nearest_ints(ScalarFloat a) {
+  return {static_cast<std::int32_t>(std::nearbyint(a.value))};
+}
 inline ScalarInt operator+(ScalarInt a, ScalarInt b) {
-  return {static_cast<std::int32_t>(static_cast<std::uint32_t>(a.value) + static_cast<std::uint32_t>(b.value))};
+  return {
+      static_cast<std::int32_t>(static_cast<std::uint32_t>(a.value) + static_cast<std::uint32_t>(b.value))};
 }
 inline ScalarInt operator-(ScalarInt a, ScalarInt b) {
-  return {static_cast<std::int32_t>(static_cast<std::uint32_t>(a.value) - static_cast<std::uint32_t>(b.value))};
+  return {
+      static_cast<std::int32_t>(static_cast<std::uint32_t>(a.value) - static_cast<std::uint32_t>(b.value))};
 }
-inline ScalarInt operator&(ScalarInt a, ScalarInt b) { return {a.value & b.value}; }
-inline ScalarInt operator|(ScalarInt a, ScalarInt b) { return {a.value | b.value}; }
+inline ScalarInt operator&(ScalarInt a, ScalarInt b) {
+  return {a.value & b.value};
+}
+inline ScalarInt operator|(ScalarInt a, ScalarInt b) {
+  return {a.value | b.value};
+}
 template <int n>
 ScalarInt shift_left(ScalarInt a) {
   return {static_cast<std::int32_t>(static_cast<std::uint32_t>(a.value) << n)};
@@ -143,8 +178,14 @@ ScalarInt shift_right(ScalarInt a) {
 }
 
 // Scalar forms with the bits of the lanes.
-inline float exp_exact(float x) { return exp_lanes(ScalarFloat{x}).value; }
-inline float log_exact(float x) { return log_lanes(ScalarFloat{x}).value; }
-inline float erf_exact(float x) { return erf_lanes(ScalarFloat{x}).value; }
+inline float exp_exact(float x) {
+  return exp_lanes(ScalarFloat{x}).value;
+}
+inline float log_exact(float x) {
+  return log_lanes(ScalarFloat{x}).value;
+}
+inline float erf_exact(float x) {
+  return erf_lanes(ScalarFloat{x}).value;
+}
 
 }  // namespace megalith

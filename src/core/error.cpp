@@ -31,7 +31,8 @@ std::string to_string(const Refusals& refusals) {
 }
 
 void check_failed(const char* file, int line, const char* condition, const std::string& message) {
-  std::fprintf(stderr, "megalith: bug at %s:%d: %s does not hold. %s\n", file, line, condition, message.c_str());
+  std::fprintf(stderr, "megalith: bug at %s:%d: %s does not hold. %s\n", file, line, condition,
+               message.c_str());
   std::abort();
 }
 

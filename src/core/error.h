@@ -1,7 +1,7 @@
 // Three kinds of failure, three treatments.
-//   Refusal      the user's input (config, file, argument) is not acceptable: a value, Expected<T>, exit code 2.
-//   WorldFailed  the world let us down (disk full, file vanished): an exception, caught by the verb, exit code 1.
-//   CHECK        our own bug: message on stderr and abort.
+//   Refusal      the user's input (config, file, argument) is not acceptable: a value, Expected<T>, exit
+//   code 2. WorldFailed  the world let us down (disk full, file vanished): an exception, caught by the verb,
+//   exit code 1. CHECK        our own bug: message on stderr and abort.
 #pragma once
 
 #include <fmt/format.h>
@@ -61,8 +61,8 @@ T value_or_throw(Expected<T> expected) {
 }  // namespace megalith
 
 // States what our own code guarantees. Never guards input.
-#define MEGALITH_CHECK(condition, ...)                                                                  \
-  do {                                                                                                  \
-    if (!(condition)) [[unlikely]]                                                                      \
-      ::megalith::check_failed(__FILE__, __LINE__, #condition, ::fmt::format("" __VA_ARGS__));           \
+#define MEGALITH_CHECK(condition, ...)                                                         \
+  do {                                                                                         \
+    if (!(condition)) [[unlikely]]                                                             \
+      ::megalith::check_failed(__FILE__, __LINE__, #condition, ::fmt::format("" __VA_ARGS__)); \
   } while (false)

@@ -13,7 +13,9 @@
 namespace megalith {
 namespace {
 
-std::string errno_text() { return std::strerror(errno); }  // NOLINT(concurrency-mt-unsafe)
+std::string errno_text() {
+  return std::strerror(errno);
+}  // NOLINT(concurrency-mt-unsafe)
 
 [[noreturn]] void fail(const char* doing, const std::filesystem::path& path) {
   throw WorldFailed(fmt::format("{} {}: {}", doing, path.string(), errno_text()));
@@ -41,15 +43,19 @@ const char* kind_of(mode_t mode) {
   return "not a regular file";
 }
 
-// O_NONBLOCK so that a FIFO without a writer does not hang the open; the kind is checked on the open descriptor.
+// O_NONBLOCK so that a FIFO without a writer does not hang the open; the kind is checked on the open
+// descriptor.
 Expected<std::size_t> open_regular(int descriptor, const std::filesystem::path& path) {
   struct stat status {};
   if (descriptor < 0 || ::fstat(descriptor, &status) != 0) {
-    return refuse({.where = path.string(), .found = errno_text(), .allowed = "a readable file", .nearest = ""});
+    return refuse(
+        {.where = path.string(), .found = errno_text(), .allowed = "a readable file", .nearest = ""});
   }
   if (!S_ISREG(status.st_mode)) {
-    return refuse(
-        {.where = path.string(), .found = kind_of(status.st_mode), .allowed = "a regular file", .nearest = ""});
+    return refuse({.where = path.string(),
+                   .found = kind_of(status.st_mode),
+                   .allowed = "a regular file",
+                   .nearest = ""});
   }
   return static_cast<std::size_t>(status.st_size);
 }
@@ -163,7 +169,8 @@ void require_free_space(const std::filesystem::path& folder, std::uint64_t bytes
   const std::uint64_t free = std::uint64_t{status.f_bavail} * status.f_frsize;
   if (free < bytes) {
     throw WorldFailed(fmt::format("{}: {:.1f} MiB needed, {:.1f} MiB free", folder.string(),
-                                  static_cast<double>(bytes) / (1 << 20), static_cast<double>(free) / (1 << 20)));
+                                  static_cast<double>(bytes) / (1 << 20),
+                                  static_cast<double>(free) / (1 << 20)));
   }
 }
 

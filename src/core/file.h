@@ -1,5 +1,5 @@
-// Files: bounded reads, read-only maps, atomic writes. World failures throw WorldFailed with path and errno text;
-// input that is not what it should be is refused.
+// Files: bounded reads, read-only maps, atomic writes. World failures throw WorldFailed with path and errno
+// text; input that is not what it should be is refused.
 #pragma once
 
 #include <cstddef>
@@ -13,8 +13,8 @@
 
 namespace megalith {
 
-// The whole of a regular file. Refused: missing, unreadable, not a regular file (FIFO, device, folder), or larger
-// than `limit` bytes.
+// The whole of a regular file. Refused: missing, unreadable, not a regular file (FIFO, device, folder), or
+// larger than `limit` bytes.
 Expected<std::string> read_file(const std::filesystem::path& path, std::size_t limit);
 
 // Read-only map of a regular file; empty files give an empty span. Refuses like read_file.
@@ -52,7 +52,8 @@ class OutputFile {
   int descriptor_ = -1;
 };
 
-// Writes `text` under a temporary name beside `path`, syncs and renames: readers see the old or the new, never half.
+// Writes `text` under a temporary name beside `path`, syncs and renames: readers see the old or the new,
+// never half.
 void write_file_atomically(const std::filesystem::path& path, std::string_view text);
 
 // Makes a rename or creation in `folder` durable.

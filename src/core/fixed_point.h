@@ -10,15 +10,19 @@
 
 namespace megalith {
 
-// Bits of |x| above which a gradient contribution of n tokens is declared bad: |x| must stay under n * 2^10. As
-// unsigned integers the bits of |x| order like finite < Inf < NaN, so one unsigned maximum finds all three faults.
+// Bits of |x| above which a gradient contribution of n tokens is declared bad: |x| must stay under n * 2^10.
+// As unsigned integers the bits of |x| order like finite < Inf < NaN, so one unsigned maximum finds all three
+// faults.
 inline std::uint32_t contribution_limit_bits(std::int64_t num_tokens) {
   return std::bit_cast<std::uint32_t>(static_cast<float>(num_tokens) * 1024.0f);
 }
-inline std::uint32_t magnitude_bits(float x) { return std::bit_cast<std::uint32_t>(x) & 0x7fffffffu; }
+inline std::uint32_t magnitude_bits(float x) {
+  return std::bit_cast<std::uint32_t>(x) & 0x7fffffffu;
+}
 
-// x * 2^shift, exact in fp32, then to the nearest even integer: what vcvtps2qq does. NaN, Inf and out-of-range give
-// INT64_MIN, as the instruction does; the verdict on magnitude_bits catches them before anybody uses the sum.
+// x * 2^shift, exact in fp32, then to the nearest even integer: what vcvtps2qq does. NaN, Inf and
+// out-of-range give INT64_MIN, as the instruction does; the verdict on magnitude_bits catches them before
+// anybody uses the sum.
 inline std::int64_t to_fixed_point(float x, int shift) {
   const float scaled = x * std::bit_cast<float>(static_cast<std::uint32_t>(shift + 127) << 23);
   if (!(std::fabs(scaled) < 0x1p63f)) return INT64_MIN;
@@ -29,10 +33,12 @@ inline std::int64_t to_fixed_point(float x, int shift) {
 inline constexpr int kLossShift = 32;
 
 // The nearest even integer by adding and taking away 1.5 * 2^52: REQUIRES |x| < 2^51.
-inline double nearest_integer(double x) { return (x + 0x1.8p52) - 0x1.8p52; }
+inline double nearest_integer(double x) {
+  return (x + 0x1.8p52) - 0x1.8p52;
+}
 
-// Sum of squares of float values below 2^15 in 128 bits, equal in any order: each square is exact in fp64 and split into a high
-// part rounded to 2^-20 and a low part rounded to 2^-72.
+// Sum of squares of float values below 2^15 in 128 bits, equal in any order: each square is exact in fp64 and
+// split into a high part rounded to 2^-20 and a low part rounded to 2^-72.
 class SquareSum {
  public:
   void add(float g) {

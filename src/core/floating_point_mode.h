@@ -1,5 +1,5 @@
-// Every thread that computes flushes denormals to zero, in results and operands: vdpbf16ps does so whatever the
-// mode says, and all kernel families promise the same bits (docs/numerics.md).
+// Every thread that computes flushes denormals to zero, in results and operands: vdpbf16ps does so whatever
+// the mode says, and all kernel families promise the same bits (docs/numerics.md).
 #pragma once
 
 #include "core/error.h"
@@ -37,7 +37,9 @@ inline bool floating_point_mode_is_set() {
 }
 #else
 inline void set_floating_point_mode() {}
-inline bool floating_point_mode_is_set() { return true; }
+inline bool floating_point_mode_is_set() {
+  return true;
+}
 #endif
 
 inline void assert_floating_point_mode() {

@@ -1,5 +1,5 @@
-// The numerics profile: everything besides model, data, seed and batch schedule that the bits of a loss depend on.
-// Frozen in run and checkpoint, never chosen by the device. docs/numerics.md explains each field.
+// The numerics profile: everything besides model, data, seed and batch schedule that the bits of a loss
+// depend on. Frozen in run and checkpoint, never chosen by the device. docs/numerics.md explains each field.
 #pragma once
 
 #include <cstdint>
@@ -10,15 +10,16 @@
 namespace megalith {
 
 struct NumericsProfile {
-  int version = 1;                      // raised by a release that changes any bit
-  int tree = 8;                         // leaves of products that tensor parallelism cuts along K; a power of two
-  int sequence_slices = 1;              // slices of a sequence that context parallelism may own
-  std::int64_t grain = 1024;            // consecutive tokens whose weight gradient is rounded once
-  int key_block = 64;                   // keys per attention block, counted from the document's first token
-  int attention_split = 1024;           // keys after which the softmax state starts fresh; a multiple of key_block
-  int vocab_block = 1024;               // logits per (max, sum of exp) block inside a leaf
-  std::int64_t batch_tokens_max = 0;    // largest global batch in tokens; fixes the gradients' fixed-point scale
-  DType compute = DType::bf16;          // activations, working weights and cache: bf16 or f32
+  int version = 1;             // raised by a release that changes any bit
+  int tree = 8;                // leaves of products that tensor parallelism cuts along K; a power of two
+  int sequence_slices = 1;     // slices of a sequence that context parallelism may own
+  std::int64_t grain = 1024;   // consecutive tokens whose weight gradient is rounded once
+  int key_block = 64;          // keys per attention block, counted from the document's first token
+  int attention_split = 1024;  // keys after which the softmax state starts fresh; a multiple of key_block
+  int vocab_block = 1024;      // logits per (max, sum of exp) block inside a leaf
+  std::int64_t batch_tokens_max =
+      0;                        // largest global batch in tokens; fixes the gradients' fixed-point scale
+  DType compute = DType::bf16;  // activations, working weights and cache: bf16 or f32
 
   bool operator==(const NumericsProfile&) const = default;
 };

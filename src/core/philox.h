@@ -1,6 +1,6 @@
-// Philox4x32-10 (Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3", SC 2011): a counter-based generator.
-// A draw is a pure function of (key, counter), so initial weights and dropout masks know nothing of ranks, micro
-// batches or threads.
+// Philox4x32-10 (Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3", SC 2011): a counter-based
+// generator. A draw is a pure function of (key, counter), so initial weights and dropout masks know nothing
+// of ranks, micro batches or threads.
 #pragma once
 
 #include <array>
@@ -30,7 +30,13 @@ constexpr PhiloxKey philox_key(std::uint64_t seed) {
 }
 
 // What a stream of draws is for: the third counter word, so that two uses never share numbers.
-enum class RandomUse : std::uint32_t { initial_weights = 1, dropout = 2, data_order = 3, sampling = 4, synthetic = 5 };
+enum class RandomUse : std::uint32_t {
+  initial_weights = 1,
+  dropout = 2,
+  data_order = 3,
+  sampling = 4,
+  synthetic = 5
+};
 
 // 53 random bits in [0, 1).
 constexpr double to_unit_double(std::uint32_t high, std::uint32_t low) {

@@ -4,22 +4,32 @@ namespace megalith {
 
 std::size_t size_of(DType dtype) {
   switch (dtype) {
-    case DType::f32: return 4;
-    case DType::bf16: return 2;
-    case DType::i64: return 8;
-    case DType::i32: return 4;
-    case DType::u8: return 1;
+    case DType::f32:
+      return 4;
+    case DType::bf16:
+      return 2;
+    case DType::i64:
+      return 8;
+    case DType::i32:
+      return 4;
+    case DType::u8:
+      return 1;
   }
   return 0;
 }
 
 const char* name_of(DType dtype) {
   switch (dtype) {
-    case DType::f32: return "f32";
-    case DType::bf16: return "bf16";
-    case DType::i64: return "i64";
-    case DType::i32: return "i32";
-    case DType::u8: return "u8";
+    case DType::f32:
+      return "f32";
+    case DType::bf16:
+      return "bf16";
+    case DType::i64:
+      return "i64";
+    case DType::i32:
+      return "i32";
+    case DType::u8:
+      return "u8";
   }
   return "?";
 }
@@ -36,7 +46,8 @@ Tensor::Tensor(void* data_, DType dtype_, std::initializer_list<std::int64_t> ex
 }
 
 Tensor Tensor::row_slice(std::int64_t begin, std::int64_t length) const {
-  MEGALITH_CHECK(begin >= 0 && length >= 0 && begin + length <= rows(), "{} + {} of {}", begin, length, rows());
+  MEGALITH_CHECK(begin >= 0 && length >= 0 && begin + length <= rows(), "{} + {} of {}", begin, length,
+                 rows());
   Tensor slice = *this;
   slice.data = static_cast<char*>(data) + static_cast<std::size_t>(begin * row_stride) * size_of(dtype);
   slice.shape = {1, 1, length, columns()};

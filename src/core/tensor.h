@@ -14,19 +14,35 @@ namespace megalith {
 
 enum class DType : std::uint8_t { f32, bf16, i64, i32, u8 };
 
-std::size_t size_of(DType dtype);        // bytes per element
-const char* name_of(DType dtype);        // "f32", "bf16", ...
+std::size_t size_of(DType dtype);  // bytes per element
+const char* name_of(DType dtype);  // "f32", "bf16", ...
 
 template <class T>
 constexpr DType dtype_of();
-template <> constexpr DType dtype_of<float>() { return DType::f32; }
-template <> constexpr DType dtype_of<bf16>() { return DType::bf16; }
-template <> constexpr DType dtype_of<std::int64_t>() { return DType::i64; }
-template <> constexpr DType dtype_of<std::int32_t>() { return DType::i32; }
-template <> constexpr DType dtype_of<std::uint8_t>() { return DType::u8; }
+template <>
+constexpr DType dtype_of<float>() {
+  return DType::f32;
+}
+template <>
+constexpr DType dtype_of<bf16>() {
+  return DType::bf16;
+}
+template <>
+constexpr DType dtype_of<std::int64_t>() {
+  return DType::i64;
+}
+template <>
+constexpr DType dtype_of<std::int32_t>() {
+  return DType::i32;
+}
+template <>
+constexpr DType dtype_of<std::uint8_t>() {
+  return DType::u8;
+}
 
-// Row-major with at most 4 dimensions. The last dimension is contiguous; `row_stride` is the distance in elements
-// between neighbouring rows (the last dimension's runs), equal to the last extent unless the view is a column slice.
+// Row-major with at most 4 dimensions. The last dimension is contiguous; `row_stride` is the distance in
+// elements between neighbouring rows (the last dimension's runs), equal to the last extent unless the view is
+// a column slice.
 struct Tensor {
   void* data = nullptr;
   DType dtype = DType::f32;
@@ -39,7 +55,9 @@ struct Tensor {
 
   [[nodiscard]] bool empty() const { return data == nullptr; }
   [[nodiscard]] std::int64_t columns() const { return shape[3]; }
-  [[nodiscard]] std::int64_t rows() const { return shape[0] * shape[1] * shape[2]; }  // all but the last dimension
+  [[nodiscard]] std::int64_t rows() const {
+    return shape[0] * shape[1] * shape[2];
+  }  // all but the last dimension
   [[nodiscard]] std::int64_t count() const { return rows() * columns(); }
   [[nodiscard]] bool dense() const { return row_stride == columns() || rows() <= 1; }
 

@@ -18,8 +18,8 @@
 
 namespace megalith {
 
-// A loop is published by raising `generation`; workers spin briefly, then sleep on the condition variable. The last
-// worker to leave a loop lowers `active` to zero, which is what the owner waits for.
+// A loop is published by raising `generation`; workers spin briefly, then sleep on the condition variable.
+// The last worker to leave a loop lowers `active` to zero, which is what the owner waits for.
 struct ThreadPool::State {
   std::vector<std::thread> workers;
   std::mutex mutex;
@@ -85,7 +85,9 @@ ThreadPool::~ThreadPool() {
   for (std::thread& worker : state_->workers) worker.join();
 }
 
-int ThreadPool::num_threads() const { return static_cast<int>(state_->workers.size()) + 1; }
+int ThreadPool::num_threads() const {
+  return static_cast<int>(state_->workers.size()) + 1;
+}
 
 void ThreadPool::for_each(std::int64_t num_tasks, FunctionRef<void(std::int64_t, int)> body) {
   assert_floating_point_mode();
@@ -117,7 +119,8 @@ void ThreadPool::for_range(std::int64_t count, std::int64_t chunk,
 
 namespace {
 
-// cgroup v2 "max 100000" or "150000 100000"; v1 keeps quota and period in two files. 0 when there is no limit.
+// cgroup v2 "max 100000" or "150000 100000"; v1 keeps quota and period in two files. 0 when there is no
+// limit.
 double cgroup_quota() {
   if (std::ifstream file("/sys/fs/cgroup/cpu.max"); file) {
     std::string quota;
@@ -138,9 +141,11 @@ double cgroup_quota() {
 int usable_processors() {
   cpu_set_t set;
   CPU_ZERO(&set);
-  int count = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set)
-                                                           : static_cast<int>(std::thread::hardware_concurrency());
-  if (const double quota = cgroup_quota(); quota > 0) count = std::min(count, static_cast<int>(std::ceil(quota)));
+  int count = sched_getaffinity(0, sizeof(set), &set) == 0
+                  ? CPU_COUNT(&set)
+                  : static_cast<int>(std::thread::hardware_concurrency());
+  if (const double quota = cgroup_quota(); quota > 0)
+    count = std::min(count, static_cast<int>(std::ceil(quota)));
   return std::max(count, 1);
 }
 

@@ -36,9 +36,9 @@ class ThreadPool {
 
   [[nodiscard]] int num_threads() const;
 
-  // Calls body(task, thread) for every task in [0, num_tasks) once and returns when all are done. Tasks are handed
-  // out dynamically, so nothing a task computes may depend on `thread` but scratch memory (0 <= thread <
-  // num_threads). Not reentrant; called from the owning thread only. body must not throw.
+  // Calls body(task, thread) for every task in [0, num_tasks) once and returns when all are done. Tasks are
+  // handed out dynamically, so nothing a task computes may depend on `thread` but scratch memory (0 <= thread
+  // < num_threads). Not reentrant; called from the owning thread only. body must not throw.
   void for_each(std::int64_t num_tasks, FunctionRef<void(std::int64_t task, int thread)> body);
 
   // Cuts [0, count) into chunks of at most `chunk` and calls body(begin, end, thread) for each.
@@ -50,7 +50,8 @@ class ThreadPool {
   std::unique_ptr<State> state_;
 };
 
-// Processors this process may use: the affinity mask, cut down to a cgroup CPU quota (rounded up), at least 1.
+// Processors this process may use: the affinity mask, cut down to a cgroup CPU quota (rounded up), at
+// least 1.
 int usable_processors();
 
 }  // namespace megalith

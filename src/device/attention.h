@@ -92,8 +92,8 @@ struct CachedAttention {
 // Writes keys and values of new rows to their place in the cache, before cached() reads them.
 struct CacheAppend {
   std::int64_t rows = 0;
-  Tensor k, v;              // [rows, G*D]
-  Tensor k_cache, v_cache;  // [slots, capacity, G*D]
+  Tensor k, v;                             // [rows, G*D]
+  Tensor k_cache, v_cache;                 // [slots, capacity, G*D]
   const std::int32_t* slot = nullptr;      // [rows]
   const std::int32_t* position = nullptr;  // [rows], below capacity
 };

@@ -1,4 +1,5 @@
-// What an operation costs, declared once beside it: the profiler, the MFU line and a simulated device read the same.
+// What an operation costs, declared once beside it: the profiler, the MFU line and a simulated device read
+// the same.
 #pragma once
 
 #include <cstdint>

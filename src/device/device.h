@@ -1,5 +1,5 @@
-// Device: what one processor can compute. Layers, optimizer and inference are written once against it; the float64
-// oracles in tests/reference define what each operation means.
+// Device: what one processor can compute. Layers, optimizer and inference are written once against it; the
+// float64 oracles in tests/reference define what each operation means.
 #pragma once
 
 #include <cstdint>
@@ -26,7 +26,8 @@ class Device {
   // "CPU, 2 threads, avx512 kernels": for people.
   [[nodiscard]] virtual std::string description() const = 0;
   [[nodiscard]] virtual int num_threads() const = 0;
-  // The ceiling that shares of peak refer to, FLOP/s; measured at the first call, some 30 ms. 0 when there is none.
+  // The ceiling that shares of peak refer to, FLOP/s; measured at the first call, some 30 ms. 0 when there is
+  // none.
   virtual double peak_flops(DType dtype) = 0;
 };
 

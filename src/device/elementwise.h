@@ -1,8 +1,8 @@
 // Row- and element-wise operations: norms, activations, residuals, dropout, embedding, casts.
 //
-// M tokens, H features. "dt" is the compute dtype, bf16 or f32. Everything is computed in fp32 and rounded once when
-// stored. Row sums use sixteen lanes: lane i adds elements i, i + 16, i + 32, ... in ascending order (a short end
-// counts as +0), then sum_of_lanes of device/cpu/simd joins the lanes.
+// M tokens, H features. "dt" is the compute dtype, bf16 or f32. Everything is computed in fp32 and rounded
+// once when stored. Row sums use sixteen lanes: lane i adds elements i, i + 16, i + 32, ... in ascending
+// order (a short end counts as +0), then sum_of_lanes of device/cpu/simd joins the lanes.
 #pragma once
 
 #include <cstdint>
@@ -84,8 +84,8 @@ struct EmbeddingForward {
 struct EmbeddingBackward {
   const std::int32_t* ids = nullptr;
   const std::int32_t* positions = nullptr;
-  Tensor dy;                                // dt [M, H]
-  Tensor dtoken_table, dposition_table;     // i64 [V, H], [P, H] or empty
+  Tensor dy;                             // dt [M, H]
+  Tensor dtoken_table, dposition_table;  // i64 [V, H], [P, H] or empty
   Dropout dropout;
   int shift = 0;
   Verdict* verdict = nullptr;

@@ -1,11 +1,11 @@
 // Cross entropy over rows of fp32 logits (docs/numerics.md, rules L1-L3).
 //
-// The padded vocabulary is cut into `leaves` equal parts and each part into blocks of `vocab_block` (the last may be
-// short). Columns at or past `vocabulary` are padding: -Inf by index, never read. Per block: m = max of the logits,
-// s = sum exp(z - m), sixteen lanes over columns as in elementwise.h. Blocks of a leaf join in ascending order, leaves
-// pairwise by tree, by one function: M = max(m1, m2); S = s1 exp(m1 - M) + s2 exp(m2 - M). An all-padding block or
-// leaf has (m, s) = (-Inf, 0) and joins without effect.
-// log p(target) = (z[target] - M) - log S; loss = -log p.
+// The padded vocabulary is cut into `leaves` equal parts and each part into blocks of `vocab_block` (the last
+// may be short). Columns at or past `vocabulary` are padding: -Inf by index, never read. Per block: m = max
+// of the logits, s = sum exp(z - m), sixteen lanes over columns as in elementwise.h. Blocks of a leaf join in
+// ascending order, leaves pairwise by tree, by one function: M = max(m1, m2); S = s1 exp(m1 - M) + s2 exp(m2
+// - M). An all-padding block or leaf has (m, s) = (-Inf, 0) and joins without effect. log p(target) =
+// (z[target] - M) - log S; loss = -log p.
 #pragma once
 
 #include <cstdint>
@@ -25,25 +25,26 @@ struct CrossEntropyShape {
 // Log-probability of each row's target, and on request what backward needs.
 struct CrossEntropyForward {
   CrossEntropyShape shape;
-  Tensor logits;                                // f32 [M, padded V]
-  const std::int32_t* targets = nullptr;        // [M], each < V
-  Tensor log_probability;                       // f32 [M]: of the target
-  Tensor log_sum_exp;                           // f32 [M, 2]: (M, S) of the row
+  Tensor logits;                          // f32 [M, padded V]
+  const std::int32_t* targets = nullptr;  // [M], each < V
+  Tensor log_probability;                 // f32 [M]: of the target
+  Tensor log_sum_exp;                     // f32 [M, 2]: (M, S) of the row
 };
 
-// dlogits = (p - 1[target]) where the mask is set, p = exp(z - M) / S, rounded to dt; exact zero rows where it is not
-// (selected, not multiplied) and in padding columns. May overwrite nothing of logits: dlogits is another tensor.
+// dlogits = (p - 1[target]) where the mask is set, p = exp(z - M) / S, rounded to dt; exact zero rows where
+// it is not (selected, not multiplied) and in padding columns. May overwrite nothing of logits: dlogits is
+// another tensor.
 struct CrossEntropyBackward {
   CrossEntropyShape shape;
-  Tensor logits;                                // f32 [M, padded V]
-  const std::int32_t* targets = nullptr;        // [M]
-  const std::uint8_t* loss_mask = nullptr;      // [M], 0 or 1
-  Tensor log_sum_exp;                           // f32 [M, 2]
-  Tensor dlogits;                               // dt [M, padded V]
+  Tensor logits;                            // f32 [M, padded V]
+  const std::int32_t* targets = nullptr;    // [M]
+  const std::uint8_t* loss_mask = nullptr;  // [M], 0 or 1
+  Tensor log_sum_exp;                       // f32 [M, 2]
+  Tensor dlogits;                           // dt [M, padded V]
 };
 
-// sum += fixed_point(-log_probability, 2^-32) over rows whose mask is set. A loss of 2^20 or more, or NaN, declares
-// the step bad. Returns through the two pointers.
+// sum += fixed_point(-log_probability, 2^-32) over rows whose mask is set. A loss of 2^20 or more, or NaN,
+// declares the step bad. Returns through the two pointers.
 struct LossSum {
   Tensor log_probability;                   // f32 [M]
   const std::uint8_t* loss_mask = nullptr;  // [M]

@@ -7,14 +7,17 @@ double bytes_of(const Tensor& tensor) {
   return static_cast<double>(tensor.count()) * static_cast<double>(size_of(tensor.dtype));
 }
 
-Cost product_cost(const Tensor& a, const Tensor& b, const Tensor& result, std::int64_t summed, double passes) {
+Cost product_cost(const Tensor& a, const Tensor& b, const Tensor& result, std::int64_t summed,
+                  double passes) {
   return {.flops = 2.0 * static_cast<double>(result.count()) * static_cast<double>(summed),
           .bytes = bytes_of(a) + bytes_of(b) + passes * bytes_of(result)};
 }
 
 }  // namespace
 
-Cost cost_of(const ForwardProduct& args) { return product_cost(args.x, args.w, args.y, args.x.columns(), 1); }
+Cost cost_of(const ForwardProduct& args) {
+  return product_cost(args.x, args.w, args.y, args.x.columns(), 1);
+}
 Cost cost_of(const InputGradientProduct& args) {
   return product_cost(args.dy, args.w, args.dx, args.dy.columns(), 1);
 }

@@ -3,9 +3,9 @@
 // M tokens (rows), N output features, K input features. A weight is stored [N, K], row-major.
 // Operands are bf16 or f32, all of one dtype; sums are fp32.
 //
-// One output element is one chain of fma over the summed dimension, starting at +0. In bf16 the dimension is taken in
-// pairs (2p, 2p+1), the high element first; an odd end is padded with zero. With leaves > 1 the dimension is cut into
-// `leaves` equal parts, each a chain of its own, joined ((0+1)+(2+3))+... in fp32.
+// One output element is one chain of fma over the summed dimension, starting at +0. In bf16 the dimension is
+// taken in pairs (2p, 2p+1), the high element first; an odd end is padded with zero. With leaves > 1 the
+// dimension is cut into `leaves` equal parts, each a chain of its own, joined ((0+1)+(2+3))+... in fp32.
 #pragma once
 
 #include <array>
@@ -20,8 +20,9 @@ namespace megalith {
 // How the summed dimension of a product is ordered.
 struct SumOrder {
   int leaves = 1;  // a power of two
-  // A dimension made of fused members (Q, K and V outputs, say): leaf f is part f of each member, in member order.
-  // Zero entries are unused; one member is the plain case. Sizes add up to the dimension; each divides by leaves.
+  // A dimension made of fused members (Q, K and V outputs, say): leaf f is part f of each member, in member
+  // order. Zero entries are unused; one member is the plain case. Sizes add up to the dimension; each divides
+  // by leaves.
   std::array<std::int64_t, 3> members{};
 };
 
@@ -38,37 +39,38 @@ class Verdict {
 
 // y = x w^T (+ bias). The chain runs over K.
 struct ForwardProduct {
-  Tensor x;       // [M, K]
-  Tensor w;       // [N, K]
-  Tensor bias;    // f32 [N], or empty: added in fp32 after the tree
-  Tensor y;       // [M, N]: f32, or the operands' dtype (rounded once, at the end)
+  Tensor x;     // [M, K]
+  Tensor w;     // [N, K]
+  Tensor bias;  // f32 [N], or empty: added in fp32 after the tree
+  Tensor y;     // [M, N]: f32, or the operands' dtype (rounded once, at the end)
   SumOrder order;
 };
 
 // dx = dy w. The chain runs over N.
 struct InputGradientProduct {
-  Tensor dy;      // [M, N]
-  Tensor w;       // [N, K]
-  Tensor dx;      // [M, K]: f32, or the operands' dtype
+  Tensor dy;  // [M, N]
+  Tensor w;   // [N, K]
+  Tensor dx;  // [M, K]: f32, or the operands' dtype
   SumOrder order;
 };
 
-// dw += fixed_point(dy^T x), grain by grain: the tokens of one grain are one chain, rounded once to a 64-bit integer
-// of 2^-shift, then added. A contribution of at least grain * 2^10 in magnitude, Inf or NaN declares the step bad.
+// dw += fixed_point(dy^T x), grain by grain: the tokens of one grain are one chain, rounded once to a 64-bit
+// integer of 2^-shift, then added. A contribution of at least grain * 2^10 in magnitude, Inf or NaN declares
+// the step bad.
 struct WeightGradientProduct {
-  Tensor dy;      // [M, N]; M is a multiple of grain
-  Tensor x;       // [M, K]
-  Tensor dw;      // i64 [N, K]
+  Tensor dy;               // [M, N]; M is a multiple of grain
+  Tensor x;                // [M, K]
+  Tensor dw;               // i64 [N, K]
   std::int64_t grain = 0;  // tokens
   int shift = 0;           // binary places
   Verdict* verdict = nullptr;
 };
 
-// db += fixed_point(column sums of dy) in blocks of 32 consecutive rows: a block's rows are added in ascending order in
-// fp32 from +0, then rounded to fixed point. The limit is block rows * 2^10.
+// db += fixed_point(column sums of dy) in blocks of 32 consecutive rows: a block's rows are added in
+// ascending order in fp32 from +0, then rounded to fixed point. The limit is block rows * 2^10.
 struct BiasGradient {
-  Tensor dy;      // [M, N], bf16 or f32
-  Tensor db;      // i64 [N]
+  Tensor dy;  // [M, N], bf16 or f32
+  Tensor db;  // i64 [N]
   int shift = 0;
   Verdict* verdict = nullptr;
 };

@@ -10,7 +10,9 @@ double bytes_of(const Tensor& tensor) {
   if (tensor.empty()) return 0;
   return static_cast<double>(tensor.count()) * static_cast<double>(size_of(tensor.dtype));
 }
-double count_of(const Tensor& tensor) { return static_cast<double>(tensor.count()); }
+double count_of(const Tensor& tensor) {
+  return static_cast<double>(tensor.count());
+}
 
 }  // namespace
 
@@ -18,8 +20,9 @@ Cost cost_of(const LayerNormForward& args) {
   return {.flops = 8 * count_of(args.x), .bytes = bytes_of(args.x) + bytes_of(args.y)};
 }
 Cost cost_of(const LayerNormBackward& args) {
-  return {.flops = 14 * count_of(args.x),
-          .bytes = bytes_of(args.dy) + bytes_of(args.x) + bytes_of(args.residual_gradient) + bytes_of(args.dx)};
+  return {
+      .flops = 14 * count_of(args.x),
+      .bytes = bytes_of(args.dy) + bytes_of(args.x) + bytes_of(args.residual_gradient) + bytes_of(args.dx)};
 }
 Cost cost_of(const ActivationForward& args) {
   return {.flops = 20 * count_of(args.x), .bytes = bytes_of(args.x) + bytes_of(args.y)};
@@ -28,12 +31,15 @@ Cost cost_of(const ActivationBackward& args) {
   return {.flops = 26 * count_of(args.x), .bytes = bytes_of(args.x) + bytes_of(args.dy) + bytes_of(args.dx)};
 }
 Cost cost_of(const BiasDropoutResidual& args) {
-  return {.flops = 3 * count_of(args.x), .bytes = bytes_of(args.x) + bytes_of(args.residual) + bytes_of(args.y)};
+  return {.flops = 3 * count_of(args.x),
+          .bytes = bytes_of(args.x) + bytes_of(args.residual) + bytes_of(args.y)};
 }
 Cost cost_of(const DropoutBackward& args) {
   return {.flops = count_of(args.dy), .bytes = bytes_of(args.dy) + bytes_of(args.dx)};
 }
-Cost cost_of(const EmbeddingForward& args) { return {.flops = count_of(args.y), .bytes = 3 * bytes_of(args.y)}; }
+Cost cost_of(const EmbeddingForward& args) {
+  return {.flops = count_of(args.y), .bytes = 3 * bytes_of(args.y)};
+}
 Cost cost_of(const EmbeddingBackward& args) {
   // Each token reads and writes 8 bytes per feature in both tables.
   return {.flops = 2 * count_of(args.dy), .bytes = bytes_of(args.dy) + 32 * count_of(args.dy)};
@@ -49,7 +55,8 @@ Cost cost_of(const SquaredNorm& args) {
 }
 Cost cost_of(const AdamUpdate& args) {
   return {.flops = 16 * count_of(args.gradient),
-          .bytes = bytes_of(args.gradient) + 2 * (bytes_of(args.master) + bytes_of(args.m) + bytes_of(args.v)) +
+          .bytes = bytes_of(args.gradient) +
+                   2 * (bytes_of(args.master) + bytes_of(args.m) + bytes_of(args.v)) +
                    bytes_of(args.working)};
 }
 

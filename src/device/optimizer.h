@@ -1,4 +1,5 @@
-// What the optimizer asks of a device: gradients are fixed-point sums, the divisor is applied here and nowhere else.
+// What the optimizer asks of a device: gradients are fixed-point sums, the divisor is applied here and
+// nowhere else.
 #pragma once
 
 #include <cstdint>
@@ -9,13 +10,15 @@
 
 namespace megalith {
 
-// The gradient element g = float(double(q) * (2^-shift / divisor)): mean over the loss tokens of the global batch.
+// The gradient element g = float(double(q) * (2^-shift / divisor)): mean over the loss tokens of the global
+// batch.
 struct GradientScale {
   int shift = 0;
   std::int64_t divisor = 1;  // loss tokens, at least 1
 };
 
-// Adds the squares of the first `logical` elements' g to the sum; the result does not depend on how tensors are cut.
+// Adds the squares of the first `logical` elements' g to the sum; the result does not depend on how tensors
+// are cut.
 struct SquaredNorm {
   Tensor gradient;  // i64, dense
   GradientScale scale;
@@ -27,10 +30,10 @@ struct SquaredNorm {
 //   w = fma(-rate, fma(decay, w, u), w)
 // with bias_correction = 1 / (1 - beta^step), computed in fp64 by multiplication and rounded once.
 struct AdamUpdate {
-  Tensor gradient;   // i64 [n]
-  Tensor master;     // f32 [n]
-  Tensor m, v;       // f32 [n]
-  Tensor working;    // dt [n], written as the rounded master; or empty
+  Tensor gradient;  // i64 [n]
+  Tensor master;    // f32 [n]
+  Tensor m, v;      // f32 [n]
+  Tensor working;   // dt [n], written as the rounded master; or empty
   GradientScale scale;
   float clip = 1, rate = 0, beta1 = 0.9f, beta2 = 0.95f, epsilon = 1e-8f, decay = 0;
   float bias_correction1 = 1, bias_correction2 = 1;
@@ -49,7 +52,8 @@ class OptimizerOps {
   // Sum mod 2^64 of element_digest(first_index + i, bits) over a dense f32 tensor.
   virtual std::uint64_t digest(const Tensor& values, std::uint64_t first_index) = 0;
   virtual void zero(const Tensor& tensor) = 0;
-  // True when every element of a dense or strided bf16/f32 tensor is finite; used to name the first bad tensor.
+  // True when every element of a dense or strided bf16/f32 tensor is finite; used to name the first bad
+  // tensor.
   virtual bool all_finite(const Tensor& tensor) = 0;
 };
 

@@ -10,7 +10,8 @@ namespace {
 
 constexpr std::int64_t kPrefillRows = 128;  // tokens of one prefill call; the bits do not depend on it
 
-std::size_t workspace_bytes(const Transformer& transformer, const NumericsProfile& profile, std::int64_t rows) {
+std::size_t workspace_bytes(const Transformer& transformer, const NumericsProfile& profile,
+                            std::int64_t rows) {
   const std::unique_ptr<sim::SimulatedDevice> device = sim::make_device();
   Arena workspace = Arena::measuring("generation workspace");
   Arena buffers = Arena::measuring("logits");
@@ -32,7 +33,8 @@ Generator::Generator(Device& device, const Transformer& transformer, const Numer
       cache_(transformer.config(), profile.compute, slots, transformer.config().sequence),
       most_rows_(std::max(kPrefillRows, slots)),
       workspace_("generation workspace", workspace_bytes(transformer, profile, most_rows_)),
-      buffers_("logits", static_cast<std::size_t>(most_rows_ * (transformer.padded_vocabulary() + 2)) * 4 + 256),
+      buffers_("logits",
+               static_cast<std::size_t>(most_rows_ * (transformer.padded_vocabulary() + 2)) * 4 + 256),
       logits_(buffers_.allocate(DType::f32, {most_rows_, transformer.padded_vocabulary()})),
       slot_(static_cast<std::size_t>(most_rows_)),
       position_(static_cast<std::size_t>(most_rows_)) {}
@@ -59,20 +61,19 @@ void Generator::extend(std::span<const std::int32_t> ids, std::int64_t first, st
   }
   const std::int64_t wanted = std::max<std::int64_t>(rows - want_logits, 0);
   transformer_.forward_cached(step(workspace_), ids.data(),
-                              {.rows = rows, .slot = slot_.data(), .position = position_.data()}, cache_, want_logits,
-                              logits_.row_slice(0, wanted));
+                              {.rows = rows, .slot = slot_.data(), .position = position_.data()}, cache_,
+                              want_logits, logits_.row_slice(0, wanted));
 }
 
 void Generator::score_rows(std::span<const std::int32_t> targets, float* log_probability) {
   const auto rows = static_cast<std::int64_t>(targets.size());
   const ArenaScope scope(buffers_);
-  device_.loss().forward(CrossEntropyForward{.shape = {.vocabulary = vocabulary(),
-                                                       .leaves = profile_.tree,
-                                                       .vocab_block = profile_.vocab_block},
-                                             .logits = logits_.row_slice(0, rows),
-                                             .targets = targets.data(),
-                                             .log_probability = Tensor(log_probability, DType::f32, {rows}),
-                                             .log_sum_exp = buffers_.allocate(DType::f32, {rows, 2})});
+  device_.loss().forward(CrossEntropyForward{
+      .shape = {.vocabulary = vocabulary(), .leaves = profile_.tree, .vocab_block = profile_.vocab_block},
+      .logits = logits_.row_slice(0, rows),
+      .targets = targets.data(),
+      .log_probability = Tensor(log_probability, DType::f32, {rows}),
+      .log_sum_exp = buffers_.allocate(DType::f32, {rows, 2})});
 }
 
 std::vector<float> Generator::score(std::span<const std::int32_t> ids) {
@@ -89,7 +90,8 @@ std::vector<float> Generator::score(std::span<const std::int32_t> ids) {
 }
 
 void Generator::prefill(std::span<const std::int32_t> prompt, std::int64_t num_slots) {
-  MEGALITH_CHECK(!prompt.empty() && static_cast<std::int64_t>(prompt.size()) <= context(), "{} tokens", prompt.size());
+  MEGALITH_CHECK(!prompt.empty() && static_cast<std::int64_t>(prompt.size()) <= context(), "{} tokens",
+                 prompt.size());
   MEGALITH_CHECK(num_slots >= 1 && num_slots <= cache_.slots, "{} of {} slots", num_slots, cache_.slots);
   forget();
   num_active_ = num_slots;
@@ -117,8 +119,8 @@ void Generator::decode(std::span<const std::int32_t> ids) {
     position_[r] = static_cast<std::int32_t>(length_);
   }
   transformer_.forward_cached(step(workspace_), ids.data(),
-                              {.rows = num_active_, .slot = slot_.data(), .position = position_.data()}, cache_, 0,
-                              logits_.row_slice(0, num_active_));
+                              {.rows = num_active_, .slot = slot_.data(), .position = position_.data()},
+                              cache_, 0, logits_.row_slice(0, num_active_));
   ++length_;
 }
 
@@ -131,13 +133,12 @@ float Generator::log_probability(std::int64_t slot, std::int32_t id) {
   MEGALITH_CHECK(slot < num_active_ && id >= 0 && id < vocabulary(), "slot {}, id {}", slot, id);
   const ArenaScope scope(buffers_);
   float result = 0;
-  device_.loss().forward(CrossEntropyForward{.shape = {.vocabulary = vocabulary(),
-                                                       .leaves = profile_.tree,
-                                                       .vocab_block = profile_.vocab_block},
-                                             .logits = logits_.row_slice(slot, 1),
-                                             .targets = &id,
-                                             .log_probability = Tensor(&result, DType::f32, {1}),
-                                             .log_sum_exp = buffers_.allocate(DType::f32, {1, 2})});
+  device_.loss().forward(CrossEntropyForward{
+      .shape = {.vocabulary = vocabulary(), .leaves = profile_.tree, .vocab_block = profile_.vocab_block},
+      .logits = logits_.row_slice(slot, 1),
+      .targets = &id,
+      .log_probability = Tensor(&result, DType::f32, {1}),
+      .log_sum_exp = buffers_.allocate(DType::f32, {1, 2})});
   return result;
 }
 

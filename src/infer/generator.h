@@ -12,15 +12,17 @@ namespace megalith {
 
 class Generator {
  public:
-  // `slots`: sequences decoded side by side, at least 1. The cache holds slots x the model's longest sequence.
-  Generator(Device& device, const Transformer& transformer, const NumericsProfile& profile, std::int64_t slots);
+  // `slots`: sequences decoded side by side, at least 1. The cache holds slots x the model's longest
+  // sequence.
+  Generator(Device& device, const Transformer& transformer, const NumericsProfile& profile,
+            std::int64_t slots);
 
-  // Log-probability of every token of a document after its first: ids.size() - 1 values, equal by bits to training's
-  // forward pass without dropout. REQUIRES: 1 <= ids.size() <= context().
+  // Log-probability of every token of a document after its first: ids.size() - 1 values, equal by bits to
+  // training's forward pass without dropout. REQUIRES: 1 <= ids.size() <= context().
   std::vector<float> score(std::span<const std::int32_t> ids);
 
-  // Forgets everything, then fills the first `num_slots` slots with the prompt; logits(slot) then predict its next
-  // token. REQUIRES: 1 <= prompt.size() <= context(), 1 <= num_slots <= slots.
+  // Forgets everything, then fills the first `num_slots` slots with the prompt; logits(slot) then predict its
+  // next token. REQUIRES: 1 <= prompt.size() <= context(), 1 <= num_slots <= slots.
   void prefill(std::span<const std::int32_t> prompt, std::int64_t num_slots);
 
   // Appends one token to each active slot. REQUIRES: ids.size() is prefill's num_slots, length() < context().
@@ -39,9 +41,10 @@ class Generator {
  private:
   [[nodiscard]] StepContext step(Arena& workspace) const;
   void forget();
-  // Runs rows through the model: `rows` ids at document positions from `first`, all in `slot`. Logits of the rows from
-  // `want_logits` on land in logits_ from row 0.
-  void extend(std::span<const std::int32_t> ids, std::int64_t first, std::int32_t slot, std::int64_t want_logits);
+  // Runs rows through the model: `rows` ids at document positions from `first`, all in `slot`. Logits of the
+  // rows from `want_logits` on land in logits_ from row 0.
+  void extend(std::span<const std::int32_t> ids, std::int64_t first, std::int32_t slot,
+              std::int64_t want_logits);
   // log_probability[r] = log p(targets[r]) under row r of logits_.
   void score_rows(std::span<const std::int32_t> targets, float* log_probability);
 
@@ -53,7 +56,7 @@ class Generator {
   std::int64_t most_rows_;  // of one call
   Arena workspace_;
   Arena buffers_;
-  Tensor logits_;           // f32 [most rows, padded vocabulary]
+  Tensor logits_;  // f32 [most rows, padded vocabulary]
   std::vector<std::int32_t> slot_;
   std::vector<std::int32_t> position_;
   std::int64_t num_active_ = 0;

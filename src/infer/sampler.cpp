@@ -36,7 +36,8 @@ std::int32_t Sampler::choose(std::span<const float> logits, std::uint32_t stream
   };
   std::size_t kept = order_.size();
   if (settings_.top_k > 0) kept = std::min(kept, static_cast<std::size_t>(settings_.top_k));
-  std::partial_sort(order_.begin(), order_.begin() + static_cast<std::ptrdiff_t>(kept), order_.end(), more_likely);
+  std::partial_sort(order_.begin(), order_.begin() + static_cast<std::ptrdiff_t>(kept), order_.end(),
+                    more_likely);
 
   const double greatest = logits[static_cast<std::size_t>(order_[0])];
   double total = 0;

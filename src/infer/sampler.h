@@ -1,5 +1,5 @@
-// From logits to a token: greedy, temperature, top-k, top-p. A draw is a function of (seed, stream, position) alone, so
-// it does not know about batches or other requests.
+// From logits to a token: greedy, temperature, top-k, top-p. A draw is a function of (seed, stream, position)
+// alone, so it does not know about batches or other requests.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +22,8 @@ class Sampler {
 
   // The token for `position` of sample number `stream`. Ties go to the lower id; NaN logits are never chosen.
   // REQUIRES: logits.size() == vocabulary.
-  [[nodiscard]] std::int32_t choose(std::span<const float> logits, std::uint32_t stream, std::int64_t position);
+  [[nodiscard]] std::int32_t choose(std::span<const float> logits, std::uint32_t stream,
+                                    std::int64_t position);
 
  private:
   SamplingSettings settings_;

@@ -16,14 +16,17 @@ std::size_t character_length(unsigned char lead) {
   return 0;
 }
 
-bool is_continuation(char byte) { return (static_cast<unsigned char>(byte) & 0xc0) == 0x80; }
+bool is_continuation(char byte) {
+  return (static_cast<unsigned char>(byte) & 0xc0) == 0x80;
+}
 
-// Length of the valid character at the front, 0 when the first byte belongs to none (RFC 3629: no overlong forms, no
-// surrogates, nothing past U+10FFFF).
+// Length of the valid character at the front, 0 when the first byte belongs to none (RFC 3629: no overlong
+// forms, no surrogates, nothing past U+10FFFF).
 std::size_t valid_character(std::string_view bytes) {
   const std::size_t length = character_length(static_cast<unsigned char>(bytes[0]));
   if (length == 0 || bytes.size() < length) return 0;
-  if (!std::all_of(bytes.begin() + 1, bytes.begin() + static_cast<std::ptrdiff_t>(length), is_continuation)) return 0;
+  if (!std::all_of(bytes.begin() + 1, bytes.begin() + static_cast<std::ptrdiff_t>(length), is_continuation))
+    return 0;
   const auto first = static_cast<unsigned char>(bytes[0]);
   const auto second = length > 1 ? static_cast<unsigned char>(bytes[1]) : 0;
   if (first == 0xe0 && second < 0xa0) return 0;
@@ -96,6 +99,8 @@ std::string TextStream::push(std::string_view bytes) {
   return take(whole_characters(std::string_view(pending_).substr(0, pending_.size() - held)));
 }
 
-std::string TextStream::finish() { return take(pending_.size()); }
+std::string TextStream::finish() {
+  return take(pending_.size());
+}
 
 }  // namespace megalith

@@ -31,23 +31,25 @@ Embedding::Embedding(const EmbeddingShape& shape, const Parameters& parameters)
 
 void Embedding::forward(const StepContext& step, const std::int32_t* ids, const std::int32_t* positions,
                         const Tensor& y) const {
-  step.device.elementwise().forward(EmbeddingForward{.ids = ids,
-                                                     .positions = positions,
-                                                     .token_table = tokens_.working,
-                                                     .position_table = positions_.working,
-                                                     .y = y,
-                                                     .dropout = step.dropout(shape_.dropout, kEmbeddingSite)});
+  step.device.elementwise().forward(
+      EmbeddingForward{.ids = ids,
+                       .positions = positions,
+                       .token_table = tokens_.working,
+                       .position_table = positions_.working,
+                       .y = y,
+                       .dropout = step.dropout(shape_.dropout, kEmbeddingSite)});
 }
 
 void Embedding::backward(const StepContext& step, const Tensor& dy) const {
-  step.device.elementwise().backward(EmbeddingBackward{.ids = step.batch.ids,
-                                                       .positions = step.batch.positions,
-                                                       .dy = dy,
-                                                       .dtoken_table = tokens_.gradient,
-                                                       .dposition_table = positions_.gradient,
-                                                       .dropout = step.dropout(shape_.dropout, kEmbeddingSite),
-                                                       .shift = step.gradient_shift,
-                                                       .verdict = step.verdict});
+  step.device.elementwise().backward(
+      EmbeddingBackward{.ids = step.batch.ids,
+                        .positions = step.batch.positions,
+                        .dy = dy,
+                        .dtoken_table = tokens_.gradient,
+                        .dposition_table = positions_.gradient,
+                        .dropout = step.dropout(shape_.dropout, kEmbeddingSite),
+                        .shift = step.gradient_shift,
+                        .verdict = step.verdict});
 }
 
 }  // namespace megalith

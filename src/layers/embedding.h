@@ -25,7 +25,8 @@ class Embedding {
   Embedding(const EmbeddingShape& shape, const Parameters& parameters);
 
   // y [M, H] for M tokens of ids and document-relative positions.
-  void forward(const StepContext& step, const std::int32_t* ids, const std::int32_t* positions, const Tensor& y) const;
+  void forward(const StepContext& step, const std::int32_t* ids, const std::int32_t* positions,
+               const Tensor& y) const;
   // Adds the gradient of the micro batch's tokens to both tables.
   void backward(const StepContext& step, const Tensor& dy) const;
 

@@ -33,7 +33,8 @@ Head::Head(const HeadShape& shape, const Parameters& parameters)
     : shape_(shape),
       norm_(parameters.named("head.norm.gain"), shape.biases ? &parameters.named("head.norm.bias") : nullptr,
             shape.norm_epsilon),
-      output_(parameters.named(shape.tied ? Embedding::kTokenTable : kOutput), nullptr, Linear::Cut::column) {}
+      output_(parameters.named(shape.tied ? Embedding::kTokenTable : kOutput), nullptr, Linear::Cut::column) {
+}
 
 // Whole grains, at least 256 tokens so that the pass over the weight gradient is worth it.
 std::int64_t Head::chunk_tokens(const StepContext& step) const {
@@ -43,7 +44,8 @@ std::int64_t Head::chunk_tokens(const StepContext& step) const {
 }
 
 CrossEntropyShape Head::loss_shape(const StepContext& step) const {
-  return {.vocabulary = shape_.vocabulary, .leaves = step.profile.tree, .vocab_block = step.profile.vocab_block};
+  return {
+      .vocabulary = shape_.vocabulary, .leaves = step.profile.tree, .vocab_block = step.profile.vocab_block};
 }
 
 void Head::logits(const StepContext& step, const Tensor& x, const Tensor& logits) const {
@@ -60,16 +62,17 @@ void Head::evaluate(const StepContext& step, const Tensor& x, const Tensor& log_
     const std::int64_t rows = std::min(chunk, x.rows() - begin);
     const Tensor z = step.workspace.allocate(DType::f32, {rows, shape_.padded_vocabulary});
     logits(step, x.row_slice(begin, rows), z);
-    step.device.loss().forward(
-        CrossEntropyForward{.shape = loss_shape(step),
-                            .logits = z,
-                            .targets = step.batch.targets + begin,
-                            .log_probability = Tensor(log_probability.as<float>() + begin, DType::f32, {rows}),
-                            .log_sum_exp = step.workspace.allocate(DType::f32, {rows, 2})});
+    step.device.loss().forward(CrossEntropyForward{
+        .shape = loss_shape(step),
+        .logits = z,
+        .targets = step.batch.targets + begin,
+        .log_probability = Tensor(log_probability.as<float>() + begin, DType::f32, {rows}),
+        .log_sum_exp = step.workspace.allocate(DType::f32, {rows, 2})});
   }
 }
 
-void Head::forward_backward(const StepContext& step, const Tensor& x, const Tensor& dx, LossTotals& totals) const {
+void Head::forward_backward(const StepContext& step, const Tensor& x, const Tensor& dx,
+                            LossTotals& totals) const {
   const std::int64_t tokens = x.rows();
   const ArenaScope scope(step.workspace);
   Stash stash(step.workspace, 3);

@@ -1,5 +1,5 @@
-// The end of the model: final norm, product with the vocabulary, cross entropy. Logits exist for one chunk of tokens
-// at a time, never for the whole micro batch.
+// The end of the model: final norm, product with the vocabulary, cross entropy. Logits exist for one chunk of
+// tokens at a time, never for the whole micro batch.
 #pragma once
 
 #include <vector>

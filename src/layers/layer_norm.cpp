@@ -3,7 +3,9 @@
 namespace megalith {
 namespace {
 
-Tensor as_vector(const Tensor& tensor) { return {tensor.data, tensor.dtype, {tensor.count()}}; }
+Tensor as_vector(const Tensor& tensor) {
+  return {tensor.data, tensor.dtype, {tensor.count()}};
+}
 
 }  // namespace
 
@@ -30,7 +32,8 @@ void LayerNorm::forward(const StepContext& step, const Tensor& x, const Tensor& 
 
 void LayerNorm::forward(const StepContext& step, const Tensor& x, const Tensor& y) const {
   const ArenaScope scope(step.workspace);
-  run(step, x, y, step.workspace.allocate(DType::f32, {x.rows()}), step.workspace.allocate(DType::f32, {x.rows()}));
+  run(step, x, y, step.workspace.allocate(DType::f32, {x.rows()}),
+      step.workspace.allocate(DType::f32, {x.rows()}));
 }
 
 void LayerNorm::backward(const StepContext& step, const Tensor& dy, const Tensor& residual_gradient,

@@ -21,7 +21,8 @@ class LayerNorm {
                 Stash& stash) const;
 
  private:
-  void run(const StepContext& step, const Tensor& x, const Tensor& y, const Tensor& mean, const Tensor& rstd) const;
+  void run(const StepContext& step, const Tensor& x, const Tensor& y, const Tensor& mean,
+           const Tensor& rstd) const;
   const Parameter& gain_;
   const Parameter* bias_;
   float epsilon_;

@@ -28,11 +28,10 @@ void Linear::weight_gradient(const StepContext& step, const Tensor& dy, const Te
                                         .shift = step.gradient_shift,
                                         .verdict = step.verdict});
   if (bias_ == nullptr) return;
-  step.device.matmul().bias_gradient(
-      {.dy = dy,
-       .db = Tensor(bias_->gradient.data, DType::i64, {bias_->spec.columns}),
-       .shift = step.gradient_shift,
-       .verdict = step.verdict});
+  step.device.matmul().bias_gradient({.dy = dy,
+                                      .db = Tensor(bias_->gradient.data, DType::i64, {bias_->spec.columns}),
+                                      .shift = step.gradient_shift,
+                                      .verdict = step.verdict});
 }
 
 }  // namespace megalith

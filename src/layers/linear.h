@@ -1,5 +1,5 @@
-// y = x W^T + b, and its three gradients. How the product would be cut by tensor parallelism fixes where its sums are
-// cut always (docs/numerics.md, P3 and P4).
+// y = x W^T + b, and its three gradients. How the product would be cut by tensor parallelism fixes where its
+// sums are cut always (docs/numerics.md, P3 and P4).
 #pragma once
 
 #include "layers/parameters.h"
@@ -10,8 +10,9 @@ namespace megalith {
 // M tokens of the micro batch, N outputs, K inputs.
 class Linear {
  public:
-  // column: the outputs are cut over ranks, so the input gradient is a tree over N; `members` names fused outputs.
-  // row: the inputs are cut, so the forward product is a tree over K and its sum travels in f32 (bias is added later).
+  // column: the outputs are cut over ranks, so the input gradient is a tree over N; `members` names fused
+  // outputs. row: the inputs are cut, so the forward product is a tree over K and its sum travels in f32
+  // (bias is added later).
   enum class Cut : std::uint8_t { column, row };
 
   Linear(const Parameter& weight, const Parameter* bias, Cut cut, std::array<std::int64_t, 3> members = {})

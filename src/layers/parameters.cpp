@@ -9,8 +9,8 @@ namespace megalith {
 namespace {
 
 // One function lays out for real and for measuring, so the arenas fit exactly.
-void lay_out(std::vector<Parameter>& parameters, DType compute, bool training, Arena& weights, Arena& gradients,
-             Arena& moments) {
+void lay_out(std::vector<Parameter>& parameters, DType compute, bool training, Arena& weights,
+             Arena& gradients, Arena& moments) {
   std::uint64_t first_index = 0;
   for (Parameter& p : parameters) {
     const std::int64_t rows = p.spec.padded_rows;
@@ -51,10 +51,9 @@ std::vector<Parameter> from_specs(std::vector<ParameterSpec> specs) {
 
 // Two normal deviates from one Philox call, for logical indices 2i and 2i + 1.
 void normal_pair(std::uint64_t pair, PhiloxKey key, double deviates[2]) {
-  const PhiloxCounter draw =
-      philox({static_cast<std::uint32_t>(pair), static_cast<std::uint32_t>(pair >> 32),
-              static_cast<std::uint32_t>(RandomUse::initial_weights), 0},
-             key);
+  const PhiloxCounter draw = philox({static_cast<std::uint32_t>(pair), static_cast<std::uint32_t>(pair >> 32),
+                                     static_cast<std::uint32_t>(RandomUse::initial_weights), 0},
+                                    key);
   const double uniform = 1.0 - to_unit_double(draw[0], draw[1]);  // (0, 1]
   const double radius = std::sqrt(-2.0 * exact_log(uniform));
   const double angle = to_unit_double(draw[2], draw[3]);
@@ -88,8 +87,8 @@ Parameters::Parameters(std::vector<ParameterSpec> specs, DType compute, Use use)
 }
 
 const Parameter& Parameters::named(const std::string& name) const {
-  const auto found =
-      std::find_if(parameters_.begin(), parameters_.end(), [&](const Parameter& p) { return p.spec.name == name; });
+  const auto found = std::find_if(parameters_.begin(), parameters_.end(),
+                                  [&](const Parameter& p) { return p.spec.name == name; });
   MEGALITH_CHECK(found != parameters_.end(), "no parameter {}", name);
   return *found;
 }
@@ -108,9 +107,15 @@ void Parameters::initialise(std::uint64_t seed) {
   for (const Parameter& p : parameters_) {
     float* out = p.master.as<float>();
     switch (p.spec.initial) {
-      case Initial::zero: std::fill_n(out, p.master.count(), 0.0f); break;
-      case Initial::one: std::fill_n(out, p.logical_count(), 1.0f); break;
-      case Initial::normal: fill_normal(p, seed); break;
+      case Initial::zero:
+        std::fill_n(out, p.master.count(), 0.0f);
+        break;
+      case Initial::one:
+        std::fill_n(out, p.logical_count(), 1.0f);
+        break;
+      case Initial::normal:
+        fill_normal(p, seed);
+        break;
     }
   }
 }

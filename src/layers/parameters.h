@@ -1,7 +1,8 @@
-// Parameters: every trained tensor of a model, laid out in arenas, with its gradient and what the optimizer keeps.
+// Parameters: every trained tensor of a model, laid out in arenas, with its gradient and what the optimizer
+// keeps.
 //
-// A logical element has one index over the whole model (parameters in declaration order, row-major): initial weights
-// are drawn and digests are summed by it, so neither knows about padding, shards or ranks.
+// A logical element has one index over the whole model (parameters in declaration order, row-major): initial
+// weights are drawn and digests are summed by it, so neither knows about padding, shards or ranks.
 #pragma once
 
 #include <cstdint>
@@ -17,8 +18,8 @@ namespace megalith {
 enum class Initial : std::uint8_t { zero, one, normal };
 
 struct ParameterSpec {
-  std::string name;              // "layers.3.attention.qkv.weight"
-  std::int64_t rows = 1;         // logical; 1 for vectors
+  std::string name;       // "layers.3.attention.qkv.weight"
+  std::int64_t rows = 1;  // logical; 1 for vectors
   std::int64_t columns = 0;
   std::int64_t padded_rows = 1;  // rows in memory: padding rows are zero and stay zero
   Initial initial = Initial::zero;
@@ -64,7 +65,7 @@ class Parameters {
 
  private:
   std::vector<Parameter> parameters_;
-  Arena weights_;    // master and working
+  Arena weights_;  // master and working
   Arena gradients_;
   Arena moments_;
 };

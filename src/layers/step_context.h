@@ -1,4 +1,5 @@
-// What every layer needs besides its input: the device, the batch's coordinates, memory and the rules of the step.
+// What every layer needs besides its input: the device, the batch's coordinates, memory and the rules of the
+// step.
 #pragma once
 
 #include <cstdint>
@@ -37,16 +38,17 @@ class TensorObserver {
 struct StepContext {
   Device& device;
   const NumericsProfile& profile;
-  Arena& workspace;                    // memory of one call; given back at its end
+  Arena& workspace;  // memory of one call; given back at its end
   const MicroBatch& batch;
   std::uint64_t seed = 0;
-  bool training = false;               // dropout acts
-  int gradient_shift = 0;              // binary places of gradients
-  Verdict* verdict = nullptr;          // of the step
+  bool training = false;       // dropout acts
+  int gradient_shift = 0;      // binary places of gradients
+  Verdict* verdict = nullptr;  // of the step
   TensorObserver* observer = nullptr;
 
   void observe(int layer, std::string_view operation, Direction direction, const Tensor& tensor) const {
-    if (observer != nullptr) [[unlikely]] observer->observe(layer, operation, direction, tensor);
+    if (observer != nullptr) [[unlikely]]
+      observer->observe(layer, operation, direction, tensor);
   }
   [[nodiscard]] Dropout dropout(double rate, std::uint32_t site) const {
     return {.threshold = training ? dropout_threshold(rate) : 0,

@@ -7,7 +7,9 @@
 namespace megalith {
 namespace {
 
-std::string prefix(const BlockShape& shape) { return fmt::format("layers.{}.", shape.layer); }
+std::string prefix(const BlockShape& shape) {
+  return fmt::format("layers.{}.", shape.layer);
+}
 
 const Parameter* optional(const Parameters& parameters, bool present, const std::string& name) {
   return present ? &parameters.named(name) : nullptr;
@@ -20,7 +22,8 @@ struct HeadColumns {
 // Q, K and V stand side by side in the columns of one product's output.
 HeadColumns split_qkv(const Tensor& qkv) {
   const std::int64_t hidden = qkv.columns() / 3;
-  return {qkv.column_slice(0, hidden), qkv.column_slice(hidden, hidden), qkv.column_slice(2 * hidden, hidden)};
+  return {qkv.column_slice(0, hidden), qkv.column_slice(hidden, hidden),
+          qkv.column_slice(2 * hidden, hidden)};
 }
 
 }  // namespace
@@ -28,10 +31,12 @@ HeadColumns split_qkv(const Tensor& qkv) {
 std::vector<ParameterSpec> TransformerBlock::specs(const BlockShape& shape) {
   std::vector<ParameterSpec> list;
   const auto norm = [&](const std::string& name) {
-    list.push_back({.name = prefix(shape) + name + ".gain", .columns = shape.hidden, .initial = Initial::one});
+    list.push_back(
+        {.name = prefix(shape) + name + ".gain", .columns = shape.hidden, .initial = Initial::one});
     if (shape.biases) list.push_back({.name = prefix(shape) + name + ".bias", .columns = shape.hidden});
   };
-  const auto product = [&](const std::string& name, std::int64_t outputs, std::int64_t inputs, double deviation) {
+  const auto product = [&](const std::string& name, std::int64_t outputs, std::int64_t inputs,
+                           double deviation) {
     list.push_back({.name = prefix(shape) + name + ".weight",
                     .rows = outputs,
                     .columns = inputs,
@@ -54,12 +59,14 @@ std::vector<ParameterSpec> TransformerBlock::specs(const BlockShape& shape) {
 TransformerBlock::TransformerBlock(const BlockShape& shape, const Parameters& parameters)
     : shape_(shape),
       attention_norm_(parameters.named(prefix(shape) + "attention.norm.gain"),
-                      optional(parameters, shape.biases, prefix(shape) + "attention.norm.bias"), shape.norm_epsilon),
+                      optional(parameters, shape.biases, prefix(shape) + "attention.norm.bias"),
+                      shape.norm_epsilon),
       qkv_(parameters.named(prefix(shape) + "attention.qkv.weight"),
            optional(parameters, shape.biases, prefix(shape) + "attention.qkv.bias"), Linear::Cut::column,
            {shape.hidden, shape.hidden, shape.hidden}),
       attention_out_(parameters.named(prefix(shape) + "attention.out.weight"),
-                     optional(parameters, shape.biases, prefix(shape) + "attention.out.bias"), Linear::Cut::row),
+                     optional(parameters, shape.biases, prefix(shape) + "attention.out.bias"),
+                     Linear::Cut::row),
       feed_forward_norm_(parameters.named(prefix(shape) + "feed_forward.norm.gain"),
                          optional(parameters, shape.biases, prefix(shape) + "feed_forward.norm.bias"),
                          shape.norm_epsilon),
@@ -136,7 +143,8 @@ Tensor TransformerBlock::forward(const StepContext& step, const Tensor& x, Stash
   const Tensor activated = stash.allocate(dtype, {tokens, shape_.feed_forward});
   up_.forward(step, feed_forward_input, up);
   step.observe(layer, "feed_forward.up", Direction::forward, up);
-  step.device.elementwise().forward(ActivationForward{.activation = shape_.activation, .x = up, .y = activated});
+  step.device.elementwise().forward(
+      ActivationForward{.activation = shape_.activation, .x = up, .y = activated});
   stash.put(up);
   stash.put(activated);
 
@@ -146,7 +154,8 @@ Tensor TransformerBlock::forward(const StepContext& step, const Tensor& x, Stash
   return y;
 }
 
-Tensor TransformerBlock::through_dropout(const StepContext& step, const Tensor& gradient, std::uint32_t site) const {
+Tensor TransformerBlock::through_dropout(const StepContext& step, const Tensor& gradient,
+                                         std::uint32_t site) const {
   const Dropout dropout = step.dropout(shape_.dropout, site);
   if (!dropout.active()) return gradient;
   const Tensor dx = step.workspace.allocate(gradient.dtype, {gradient.rows(), gradient.columns()});
@@ -155,7 +164,8 @@ Tensor TransformerBlock::through_dropout(const StepContext& step, const Tensor& 
 }
 
 // Returns the gradient of the feed-forward norm's output, in workspace memory of the caller's scope.
-Tensor TransformerBlock::feed_forward_backward(const StepContext& step, const Tensor& gradient, Stash& stash) const {
+Tensor TransformerBlock::feed_forward_backward(const StepContext& step, const Tensor& gradient,
+                                               Stash& stash) const {
   const Tensor activated = stash.take();
   const Tensor up = stash.take();
   const Tensor input = stash.take();
@@ -177,7 +187,8 @@ Tensor TransformerBlock::feed_forward_backward(const StepContext& step, const Te
 }
 
 // Returns the gradient of the attention norm's output, in workspace memory of the caller's scope.
-Tensor TransformerBlock::attention_backward(const StepContext& step, const Tensor& gradient, Stash& stash) const {
+Tensor TransformerBlock::attention_backward(const StepContext& step, const Tensor& gradient,
+                                            Stash& stash) const {
   const Tensor log_sum_exp = stash.take();
   const Tensor context = stash.take();
   const Tensor qkv = stash.take();
@@ -259,7 +270,8 @@ void TransformerBlock::forward_cached(const StepContext& step, const Tensor& x, 
   const Tensor up = step.workspace.allocate(dtype, {rows.rows, shape_.feed_forward});
   up_.forward(step, normed, up);
   const Tensor activated = step.workspace.allocate(dtype, {rows.rows, shape_.feed_forward});
-  step.device.elementwise().forward(ActivationForward{.activation = shape_.activation, .x = up, .y = activated});
+  step.device.elementwise().forward(
+      ActivationForward{.activation = shape_.activation, .x = up, .y = activated});
   residual_add(step, down_, activated, x, x, feed_forward_out_site(shape_.layer));
 }
 

@@ -54,13 +54,15 @@ class TransformerBlock {
   Tensor forward(const StepContext& step, const Tensor& x, Stash& stash) const;
   // gradient [M, H]: of y on entry, of x on return. Adds to the parameters' gradients.
   void backward(const StepContext& step, const Tensor& gradient, Stash& stash) const;
-  // In place on x [rows, H]; writes the rows' keys and values to the cache first. Same bits as forward without dropout.
-  void forward_cached(const StepContext& step, const Tensor& x, const LayerCache& cache, const CacheRows& rows) const;
+  // In place on x [rows, H]; writes the rows' keys and values to the cache first. Same bits as forward
+  // without dropout.
+  void forward_cached(const StepContext& step, const Tensor& x, const LayerCache& cache,
+                      const CacheRows& rows) const;
 
  private:
   [[nodiscard]] AttentionShape attention_shape(const StepContext& step) const;
-  void residual_add(const StepContext& step, const Linear& product, const Tensor& input, const Tensor& residual,
-                    const Tensor& y, std::uint32_t site) const;
+  void residual_add(const StepContext& step, const Linear& product, const Tensor& input,
+                    const Tensor& residual, const Tensor& y, std::uint32_t site) const;
   Tensor attention_backward(const StepContext& step, const Tensor& gradient, Stash& stash) const;
   Tensor feed_forward_backward(const StepContext& step, const Tensor& gradient, Stash& stash) const;
   // The gradient of a branch's output before its dropout: `gradient` itself without dropout.

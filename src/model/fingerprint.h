@@ -1,6 +1,6 @@
-// What a machine's bits are called: the numerics profile and a digest of a small model's losses and gradients, computed
-// by the device's own kernels. Equal fingerprints promise equal bits; it stands in every ledger line, and a resume
-// under another one is told so.
+// What a machine's bits are called: the numerics profile and a digest of a small model's losses and
+// gradients, computed by the device's own kernels. Equal fingerprints promise equal bits; it stands in every
+// ledger line, and a resume under another one is told so.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,8 @@
 
 namespace megalith {
 
-// A few milliseconds. Calls every operation a training step and a generation step use, in the profile's dtype.
+// A few milliseconds. Calls every operation a training step and a generation step use, in the profile's
+// dtype.
 std::uint64_t fingerprint(Device& device, const NumericsProfile& profile);
 
 }  // namespace megalith

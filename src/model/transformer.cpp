@@ -47,8 +47,11 @@ std::size_t cache_bytes(const ModelConfig& config, DType dtype, std::int64_t slo
 
 }  // namespace
 
-KeyValueCache::KeyValueCache(const ModelConfig& config, DType dtype, std::int64_t slots_, std::int64_t capacity_)
-    : slots(slots_), capacity(capacity_), arena("key/value cache", cache_bytes(config, dtype, slots_, capacity_)) {
+KeyValueCache::KeyValueCache(const ModelConfig& config, DType dtype, std::int64_t slots_,
+                             std::int64_t capacity_)
+    : slots(slots_),
+      capacity(capacity_),
+      arena("key/value cache", cache_bytes(config, dtype, slots_, capacity_)) {
   for (int layer = 0; layer < config.layers; ++layer) {
     layers.push_back({.keys = arena.allocate(dtype, {slots, capacity, config.hidden}),
                       .values = arena.allocate(dtype, {slots, capacity, config.hidden})});
@@ -60,20 +63,25 @@ std::vector<ParameterSpec> Transformer::specs(const ModelConfig& config, const N
   const auto append = [&list](std::vector<ParameterSpec> more) {
     for (ParameterSpec& spec : more) list.push_back(std::move(spec));
   };
-  for (int layer = 0; layer < config.layers; ++layer) append(TransformerBlock::specs(block_shape(config, layer)));
+  for (int layer = 0; layer < config.layers; ++layer)
+    append(TransformerBlock::specs(block_shape(config, layer)));
   append(Head::specs(head_shape(config, profile)));
   return list;
 }
 
-Transformer::Transformer(const ModelConfig& config, const NumericsProfile& profile, const Parameters& parameters)
+Transformer::Transformer(const ModelConfig& config, const NumericsProfile& profile,
+                         const Parameters& parameters)
     : config_(config),
       padded_vocabulary_(megalith::padded_vocabulary(config, profile.tree)),
       embedding_(embedding_shape(config, profile), parameters),
       head_(head_shape(config, profile), parameters) {
-  for (int layer = 0; layer < config.layers; ++layer) blocks_.emplace_back(block_shape(config, layer), parameters);
+  for (int layer = 0; layer < config.layers; ++layer)
+    blocks_.emplace_back(block_shape(config, layer), parameters);
 }
 
-std::size_t Transformer::stash_depth() const { return blocks_.size() * TransformerBlock::kStashDepth + 1; }
+std::size_t Transformer::stash_depth() const {
+  return blocks_.size() * TransformerBlock::kStashDepth + 1;
+}
 
 Tensor Transformer::forward(const StepContext& step, Stash& stash) const {
   Tensor x = stash.allocate(step.profile.compute, {step.batch.tokens(), config_.hidden});
@@ -86,9 +94,11 @@ Tensor Transformer::forward(const StepContext& step, Stash& stash) const {
 void Transformer::forward_backward(const StepContext& step, Stash& stash, LossTotals& totals) const {
   const Tensor x = forward(step, stash);
   const ArenaScope scope(step.workspace);
-  const Tensor gradient = step.workspace.allocate(step.profile.compute, {step.batch.tokens(), config_.hidden});
+  const Tensor gradient =
+      step.workspace.allocate(step.profile.compute, {step.batch.tokens(), config_.hidden});
   head_.forward_backward(step, x, gradient, totals);
-  for (auto block = blocks_.rbegin(); block != blocks_.rend(); ++block) block->backward(step, gradient, stash);
+  for (auto block = blocks_.rbegin(); block != blocks_.rend(); ++block)
+    block->backward(step, gradient, stash);
   embedding_.backward(step, gradient);
   MEGALITH_CHECK(stash.empty(), "backward left activations in the stash");
   stash.clear();
@@ -112,7 +122,8 @@ void Transformer::forward_cached(const StepContext& step, const std::int32_t* id
 
 MicroBatchNeeds measure_micro_batch(const ModelConfig& config, const NumericsProfile& profile,
                                     std::int64_t sequences, std::int64_t sequence) {
-  const Parameters parameters(Transformer::specs(config, profile), profile.compute, Parameters::Use::measuring);
+  const Parameters parameters(Transformer::specs(config, profile), profile.compute,
+                              Parameters::Use::measuring);
   const Transformer transformer(config, profile, parameters);
   const std::unique_ptr<sim::SimulatedDevice> device = sim::make_device();
   Arena stash_arena = Arena::measuring("stash");

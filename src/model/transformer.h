@@ -1,5 +1,5 @@
-// The transformer as one stage: embedding, blocks, head. It runs on any Device, the simulated one included, and knows
-// nothing of optimizers, files or clocks.
+// The transformer as one stage: embedding, blocks, head. It runs on any Device, the simulated one included,
+// and knows nothing of optimizers, files or clocks.
 #pragma once
 
 #include <cstdint>
@@ -28,14 +28,15 @@ class Transformer {
   // REQUIRES: parameters made from specs(config, profile); they outlive the transformer.
   Transformer(const ModelConfig& config, const NumericsProfile& profile, const Parameters& parameters);
 
-  // One micro batch: adds to loss totals and to the parameters' gradients. The stash is empty before and after.
+  // One micro batch: adds to loss totals and to the parameters' gradients. The stash is empty before and
+  // after.
   void forward_backward(const StepContext& step, Stash& stash, LossTotals& totals) const;
   // f32 [M]: log-probability of each target, dropout off. Uses the stash for activations and empties it.
   void evaluate(const StepContext& step, Stash& stash, const Tensor& log_probability) const;
   // Logits f32 [rows, padded vocabulary] for rows of documents in cache slots; extends the cache by the rows.
   // want_logits: first row for which logits are computed (all earlier rows only fill the cache).
-  void forward_cached(const StepContext& step, const std::int32_t* ids, const CacheRows& rows, KeyValueCache& cache,
-                      std::int64_t want_logits, const Tensor& logits) const;
+  void forward_cached(const StepContext& step, const std::int32_t* ids, const CacheRows& rows,
+                      KeyValueCache& cache, std::int64_t want_logits, const Tensor& logits) const;
 
   [[nodiscard]] std::size_t stash_depth() const;
   [[nodiscard]] const ModelConfig& config() const { return config_; }
@@ -51,8 +52,8 @@ class Transformer {
   Head head_;
 };
 
-// What one micro batch of B sequences of S tokens needs and costs: measured by running the layers themselves on the
-// simulated device with measuring arenas.
+// What one micro batch of B sequences of S tokens needs and costs: measured by running the layers themselves
+// on the simulated device with measuring arenas.
 struct MicroBatchNeeds {
   std::size_t stash_bytes = 0;
   std::size_t workspace_bytes = 0;

@@ -18,7 +18,8 @@ double Adam::gradient_norm(Device& device, const GradientScale& scale) const {
   return std::sqrt(sum.value());
 }
 
-void Adam::update(Device& device, const GradientScale& scale, double norm, double rate, std::int64_t update) const {
+void Adam::update(Device& device, const GradientScale& scale, double norm, double rate,
+                  std::int64_t update) const {
   const bool clipped = settings_.clip > 0 && norm > settings_.clip;
   const float clip = clipped ? static_cast<float>(settings_.clip / norm) : 1.0f;
   const auto bias_correction = [update](double beta) {

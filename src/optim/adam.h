@@ -1,5 +1,5 @@
-// AdamW over fixed-point gradients: global norm, clipping, weight-decay groups. Sums in the gradients are divided by
-// the number of loss tokens here and nowhere else.
+// AdamW over fixed-point gradients: global norm, clipping, weight-decay groups. Sums in the gradients are
+// divided by the number of loss tokens here and nowhere else.
 #pragma once
 
 #include <cstdint>
@@ -19,11 +19,11 @@ struct AdamSettings {
 
 // One tensor the optimizer owns the state of. Dense, equal counts.
 struct OptimizedTensor {
-  Tensor gradient;      // i64
-  Tensor master;        // f32
-  Tensor first_moment;  // f32
-  Tensor second_moment; // f32
-  Tensor working;       // compute dtype, or empty when the model uses the master itself
+  Tensor gradient;       // i64
+  Tensor master;         // f32
+  Tensor first_moment;   // f32
+  Tensor second_moment;  // f32
+  Tensor working;        // compute dtype, or empty when the model uses the master itself
   bool decay = false;
 };
 
@@ -34,7 +34,8 @@ class Adam {
   // Euclidean norm of the mean gradient, each logical parameter once; exact integers up to the square root.
   [[nodiscard]] double gradient_norm(Device& device, const GradientScale& scale) const;
   // One update at learning rate `rate`. `update` counts from 1. REQUIRES: norm is finite.
-  void update(Device& device, const GradientScale& scale, double norm, double rate, std::int64_t update) const;
+  void update(Device& device, const GradientScale& scale, double norm, double rate,
+              std::int64_t update) const;
 
  private:
   std::vector<OptimizedTensor> tensors_;

@@ -36,7 +36,8 @@ const MicroBatch& BatchBuffers::fill(const Dataset& dataset, std::int64_t first_
   std::fill(loss_mask_.begin() + filled, loss_mask_.end(), std::uint8_t{0});
   std::fill(document_start_.begin() + filled, document_start_.end(), 0);
   for (std::size_t t = 0; t < positions_.size(); ++t) {
-    positions_[t] = static_cast<std::int32_t>(t % static_cast<std::size_t>(batch_.sequence)) - document_start_[t];
+    positions_[t] =
+        static_cast<std::int32_t>(t % static_cast<std::size_t>(batch_.sequence)) - document_start_[t];
   }
   return batch_;
 }

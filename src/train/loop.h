@@ -1,5 +1,5 @@
-// The training loop: resume, steps, ledger, validation, checkpoints. It asks no clock and prints nothing; whoever
-// watches is an observer.
+// The training loop: resume, steps, ledger, validation, checkpoints. It asks no clock and prints nothing;
+// whoever watches is an observer.
 #pragma once
 
 #include <cstdint>
@@ -16,8 +16,8 @@ namespace megalith {
 class LoopObserver {
  public:
   virtual ~LoopObserver() = default;
-  // The run continues after `step`; `to_recheck` later steps stand in the ledger and will be compared. `damaged` says
-  // why newer checkpoints were passed over.
+  // The run continues after `step`; `to_recheck` later steps stand in the ledger and will be compared.
+  // `damaged` says why newer checkpoints were passed over.
   virtual void resumed(std::int64_t /*step*/, std::int64_t /*to_recheck*/, const Refusals& /*damaged*/) {}
   // All steps done before the stop came out with the same bits again.
   virtual void rechecked(std::int64_t /*steps*/) {}
@@ -44,8 +44,9 @@ struct LoopFiles {
   std::string tokenizer_json;         // likewise, as tokenizer.json; empty when there is none
 };
 
-// Runs the config's steps to the end, from the newest good checkpoint when there is one. `held_out` may be null.
-// Throws WorldFailed when a checkpoint or the ledger cannot be written, RefusedInput when they belong to another run.
+// Runs the config's steps to the end, from the newest good checkpoint when there is one. `held_out` may be
+// null. Throws WorldFailed when a checkpoint or the ledger cannot be written, RefusedInput when they belong
+// to another run.
 LoopEnd run_loop(const TrainConfig& config, Trainer& trainer, const Dataset* held_out, LoopFiles files,
                  std::uint64_t fingerprint, LoopObserver& observer);
 

@@ -54,7 +54,8 @@ class FirstBadTensor final : public TensorObserver {
   void observe(int layer, std::string_view operation, Direction direction, const Tensor& tensor) override {
     if (!name_.empty() || device_.optimizer().all_finite(tensor)) return;
     const std::string place = layer >= 0 ? fmt::format("layer {}", layer) : layer == -1 ? "start" : "head";
-    name_ = fmt::format("{} {} {}", place, operation, direction == Direction::forward ? "forward" : "backward");
+    name_ =
+        fmt::format("{} {} {}", place, operation, direction == Direction::forward ? "forward" : "backward");
   }
   [[nodiscard]] const std::string& name() const { return name_; }
 

@@ -1,5 +1,5 @@
-// One training step after another: data in, parameters changed, numbers out. Nothing here asks the clock or writes a
-// file; train/loop.h does.
+// One training step after another: data in, parameters changed, numbers out. Nothing here asks the clock or
+// writes a file; train/loop.h does.
 #pragma once
 
 #include <cstdint>
@@ -17,13 +17,13 @@
 namespace megalith {
 
 struct StepResult {
-  std::int64_t step = 0;         // 0-based
-  double loss = 0;               // mean nats per loss token
-  double gradient_norm = 0;      // of the mean gradient, before clipping
+  std::int64_t step = 0;     // 0-based
+  double loss = 0;           // mean nats per loss token
+  double gradient_norm = 0;  // of the mean gradient, before clipping
   double learning_rate = 0;
-  std::int64_t loss_tokens = 0;  // that counted
-  bool skipped = false;          // parameters unchanged: something was not finite or out of range
-  std::string bad;               // where it first was: "layer 3 feed_forward.up forward"
+  std::int64_t loss_tokens = 0;        // that counted
+  bool skipped = false;                // parameters unchanged: something was not finite or out of range
+  std::string bad;                     // where it first was: "layer 3 feed_forward.up forward"
   std::uint64_t parameter_digest = 0;  // after the step
   std::uint64_t data_digest = 0;       // of the global batch
 };
@@ -56,7 +56,8 @@ class Trainer {
   [[nodiscard]] Device& device() const { return device_; }
 
  private:
-  [[nodiscard]] StepContext context(const MicroBatch& batch, bool training, TensorObserver* observer = nullptr);
+  [[nodiscard]] StepContext context(const MicroBatch& batch, bool training,
+                                    TensorObserver* observer = nullptr);
   LossTotals accumulate(std::int64_t step, TensorObserver* observer, std::uint64_t* data_digest);
   std::string first_bad_tensor(std::int64_t step);
 

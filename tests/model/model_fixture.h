@@ -55,9 +55,12 @@ struct Batch {
   }
 };
 
-inline std::uint32_t draw(std::uint32_t i, std::uint32_t j) { return philox({i, j, 0, 0}, {77, 7})[0]; }
+inline std::uint32_t draw(std::uint32_t i, std::uint32_t j) {
+  return philox({i, j, 0, 0}, {77, 7})[0];
+}
 
-// Random ids, ragged loss masks (sequence 1 wholly masked when there is one), documents that start inside sequences.
+// Random ids, ragged loss masks (sequence 1 wholly masked when there is one), documents that start inside
+// sequences.
 inline Batch random_batch(std::int64_t sequences, std::int64_t sequence, std::int64_t vocabulary) {
   Batch batch{.sequences = sequences, .sequence = sequence};
   for (std::int64_t b = 0; b < sequences; ++b) {
@@ -67,8 +70,10 @@ inline Batch random_batch(std::int64_t sequences, std::int64_t sequence, std::in
       const auto i = static_cast<std::uint32_t>(b);
       const auto j = static_cast<std::uint32_t>(s);
       if (s > 0 && draw(i, 3 * j) % 11 == 0) start = static_cast<std::int32_t>(s);
-      batch.ids.push_back(static_cast<std::int32_t>(draw(i, 3 * j + 1) % static_cast<std::uint32_t>(vocabulary)));
-      batch.targets.push_back(static_cast<std::int32_t>(draw(i, 3 * j + 2) % static_cast<std::uint32_t>(vocabulary)));
+      batch.ids.push_back(
+          static_cast<std::int32_t>(draw(i, 3 * j + 1) % static_cast<std::uint32_t>(vocabulary)));
+      batch.targets.push_back(
+          static_cast<std::int32_t>(draw(i, 3 * j + 2) % static_cast<std::uint32_t>(vocabulary)));
       batch.document_start.push_back(start);
       batch.positions.push_back(static_cast<std::int32_t>(s) - start);
       batch.loss_mask.push_back(b == 1 ? 0 : (s < sequence - b % 5 ? 1 : 0));

@@ -17,7 +17,8 @@ struct Outcome {
   bool operator==(const Outcome&) const = default;
 };
 
-Outcome run(DType compute, const Batch& batch, std::int64_t micro, int threads, cpu::Isa isa, double dropout = 0.1) {
+Outcome run(DType compute, const Batch& batch, std::int64_t micro, int threads, cpu::Isa isa,
+            double dropout = 0.1) {
   ModelConfig config = test::small_model();
   config.dropout = dropout;
   config.attention_dropout = dropout;
@@ -57,7 +58,8 @@ TEST_P(TransformerBits, ARowAloneEqualsTheRowInABatchOf64) {
   const std::vector<float> together = machine.evaluate(batch.micro(0, 64));
   for (const std::int64_t b : {0, 7, 63}) {
     const std::vector<float> alone = machine.evaluate(batch.micro(b, 1));
-    for (std::size_t s = 0; s < 24; ++s) EXPECT_EQ(alone[s], together[static_cast<std::size_t>(b) * 24 + s]) << b;
+    for (std::size_t s = 0; s < 24; ++s)
+      EXPECT_EQ(alone[s], together[static_cast<std::size_t>(b) * 24 + s]) << b;
   }
 }
 

@@ -91,8 +91,9 @@ TEST_P(TransformerTruth, GradientsEqualFiniteDifferencesOfTheFloat64Model) {
   const double unit = std::ldexp(1.0, -gradient_shift(4096));
   for (const Parameter& p : machine.parameters.all()) {
     for (int probe = 0; probe < 3; ++probe) {
-      const auto i = static_cast<std::size_t>(test::draw(static_cast<std::uint32_t>(p.first_index), 7u + probe) %
-                                              static_cast<std::uint64_t>(p.logical_count()));
+      const auto i =
+          static_cast<std::size_t>(test::draw(static_cast<std::uint32_t>(p.first_index), 7u + probe) %
+                                   static_cast<std::uint64_t>(p.logical_count()));
       double& value = map[p.spec.name][i];
       const double before = value;
       constexpr double kStep = 1e-4;
@@ -130,7 +131,8 @@ TEST(TransformerLoss, IsFiniteAndNearLnVForAFreshModelInBf16) {
   Machine machine(config, test::small_profile(DType::bf16, 16), 2, 16);
   const Batch batch = test::random_batch(4, 16, 512);
   const LossTotals totals = machine.forward_backward(batch, 2);
-  EXPECT_NEAR(static_cast<double>(totals.loss) * 0x1p-32 / static_cast<double>(totals.tokens), std::log(512.0), 0.2);
+  EXPECT_NEAR(static_cast<double>(totals.loss) * 0x1p-32 / static_cast<double>(totals.tokens),
+              std::log(512.0), 0.2);
 }
 
 }  // namespace

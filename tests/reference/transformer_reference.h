@@ -1,5 +1,5 @@
-// The GPT-2 shape in float64, slow and obvious: what the model means. Parameters are looked up by name so that a finite
-// difference can change one of them.
+// The GPT-2 shape in float64, slow and obvious: what the model means. Parameters are looked up by name so
+// that a finite difference can change one of them.
 #pragma once
 
 #include <cmath>
@@ -24,8 +24,8 @@ struct TransformerShape {
   double norm_epsilon = 1e-5;
 };
 
-using Matrix = std::vector<double>;                   // row-major
-using ParameterMap = std::map<std::string, Matrix>;   // logical rows only
+using Matrix = std::vector<double>;                  // row-major
+using ParameterMap = std::map<std::string, Matrix>;  // logical rows only
 
 class Transformer {
  public:
@@ -92,9 +92,9 @@ class Transformer {
         variance += std::pow(at(x, r, j, hidden) - mean, 2) / static_cast<double>(hidden);
       }
       for (std::int64_t j = 0; j < hidden; ++j) {
-        at(y, r, j, hidden) =
-            (at(x, r, j, hidden) - mean) / std::sqrt(variance + shape_.norm_epsilon) * named(name + ".gain")[index(j)] +
-            (shape_.biases ? named(name + ".bias")[index(j)] : 0);
+        at(y, r, j, hidden) = (at(x, r, j, hidden) - mean) / std::sqrt(variance + shape_.norm_epsilon) *
+                                  named(name + ".gain")[index(j)] +
+                              (shape_.biases ? named(name + ".bias")[index(j)] : 0);
       }
     }
     return y;
@@ -119,7 +119,8 @@ class Transformer {
         for (std::int64_t key = first; key <= t; ++key) {
           double score = 0;
           for (std::int64_t d = 0; d < size; ++d) {
-            score += at(qkv, t, head * size + d, 3 * hidden) * at(qkv, key, hidden + head * size + d, 3 * hidden);
+            score +=
+                at(qkv, t, head * size + d, 3 * hidden) * at(qkv, key, hidden + head * size + d, 3 * hidden);
           }
           weight.push_back(std::exp(score / std::sqrt(static_cast<double>(size))));
           total += weight.back();
@@ -138,10 +139,11 @@ class Transformer {
   void add_block(Matrix& x, int layer, const TransformerInput& input) const {
     const std::string prefix = "layers." + std::to_string(layer) + ".";
     const std::int64_t hidden = shape_.hidden;
-    const Matrix qkv = linear(norm(x, prefix + "attention.norm"), prefix + "attention.qkv", hidden, 3 * hidden);
+    const Matrix qkv =
+        linear(norm(x, prefix + "attention.norm"), prefix + "attention.qkv", hidden, 3 * hidden);
     add(x, linear(attention(qkv, input), prefix + "attention.out", hidden, hidden));
-    Matrix up =
-        linear(norm(x, prefix + "feed_forward.norm"), prefix + "feed_forward.up", hidden, shape_.feed_forward);
+    Matrix up = linear(norm(x, prefix + "feed_forward.norm"), prefix + "feed_forward.up", hidden,
+                       shape_.feed_forward);
     for (double& value : up) value = gelu(value);
     add(x, linear(up, prefix + "feed_forward.down", shape_.feed_forward, hidden));
   }

@@ -3,8 +3,8 @@
 namespace megalith::app {
 namespace {
 
-std::shared_ptr<const TokenFile> open_tokens(const char* key, const std::string& prefix, const TrainConfig& config,
-                                             Refusals& problems) {
+std::shared_ptr<const TokenFile> open_tokens(const char* key, const std::string& prefix,
+                                             const TrainConfig& config, Refusals& problems) {
   Expected<std::shared_ptr<const TokenFile>> file = TokenFile::open(prefix);
   if (!file) {
     for (Refusal& refusal : file.error()) problems.push_back(std::move(refusal));

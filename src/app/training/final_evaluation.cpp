@@ -11,15 +11,16 @@
 namespace megalith::app {
 namespace {
 
-// A window of one document, right for a micro batch's sequence: tokens [begin, begin + count], of which the targets from
-// `scored` on are new.
+// A window of one document, right for a micro batch's sequence: tokens [begin, begin + count], of which the
+// targets from `scored` on are new.
 struct Window {
   std::int64_t begin = 0;
   std::int64_t count = 0;   // inputs
   std::int64_t scored = 0;  // first input whose target counts
 };
 
-std::vector<Window> windows_of(std::int64_t document_begin, std::int64_t document_tokens, std::int64_t sequence) {
+std::vector<Window> windows_of(std::int64_t document_begin, std::int64_t document_tokens,
+                               std::int64_t sequence) {
   std::vector<Window> windows;
   const std::int64_t inputs = document_tokens - 1;  // the last token has no target
   std::int64_t covered = 0;
@@ -118,7 +119,8 @@ std::string text_of(const Tokenizer& tokenizer, std::span<const std::int32_t> id
   return text;
 }
 
-std::vector<Continuation> make_samples(const TrainConfig& config, Trainer& trainer, const Tokenizer& tokenizer) {
+std::vector<Continuation> make_samples(const TrainConfig& config, Trainer& trainer,
+                                       const Tokenizer& tokenizer) {
   constexpr std::int64_t kSamples = 4;
   Generator generator(trainer.device(), trainer.transformer(), config.numerics, kSamples);
   const GenerationRequest request{
@@ -136,18 +138,17 @@ void write_evaluation(const FinalEvaluation& evaluation, const RunDirectory& run
         {{"name", baseline.name}, {"bits_per_byte", baseline.bits_per_byte}, {"note", baseline.note}});
   }
   const SampleChecks& checks = evaluation.checks;
-  const nlohmann::json object = {
-      {"held_out_bits_per_byte", evaluation.figure.bits_per_byte},
-      {"held_out_bytes", evaluation.figure.bytes},
-      {"held_out_tokens", evaluation.figure.tokens},
-      {"loss_nats_per_token", evaluation.figure.loss_nats_per_token},
-      {"baselines", baselines},
-      {"sample_checks",
-       {{"words of four or more letters", checks.words},
-        {"share of them in the training text", checks.known_share},
-        {"most repeats of eight words in a row", checks.most_repeats},
-        {"longest copy from the training text, bytes", checks.longest_copy},
-        {"that copy", checks.copied_text}}}};
+  const nlohmann::json object = {{"held_out_bits_per_byte", evaluation.figure.bits_per_byte},
+                                 {"held_out_bytes", evaluation.figure.bytes},
+                                 {"held_out_tokens", evaluation.figure.tokens},
+                                 {"loss_nats_per_token", evaluation.figure.loss_nats_per_token},
+                                 {"baselines", baselines},
+                                 {"sample_checks",
+                                  {{"words of four or more letters", checks.words},
+                                   {"share of them in the training text", checks.known_share},
+                                   {"most repeats of eight words in a row", checks.most_repeats},
+                                   {"longest copy from the training text, bytes", checks.longest_copy},
+                                   {"that copy", checks.copied_text}}}};
   write_file_atomically(run.folder() / "evaluation.json",
                         object.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
 }
@@ -166,8 +167,10 @@ HeldOutFigure evaluate_held_out(const TrainConfig& config, Trainer& trainer, con
     if (count > 0 && ids[last] == tokenizer.end_of_document()) --count;
     if (count == 0) continue;
     figure.tokens += count;
-    for (const Window& window : windows_of(range.begin, count, config.batch.sequence)) windows.push_back(window);
-    figure.loss_nats_per_token += std::log(static_cast<double>(config.model.vocabulary));  // of the first token
+    for (const Window& window : windows_of(range.begin, count, config.batch.sequence))
+      windows.push_back(window);
+    figure.loss_nats_per_token +=
+        std::log(static_cast<double>(config.model.vocabulary));  // of the first token
   }
   figure.bytes = static_cast<std::int64_t>(text_of(tokenizer, ids).size());
   const double nats = figure.loss_nats_per_token - WindowScorer(config, trainer, tokens).total(windows);
@@ -209,9 +212,11 @@ std::string describe(const FinalEvaluation& evaluation) {
     text += fmt::format("--- sample {}\n{}\n", i + 1, evaluation.samples[i]);
   }
   const SampleChecks& checks = evaluation.checks;
-  text += fmt::format("--- {:.0f}% of the samples' {} longer words occur in the training text; longest copy {} bytes\n",
-                      100 * checks.known_share, checks.words, checks.longest_copy);
-  text += fmt::format("\nheld-out text: {} bytes, {} tokens, never trained on\n", figure.bytes, figure.tokens);
+  text += fmt::format(
+      "--- {:.0f}% of the samples' {} longer words occur in the training text; longest copy {} bytes\n",
+      100 * checks.known_share, checks.words, checks.longest_copy);
+  text +=
+      fmt::format("\nheld-out text: {} bytes, {} tokens, never trained on\n", figure.bytes, figure.tokens);
   text += fmt::format("  {:<44} {:>6.3f} bits per byte\n", "this model", figure.bits_per_byte);
   for (const Baseline& baseline : evaluation.baselines) {
     const char* verdict = figure.bits_per_byte < baseline.bits_per_byte ? "beaten" : "not beaten";

@@ -19,9 +19,9 @@ struct HeldOutFigure {
   std::int64_t tokens = 0;
 };
 
-// Every held-out token is predicted once. Windows of the training length move by half a window, so that all but a
-// document's first tokens have at least half a window before them; the first token of each document, which nothing
-// predicts, is charged log2 V. The end-of-document tokens are neither bytes nor charged.
+// Every held-out token is predicted once. Windows of the training length move by half a window, so that all
+// but a document's first tokens have at least half a window before them; the first token of each document,
+// which nothing predicts, is charged log2 V. The end-of-document tokens are neither bytes nor charged.
 HeldOutFigure evaluate_held_out(const TrainConfig& config, Trainer& trainer, const TokenFile& tokens,
                                 const Tokenizer& tokenizer);
 
@@ -32,8 +32,8 @@ struct FinalEvaluation {
   SampleChecks checks;
 };
 
-// Figure, baselines, four samples and their checks; written to evaluation.json and samples/. Needs token files and a
-// tokenizer.
+// Figure, baselines, four samples and their checks; written to evaluation.json and samples/. Needs token
+// files and a tokenizer.
 FinalEvaluation evaluate_finally(const TrainConfig& config, Trainer& trainer, const DataSources& data,
                                  const RunDirectory& run);
 

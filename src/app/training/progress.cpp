@@ -35,7 +35,8 @@ Progress::Progress(const TrainConfig& config, Trainer& trainer, const RunDirecto
       style_(style),
       flops_per_token_causal_(
           static_cast<double>(training_flops_causal(config.model, config.batch.sequence).flops)),
-      flops_per_token_palm_(static_cast<double>(training_flops_palm(config.model, config.batch.sequence).flops)),
+      flops_per_token_palm_(
+          static_cast<double>(training_flops_palm(config.model, config.batch.sequence).flops)),
       peak_flops_(trainer.device().peak_flops(config.numerics.compute)) {}
 
 void Progress::say(const std::string& line) {
@@ -46,9 +47,11 @@ void Progress::say(const std::string& line) {
 
 void Progress::resumed(std::int64_t step, std::int64_t to_recheck, const Refusals& damaged) {
   for (const Refusal& refusal : damaged) complain("passed over a damaged checkpoint: " + to_string(refusal));
-  say(step > 0 ? fmt::format("resumed after step {}", step) : "starting again: no checkpoint was written yet");
+  say(step > 0 ? fmt::format("resumed after step {}", step)
+               : "starting again: no checkpoint was written yet");
   if (to_recheck > 0) {
-    say(fmt::format("re-checking {} step{} that the ledger already has", to_recheck, to_recheck == 1 ? "" : "s"));
+    say(fmt::format("re-checking {} step{} that the ledger already has", to_recheck,
+                    to_recheck == 1 ? "" : "s"));
   }
   step_start_ = Clock::now();
 }
@@ -57,7 +60,9 @@ void Progress::rechecked(std::int64_t steps) {
   say(fmt::format("resume verified: {} step{} came out with the same bits", steps, steps == 1 ? "" : "s"));
 }
 
-double Progress::tokens_per_second() const { return seconds_ > 0 ? static_cast<double>(tokens_) / seconds_ : 0; }
+double Progress::tokens_per_second() const {
+  return seconds_ > 0 ? static_cast<double>(tokens_) / seconds_ : 0;
+}
 
 void Progress::step_done(const LedgerLine& line) {
   const Clock::time_point now = Clock::now();
@@ -71,7 +76,8 @@ void Progress::step_done(const LedgerLine& line) {
   const std::pair<std::string_view, double> values[] = {
       {"tokens_per_second", rate}, {"step_ms", seconds * 1e3}, {"mfu", causal}, {"mfu_palm", palm}};
   metrics_.append(line.step, values);
-  if (line.skipped) complain(fmt::format("step {} skipped: {} is not finite or out of range", line.step, line.bad));
+  if (line.skipped)
+    complain(fmt::format("step {} skipped: {} is not finite or out of range", line.step, line.bad));
   show_step(line, peak_flops_ > 0 ? tokens_per_second() * flops_per_token_causal_ / peak_flops_ : 0);
   step_start_ = Clock::now();
 }
@@ -125,7 +131,8 @@ void Progress::sample_due(std::int64_t step) {
   const GenerationRequest request{
       .prompt = std::move(*prompt),
       .max_tokens = config_.sample.tokens,
-      .sampling = {.temperature = 0.8, .top_p = 0.95, .seed = config_.seed + static_cast<std::uint64_t>(step)}};
+      .sampling = {
+          .temperature = 0.8, .top_p = 0.95, .seed = config_.seed + static_cast<std::uint64_t>(step)}};
   const Continuation sample = std::move(generate_samples(generator, tokenizer_, request).front());
   const nlohmann::json object = {{"step", step}, {"prompt", config_.sample.prompt}, {"text", sample.text}};
   write_file_atomically(run_.samples() / fmt::format("step-{:08}.json", step),
@@ -139,6 +146,8 @@ void Progress::checkpoint_written(std::int64_t step, const std::filesystem::path
   step_start_ = Clock::now();
 }
 
-bool Progress::stop_requested() { return interrupted(); }
+bool Progress::stop_requested() {
+  return interrupted();
+}
 
 }  // namespace megalith::app

@@ -1,5 +1,5 @@
-// What a person sees of a training run, and what metrics.jsonl and samples/ keep of it. The only place of training that
-// asks the clock.
+// What a person sees of a training run, and what metrics.jsonl and samples/ keep of it. The only place of
+// training that asks the clock.
 #pragma once
 
 #include <chrono>
@@ -50,8 +50,8 @@ class Progress final : public LoopObserver {
   double peak_flops_;
   Clock::time_point step_start_ = Clock::now();
   Clock::time_point last_shown_{};
-  double seconds_ = 0;        // of steps in this process, saves and samples left out
-  std::int64_t tokens_ = 0;   // in this process
+  double seconds_ = 0;       // of steps in this process, saves and samples left out
+  std::int64_t tokens_ = 0;  // in this process
   bool live_line_open_ = false;
 };
 

@@ -20,7 +20,8 @@ Expected<TrainConfig> config_of_existing_run(const RunDirectory& run, const Trai
   Expected<std::unique_ptr<LoadedConfig>> wanted =
       load_config_with_keys(request.config_file, request.overrides, configs_folder());
   if (!wanted) return tl::unexpected(wanted.error());
-  if (request.minutes > 0) (*wanted)->values.schedule.warmup = frozen.values.schedule.warmup;  // came from the probe
+  if (request.minutes > 0)
+    (*wanted)->values.schedule.warmup = frozen.values.schedule.warmup;  // came from the probe
   if (Expected<void> same = check_resume(frozen.registry, (*wanted)->registry); !same) {
     return tl::unexpected(same.error());
   }
@@ -34,7 +35,8 @@ Expected<TrainConfig> config_of_existing_run(const RunDirectory& run, const Trai
     if (Expected<void> applied = set(result.registry, text); !applied) return tl::unexpected(applied.error());
   }
   resolve(result.values);
-  if (Refusals broken = check_train(result.values, result.registry); !broken.empty()) return refuse(std::move(broken));
+  if (Refusals broken = check_train(result.values, result.registry); !broken.empty())
+    return refuse(std::move(broken));
   return result.values;
 }
 

@@ -20,8 +20,8 @@ struct TrainRequest {
 
 std::filesystem::path run_folder_of(const TrainRequest& request);
 
-// The config of a run that exists: what it froze, with the request's overrides that may change on a resume. Refuses
-// overrides, and values of the config file, that would make it another run.
+// The config of a run that exists: what it froze, with the request's overrides that may change on a resume.
+// Refuses overrides, and values of the config file, that would make it another run.
 Expected<TrainConfig> config_of_existing_run(const RunDirectory& run, const TrainRequest& request);
 
 }  // namespace megalith::app

@@ -9,7 +9,8 @@
 
 namespace megalith::app {
 
-// Trains a throw-away model for about five seconds and returns the steps that `seconds` of such steps hold, at least
+// Trains a throw-away model for about five seconds and returns the steps that `seconds` of such steps hold,
+// at least
 // 10. The median step counts, so a hiccup of the machine does not.
 std::int64_t steps_that_fit(const TrainConfig& config, Device& device, const Dataset& train, double seconds);
 

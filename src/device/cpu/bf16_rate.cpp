@@ -16,12 +16,14 @@ constexpr int kRounds = 5000;
 using Clock = std::chrono::steady_clock;
 
 struct BfloatStep {
-  __attribute__((target("avx512f,avx512bf16"), always_inline)) void operator()(__m512& chain, __m512i x) const {
+  __attribute__((target("avx512f,avx512bf16"), always_inline)) void operator()(__m512& chain,
+                                                                               __m512i x) const {
     chain = _mm512_dpbf16_ps(chain, (__m512bh)x, (__m512bh)x);
   }
 };
 struct FloatStep {
-  __attribute__((target("avx512f,avx512bf16"), always_inline)) void operator()(__m512& chain, __m512i x) const {
+  __attribute__((target("avx512f,avx512bf16"), always_inline)) void operator()(__m512& chain,
+                                                                               __m512i x) const {
     chain = _mm512_fmadd_ps(_mm512_castsi512_ps(x), _mm512_castsi512_ps(x), chain);
   }
 };
@@ -61,7 +63,9 @@ bool bf16_instruction_is_faster() {
 #else
 
 namespace megalith::cpu {
-bool bf16_instruction_is_faster() { return false; }
+bool bf16_instruction_is_faster() {
+  return false;
+}
 }  // namespace megalith::cpu
 
 #endif

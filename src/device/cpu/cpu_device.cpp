@@ -28,7 +28,8 @@ class CpuDevice final : public Device {
     return peak;
   }
   [[nodiscard]] std::string description() const override {
-    return fmt::format("CPU, {} thread{}, {} kernels", num_threads(), num_threads() == 1 ? "" : "s", name_of(isa_));
+    return fmt::format("CPU, {} thread{}, {} kernels", num_threads(), num_threads() == 1 ? "" : "s",
+                       name_of(isa_));
   }
 
  private:

@@ -1,4 +1,5 @@
-// The CPU device: one file per family of operations, each compiled once per kernel family and chosen at start.
+// The CPU device: one file per family of operations, each compiled once per kernel family and chosen at
+// start.
 #pragma once
 
 #include <memory>

@@ -1,5 +1,5 @@
-// Kernel families of the CPU device and how one is chosen at start. All families give the same bits, so the choice is
-// a matter of speed alone.
+// Kernel families of the CPU device and how one is chosen at start. All families give the same bits, so the
+// choice is a matter of speed alone.
 #pragma once
 
 #include <optional>
@@ -21,8 +21,9 @@ enum class Isa {
 const char* name_of(Isa isa);
 std::vector<Isa> available_isas();  // of this processor, slowest first
 
-// The family MEGALITH_ISA names, refused when unknown or not available here; without it the fastest: vdpbf16ps runs at
-// twice the rate of widened products on some processors and at half on others, so a probe of a millisecond decides.
+// The family MEGALITH_ISA names, refused when unknown or not available here; without it the fastest:
+// vdpbf16ps runs at twice the rate of widened products on some processors and at half on others, so a probe
+// of a millisecond decides.
 Expected<Isa> choose_isa(const char* environment_value);
 
 }  // namespace megalith::cpu

@@ -6,7 +6,9 @@
 
 namespace megalith::cpu {
 
-void Scratch::Free::operator()(void* memory) const { std::free(memory); }
+void Scratch::Free::operator()(void* memory) const {
+  std::free(memory);
+}
 
 void* Scratch::bytes(std::size_t size) {
   if (size > capacity_) {

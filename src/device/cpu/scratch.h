@@ -1,4 +1,5 @@
-// Grow-only, 64-byte aligned scratch memory of an operation: after the first step of each shape nothing allocates.
+// Grow-only, 64-byte aligned scratch memory of an operation: after the first step of each shape nothing
+// allocates.
 #pragma once
 
 #include <cstddef>

@@ -109,6 +109,8 @@ class Simulated final : public SimulatedDevice {
 
 }  // namespace
 
-std::unique_ptr<SimulatedDevice> make_device() { return std::make_unique<Simulated>(); }
+std::unique_ptr<SimulatedDevice> make_device() {
+  return std::make_unique<Simulated>();
+}
 
 }  // namespace megalith::sim

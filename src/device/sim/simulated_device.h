@@ -1,5 +1,5 @@
-// A device that computes nothing and counts: what a step would cost and, with measuring arenas, what memory it needs.
-// Layers cannot tell it from a real one.
+// A device that computes nothing and counts: what a step would cost and, with measuring arenas, what memory
+// it needs. Layers cannot tell it from a real one.
 #pragma once
 
 #include <memory>

@@ -1,4 +1,5 @@
-// Element-wise operations on the CPU: shapes, threads and dropout masks; the arithmetic is in elementwise_kernels.h.
+// Element-wise operations on the CPU: shapes, threads and dropout masks; the arithmetic is in
+// elementwise_kernels.h.
 
 #include <algorithm>
 #include <bit>
@@ -26,17 +27,22 @@ ElementwiseKernels<T> kernels_of(Isa isa) {
   return elementwise_kernels_portable<T>();
 }
 
-float power_of_two(int exponent) { return std::bit_cast<float>(static_cast<std::uint32_t>(exponent + 127) << 23); }
+float power_of_two(int exponent) {
+  return std::bit_cast<float>(static_cast<std::uint32_t>(exponent + 127) << 23);
+}
 
-// The multipliers of features [begin, end) of token t: 0 where dropped, else the scale. begin is a multiple of 8.
-void fill_multipliers(const Dropout& dropout, std::int64_t t, std::int64_t begin, std::int64_t end, float* out) {
+// The multipliers of features [begin, end) of token t: 0 where dropped, else the scale. begin is a multiple
+// of 8.
+void fill_multipliers(const Dropout& dropout, std::int64_t t, std::int64_t begin, std::int64_t end,
+                      float* out) {
   const std::int64_t sample = dropout.samples[t / dropout.sequence];
   const auto position = static_cast<std::uint32_t>(t % dropout.sequence);
   const float scale = dropout.scale();
   for (std::int64_t j = begin; j < end; j += 8) {
     const PhiloxCounter block = dropout_block(dropout, sample, position, static_cast<std::uint32_t>(j / 8));
     for (std::int64_t e = 0; e < std::min<std::int64_t>(8, end - j); ++e) {
-      out[j - begin + e] = dropout_bits(block, static_cast<std::uint32_t>(e)) < dropout.threshold ? 0.0f : scale;
+      out[j - begin + e] =
+          dropout_bits(block, static_cast<std::uint32_t>(e)) < dropout.threshold ? 0.0f : scale;
     }
   }
 }
@@ -99,7 +105,8 @@ class CpuElementwise final : public ElementwiseOps {
           kernels.gelu_backward_f32(use_erf, args.x.row<T>(r), args.dy.row<float>(r), args.x.columns(),
                                     args.dx.row<T>(r));
         } else {
-          kernels.gelu_backward(use_erf, args.x.row<T>(r), args.dy.row<T>(r), args.x.columns(), args.dx.row<T>(r));
+          kernels.gelu_backward(use_erf, args.x.row<T>(r), args.dy.row<T>(r), args.x.columns(),
+                                args.dx.row<T>(r));
         }
       });
     });
@@ -110,9 +117,9 @@ class CpuElementwise final : public ElementwiseOps {
     check_same("residual", args.x, args.y);
     with_kernels(args.y.dtype, [&]<class T>(const ElementwiseKernels<T>& kernels) {
       for_rows(args.x.rows(), [&](std::int64_t r, int thread) {
-        kernels.bias_dropout_residual(args.x.row<float>(r), floats_or_null(args.bias), args.residual.row<T>(r),
-                                      multipliers(args.dropout, r, args.x.columns(), thread), args.x.columns(),
-                                      args.y.row<T>(r));
+        kernels.bias_dropout_residual(
+            args.x.row<float>(r), floats_or_null(args.bias), args.residual.row<T>(r),
+            multipliers(args.dropout, r, args.x.columns(), thread), args.x.columns(), args.y.row<T>(r));
       });
     });
   }
@@ -131,9 +138,11 @@ class CpuElementwise final : public ElementwiseOps {
   void forward(const EmbeddingForward& args) override {
     with_kernels(args.y.dtype, [&]<class T>(const ElementwiseKernels<T>& kernels) {
       for_rows(args.y.rows(), [&](std::int64_t r, int thread) {
-        const T* position = args.position_table.empty() ? nullptr : args.position_table.row<T>(args.positions[r]);
+        const T* position =
+            args.position_table.empty() ? nullptr : args.position_table.row<T>(args.positions[r]);
         kernels.embed(args.token_table.row<T>(args.ids[r]), position,
-                      multipliers(args.dropout, r, args.y.columns(), thread), args.y.columns(), args.y.row<T>(r));
+                      multipliers(args.dropout, r, args.y.columns(), thread), args.y.columns(),
+                      args.y.row<T>(r));
       });
     });
   }
@@ -154,8 +163,8 @@ class CpuElementwise final : public ElementwiseOps {
           std::int64_t* position = args.dposition_table.empty()
                                        ? nullptr
                                        : args.dposition_table.row<std::int64_t>(args.positions[t]) + begin;
-          greatest =
-              std::max(greatest, kernels.add_row(args.dy.row<T>(t) + begin, mask, scale, end - begin, token, position));
+          greatest = std::max(greatest, kernels.add_row(args.dy.row<T>(t) + begin, mask, scale, end - begin,
+                                                        token, position));
         }
         if (greatest >= limit) args.verdict->declare_bad();
       });
@@ -177,7 +186,9 @@ class CpuElementwise final : public ElementwiseOps {
       for (std::int64_t r = begin; r < end; ++r) body(r, thread);
     });
   }
-  static const float* floats_or_null(const Tensor& tensor) { return tensor.empty() ? nullptr : tensor.as<float>(); }
+  static const float* floats_or_null(const Tensor& tensor) {
+    return tensor.empty() ? nullptr : tensor.as<float>();
+  }
 
   void reserve(std::int64_t floats) {
     for (Scratch& s : scratch_) s.get<float>(static_cast<std::size_t>(floats));
@@ -198,10 +209,11 @@ class CpuElementwise final : public ElementwiseOps {
       for (std::int64_t block = 0; block < rows; block += kBlockRows) {
         const std::int64_t count = std::min(kBlockRows, rows - block);
         std::int64_t* dbias = args.dbias.empty() ? nullptr : args.dbias.as<std::int64_t>() + begin;
-        const std::uint32_t greatest = kernels.norm_gradients(
-            args.dy.row<T>(block) + begin, args.x.row<T>(block) + begin, args.x.row_stride,
-            args.mean.as<float>() + block, args.rstd.as<float>() + block, count, static_cast<int>(end - begin),
-            power_of_two(args.shift), args.dgain.as<std::int64_t>() + begin, dbias);
+        const std::uint32_t greatest =
+            kernels.norm_gradients(args.dy.row<T>(block) + begin, args.x.row<T>(block) + begin,
+                                   args.x.row_stride, args.mean.as<float>() + block,
+                                   args.rstd.as<float>() + block, count, static_cast<int>(end - begin),
+                                   power_of_two(args.shift), args.dgain.as<std::int64_t>() + begin, dbias);
         good = good && greatest < contribution_limit_bits(count);
       }
       if (!good) args.verdict->declare_bad();

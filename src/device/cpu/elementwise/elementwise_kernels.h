@@ -1,5 +1,5 @@
-// Kernels of row- and element-wise operations, templates over the lanes of one kernel family and the stored type. Raw
-// pointers only: these files are compiled with the family's own instruction set.
+// Kernels of row- and element-wise operations, templates over the lanes of one kernel family and the stored
+// type. Raw pointers only: these files are compiled with the family's own instruction set.
 #pragma once
 
 #include <cmath>
@@ -13,22 +13,22 @@ namespace megalith::cpu {
 template <class T>
 struct ElementwiseKernels {
   // One row of LayerNormForward; bias may be null.
-  void (*norm_forward)(const T* x, const float* gain, const float* bias, float epsilon, std::int64_t count, T* y,
-                       float* mean, float* rstd);
+  void (*norm_forward)(const T* x, const float* gain, const float* bias, float epsilon, std::int64_t count,
+                       T* y, float* mean, float* rstd);
   // One row of LayerNormBackward's dx; residual may be null, and dx may be residual.
   void (*norm_backward)(const T* dy, const T* x, float mean, float rstd, const float* gain, const T* residual,
                         std::int64_t count, T* dx);
-  // Up to 16 columns of one block of rows: adds the fixed-point sums of dy n to dgain and of dy to dbias (may be null).
-  // Returns the greatest magnitude's bits.
-  std::uint32_t (*norm_gradients)(const T* dy, const T* x, std::int64_t stride, const float* mean, const float* rstd,
-                                  std::int64_t rows, int columns, float scale, std::int64_t* dgain,
-                                  std::int64_t* dbias);
+  // Up to 16 columns of one block of rows: adds the fixed-point sums of dy n to dgain and of dy to dbias (may
+  // be null). Returns the greatest magnitude's bits.
+  std::uint32_t (*norm_gradients)(const T* dy, const T* x, std::int64_t stride, const float* mean,
+                                  const float* rstd, std::int64_t rows, int columns, float scale,
+                                  std::int64_t* dgain, std::int64_t* dbias);
   void (*gelu_forward)(bool use_erf, const T* x, std::int64_t count, T* y);
   void (*gelu_backward_f32)(bool use_erf, const T* x, const float* dy, std::int64_t count, T* dx);
   void (*gelu_backward)(bool use_erf, const T* x, const T* dy, std::int64_t count, T* dx);
   // One row; bias and multipliers may be null. A multiplier is 0 (dropped) or the scale of what is kept.
-  void (*bias_dropout_residual)(const float* x, const float* bias, const T* residual, const float* multipliers,
-                                std::int64_t count, T* y);
+  void (*bias_dropout_residual)(const float* x, const float* bias, const T* residual,
+                                const float* multipliers, std::int64_t count, T* y);
   void (*dropout_backward)(const T* dy, const float* multipliers, std::int64_t count, T* dx);
   void (*embed)(const T* token, const T* position, const float* multipliers, std::int64_t count, T* y);
   // sum += fixed point of the row times its multipliers (null: 1); returns the greatest magnitude's bits.
@@ -82,7 +82,8 @@ struct Gelu {
   // 1 / (1 + exp(-2u)), u = sqrt(2/pi) (x + 0.044715 x^3)
   static F sigmoid_of_twice_u(F x) {
     const F inner = x * fma(x * x, F::broadcast(kCubic), F::broadcast(1.0f));
-    return F::broadcast(1.0f) / (F::broadcast(1.0f) + exp_lanes(inner * F::broadcast(-2.0f * kRootTwoOverPi)));
+    return F::broadcast(1.0f) /
+           (F::broadcast(1.0f) + exp_lanes(inner * F::broadcast(-2.0f * kRootTwoOverPi)));
   }
   static F normal_cdf(F x) {
     return fma(erf_lanes(x * F::broadcast(kRootHalf)), F::broadcast(0.5f), F::broadcast(0.5f));
@@ -94,8 +95,8 @@ struct Gelu {
       return fma(x, density, normal_cdf(x));
     }
     const F s = sigmoid_of_twice_u(x);
-    const F twice_du = fma(x * x, F::broadcast(3.0f * kCubic), F::broadcast(1.0f)) *
-                       F::broadcast(2.0f * kRootTwoOverPi);
+    const F twice_du =
+        fma(x * x, F::broadcast(3.0f * kCubic), F::broadcast(1.0f)) * F::broadcast(2.0f * kRootTwoOverPi);
     // x s (1 - s) 2u'; where s is 0 the factor x may have overflowed to Inf in 2u', so it is taken last.
     return fma(s * (F::broadcast(1.0f) - s) * x, twice_du, s);
   }
@@ -114,10 +115,11 @@ struct ElementwiseFamily {
     return sum_of_lanes(sum);
   }
 
-  static void norm_forward(const T* x, const float* gain, const float* bias, float epsilon, std::int64_t count, T* y,
-                           float* mean_out, float* rstd_out) {
+  static void norm_forward(const T* x, const float* gain, const float* bias, float epsilon,
+                           std::int64_t count, T* y, float* mean_out, float* rstd_out) {
     const float length = static_cast<float>(count);
-    const float mean = row_sum(count, [&](std::int64_t i, int lanes) { return load_lanes<F>(x + i, lanes); }) / length;
+    const float mean =
+        row_sum(count, [&](std::int64_t i, int lanes) { return load_lanes<F>(x + i, lanes); }) / length;
     const F mean_lanes = F::broadcast(mean);
     const float squares = row_sum(count, [&](std::int64_t i, int lanes) {
       const F d = load_lanes<F>(x + i, lanes) - mean_lanes;
@@ -135,8 +137,8 @@ struct ElementwiseFamily {
     *rstd_out = rstd;
   }
 
-  static void norm_backward(const T* dy, const T* x, float mean, float rstd, const float* gain, const T* residual,
-                            std::int64_t count, T* dx) {
+  static void norm_backward(const T* dy, const T* x, float mean, float rstd, const float* gain,
+                            const T* residual, std::int64_t count, T* dx) {
     const F mean_lanes = F::broadcast(mean);
     const F rstd_lanes = F::broadcast(rstd);
     const auto normed = [&](std::int64_t i, int lanes) {
@@ -148,7 +150,8 @@ struct ElementwiseFamily {
     const float length = static_cast<float>(count);
     const F mean_g = F::broadcast(row_sum(count, weighted) / length);
     const F mean_gn = F::broadcast(
-        row_sum(count, [&](std::int64_t i, int lanes) { return weighted(i, lanes) * normed(i, lanes); }) / length);
+        row_sum(count, [&](std::int64_t i, int lanes) { return weighted(i, lanes) * normed(i, lanes); }) /
+        length);
     for_lanes(count, [&](std::int64_t i, int lanes) {
       const F centred = (weighted(i, lanes) - mean_g) - normed(i, lanes) * mean_gn;
       F value = rstd_lanes * centred;
@@ -165,7 +168,8 @@ struct ElementwiseFamily {
       std::int64_t part[16] = {};
       add_fixed_point(value, F::broadcast(scale), part);
       for (int j = 0; j < columns; ++j) {
-        sum[j] = static_cast<std::int64_t>(static_cast<std::uint64_t>(sum[j]) + static_cast<std::uint64_t>(part[j]));
+        sum[j] = static_cast<std::int64_t>(static_cast<std::uint64_t>(sum[j]) +
+                                           static_cast<std::uint64_t>(part[j]));
       }
     }
     return max_of_lanes_unsigned(bits_of(value) & Ints::broadcast(0x7fffffff));
@@ -203,8 +207,8 @@ struct ElementwiseFamily {
     });
   }
 
-  static void bias_dropout_residual(const float* x, const float* bias, const T* residual, const float* multipliers,
-                                    std::int64_t count, T* y) {
+  static void bias_dropout_residual(const float* x, const float* bias, const T* residual,
+                                    const float* multipliers, std::int64_t count, T* y) {
     for_lanes(count, [&](std::int64_t i, int lanes) {
       F value = load_lanes<F>(x + i, lanes);
       if (bias != nullptr) value = value + load_lanes<F>(bias + i, lanes);
@@ -221,7 +225,8 @@ struct ElementwiseFamily {
     for_lanes(count, [&](std::int64_t i, int lanes) {
       F value = load_lanes<F>(token + i, lanes);
       if (position != nullptr) value = value + load_lanes<F>(position + i, lanes);
-      store_lanes(apply_multipliers(value, multipliers == nullptr ? nullptr : multipliers + i, lanes), y + i, lanes);
+      store_lanes(apply_multipliers(value, multipliers == nullptr ? nullptr : multipliers + i, lanes), y + i,
+                  lanes);
     });
   }
   static std::uint32_t add_row(const T* row, const float* multipliers, float scale, std::int64_t count,

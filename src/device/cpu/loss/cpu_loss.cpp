@@ -49,8 +49,9 @@ class CpuLoss final : public LossOps {
 
   void backward(const CrossEntropyBackward& args) override {
     check(args.shape, args.logits);
-    MEGALITH_CHECK(args.dlogits.rows() == args.logits.rows() && args.dlogits.columns() == args.logits.columns(), "{}",
-                   describe(args.dlogits));
+    MEGALITH_CHECK(
+        args.dlogits.rows() == args.logits.rows() && args.dlogits.columns() == args.logits.columns(), "{}",
+        describe(args.dlogits));
     with_float_type(args.dlogits.dtype, [&]<class T>(T) {
       for_rows(args.logits.rows(), [&](std::int64_t r) { gradient_row<T>(args, r); });
     });
@@ -94,7 +95,8 @@ class CpuLoss final : public LossOps {
       part = {};
       const std::int64_t end = std::min((leaf + 1) * leaf_columns, shape.vocabulary);
       for (std::int64_t begin = leaf * leaf_columns; begin < end; begin += shape.vocab_block) {
-        part = join(part, kernels_.block(logits + begin, std::min<std::int64_t>(shape.vocab_block, end - begin)));
+        part = join(part,
+                    kernels_.block(logits + begin, std::min<std::int64_t>(shape.vocab_block, end - begin)));
       }
       int level = 0;
       for (int carry = leaf; (carry & 1) != 0; carry >>= 1) part = join(waiting[level++], part);
@@ -129,6 +131,8 @@ class CpuLoss final : public LossOps {
 
 }  // namespace
 
-std::unique_ptr<LossOps> make_loss(ThreadPool& pool, Isa isa) { return std::make_unique<CpuLoss>(pool, isa); }
+std::unique_ptr<LossOps> make_loss(ThreadPool& pool, Isa isa) {
+  return std::make_unique<CpuLoss>(pool, isa);
+}
 
 }  // namespace megalith::cpu

@@ -3,6 +3,8 @@
 
 namespace megalith::cpu {
 
-LossKernels loss_kernels_avx2() { return LossFamily<avx2::Floats>::kernels(); }
+LossKernels loss_kernels_avx2() {
+  return LossFamily<avx2::Floats>::kernels();
+}
 
 }  // namespace megalith::cpu

@@ -3,6 +3,8 @@
 
 namespace megalith::cpu {
 
-LossKernels loss_kernels_avx512() { return LossFamily<avx512::Floats>::kernels(); }
+LossKernels loss_kernels_avx512() {
+  return LossFamily<avx512::Floats>::kernels();
+}
 
 }  // namespace megalith::cpu

@@ -9,7 +9,8 @@
 
 namespace megalith::cpu {
 
-// The softmax state of part of a row: the greatest logit and the sum of exp(z - greatest). (-Inf, 0) is empty.
+// The softmax state of part of a row: the greatest logit and the sum of exp(z - greatest). (-Inf, 0) is
+// empty.
 struct SoftmaxPart {
   float greatest = -INFINITY;
   float sum = 0;
@@ -35,7 +36,8 @@ struct LossFamily {
     for (; i + 16 <= count; i += 16) greatest = max(F::load(logits + i), greatest);
     const int rest = static_cast<int>(count - i);
     if (rest > 0) {
-      greatest = max(select(F::first(rest), F::load_first(logits + i, rest), F::broadcast(-INFINITY)), greatest);
+      greatest =
+          max(select(F::first(rest), F::load_first(logits + i, rest), F::broadcast(-INFINITY)), greatest);
     }
     SoftmaxPart part;
     part.greatest = max_of_lanes(greatest);

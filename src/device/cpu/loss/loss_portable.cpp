@@ -3,6 +3,8 @@
 
 namespace megalith::cpu {
 
-LossKernels loss_kernels_portable() { return LossFamily<portable::Floats>::kernels(); }
+LossKernels loss_kernels_portable() {
+  return LossFamily<portable::Floats>::kernels();
+}
 
 }  // namespace megalith::cpu

@@ -8,12 +8,12 @@
 namespace megalith::cpu {
 
 void ChainOrder::set(const SumOrder& order, std::int64_t dimension, bool pairs) {
-  MEGALITH_CHECK(order.leaves >= 1 && order.leaves <= 64 && std::has_single_bit(unsigned(order.leaves)), "{} leaves",
-                 order.leaves);
+  MEGALITH_CHECK(order.leaves >= 1 && order.leaves <= 64 && std::has_single_bit(unsigned(order.leaves)),
+                 "{} leaves", order.leaves);
   std::array<std::int64_t, 3> members = order.members;
   if (members[0] == 0) members = {dimension, 0, 0};
-  MEGALITH_CHECK(members[0] + members[1] + members[2] == dimension && dimension % order.leaves == 0, "{} of {}",
-                 members[0] + members[1] + members[2], dimension);
+  MEGALITH_CHECK(members[0] + members[1] + members[2] == dimension && dimension % order.leaves == 0,
+                 "{} of {}", members[0] + members[1] + members[2], dimension);
   leaves_ = order.leaves;
   const std::int64_t leaf = dimension / leaves_;
   leaf_length_ = pairs ? (leaf + 1) / 2 * 2 : leaf;

@@ -1,4 +1,5 @@
-// The order in which a product's summed dimension is taken: leaves of fused members, pairs swapped, odd ends padded.
+// The order in which a product's summed dimension is taken: leaves of fused members, pairs swapped, odd ends
+// padded.
 #pragma once
 
 #include <cstdint>

@@ -26,12 +26,14 @@ MatmulKernels kernels_of(Isa isa) {
   return matmul_kernels_portable();
 }
 
-std::int64_t round_up(std::int64_t value, std::int64_t unit) { return (value + unit - 1) / unit * unit; }
+std::int64_t round_up(std::int64_t value, std::int64_t unit) {
+  return (value + unit - 1) / unit * unit;
+}
 
 // One product y[M, N] = sum over k of a[M, k] b[k, N], with a's rows contiguous along k.
 struct Product {
-  Tensor a;             // [M, K]
-  Tensor w;             // [N, K] when transposed, else [K, N]
+  Tensor a;  // [M, K]
+  Tensor w;  // [N, K] when transposed, else [K, N]
   bool transposed = false;
   Tensor bias;
   Tensor y;
@@ -40,7 +42,9 @@ struct Product {
 class CpuMatmul final : public MatmulOps {
  public:
   CpuMatmul(ThreadPool& pool, Isa isa)
-      : pool_(pool), kernels_(kernels_of(isa)), thread_scratch_(static_cast<std::size_t>(pool.num_threads())) {}
+      : pool_(pool),
+        kernels_(kernels_of(isa)),
+        thread_scratch_(static_cast<std::size_t>(pool.num_threads())) {}
 
   void forward(const ForwardProduct& args) override {
     MEGALITH_CHECK(args.x.columns() == args.w.columns() && args.y.columns() == args.w.rows() &&
@@ -66,7 +70,8 @@ class CpuMatmul final : public MatmulOps {
   template <class T>
   void pack_rows(const Tensor& a, float* packed);
   template <class T>
-  void pack_strip(const Product& product, std::int64_t first, std::int64_t count, float* panel, float* rows) const;
+  void pack_strip(const Product& product, std::int64_t first, std::int64_t count, float* panel,
+                  float* rows) const;
   void strip(const Product& product, const float* a, std::int64_t first, float* panel, float* sums) const;
   void finish_tile(const Product& product, std::int64_t row, std::int64_t column, const float* tile) const;
   template <class T>
@@ -90,8 +95,8 @@ class CpuMatmul final : public MatmulOps {
   template <class T>
   void pack_columns(const Tensor& matrix, std::int64_t first, std::int64_t count, std::int64_t width,
                     float* panel) const;
-  bool gradient_strip(const WeightGradientProduct& args, const float* a, std::int64_t first, const float* panel,
-                      float* tile, std::int64_t* sums) const;
+  bool gradient_strip(const WeightGradientProduct& args, const float* a, std::int64_t first,
+                      const float* panel, float* tile, std::int64_t* sums) const;
 
   [[nodiscard]] std::int64_t tile_floats() const { return kTileRows * kernels_.columns; }
 
@@ -117,7 +122,8 @@ void CpuMatmul::pack_rows(const Tensor& a, float* packed) {
       }
       const T* from = a.row<T>(r);
       if (order_.parts_are_whole()) {
-        for (const ChainPart& part : order_.parts()) widen_chain(from + part.source, part.count, to + part.packed);
+        for (const ChainPart& part : order_.parts())
+          widen_chain(from + part.source, part.count, to + part.packed);
       } else {
         for (std::int64_t i = 0; i < length; ++i) {
           const std::int64_t source = order_.sources()[static_cast<std::size_t>(i)];
@@ -150,7 +156,8 @@ void CpuMatmul::pack_strip(const Product& product, std::int64_t first, std::int6
       continue;
     }
     const T* from = product.w.row<T>(first + j);
-    for (const ChainPart& part : order_.parts()) widen_chain(from + part.source, part.count, to + part.packed);
+    for (const ChainPart& part : order_.parts())
+      widen_chain(from + part.source, part.count, to + part.packed);
   }
   constexpr std::int64_t kBlock = 16;
   for (std::int64_t k0 = 0; k0 < length; k0 += kBlock) {
@@ -161,7 +168,8 @@ void CpuMatmul::pack_strip(const Product& product, std::int64_t first, std::int6
   }
 }
 
-void CpuMatmul::finish_tile(const Product& product, std::int64_t row, std::int64_t column, const float* tile) const {
+void CpuMatmul::finish_tile(const Product& product, std::int64_t row, std::int64_t column,
+                            const float* tile) const {
   const std::int64_t count = std::min<std::int64_t>(kernels_.columns, product.y.columns() - column);
   const std::int64_t rows = std::min<std::int64_t>(kTileRows, product.y.rows() - row);
   const float* bias = product.bias.empty() ? nullptr : product.bias.as<float>() + column;
@@ -175,16 +183,19 @@ void CpuMatmul::finish_tile(const Product& product, std::int64_t row, std::int64
   }
 }
 
-// All rows of one strip of columns. `sums` holds, for a block of tiles, the running leaf and the finished subtrees that
-// wait for their partners: level l joins 2^l leaves.
-void CpuMatmul::strip(const Product& product, const float* a, std::int64_t first, float* panel, float* sums) const {
+// All rows of one strip of columns. `sums` holds, for a block of tiles, the running leaf and the finished
+// subtrees that wait for their partners: level l joins 2^l leaves.
+void CpuMatmul::strip(const Product& product, const float* a, std::int64_t first, float* panel,
+                      float* sums) const {
   const std::int64_t length = order_.length();
   const std::int64_t leaf_length = order_.leaf_length();
   const std::int64_t tiles = round_up(product.y.rows(), kTileRows) / kTileRows;
   const std::int64_t size = tile_floats();
   for (std::int64_t tile0 = 0; tile0 < tiles; tile0 += kTilesPerBlock) {
     const std::int64_t tile1 = std::min(tile0 + kTilesPerBlock, tiles);
-    const auto level = [&](int l, std::int64_t tile) { return sums + (l * kTilesPerBlock + tile - tile0) * size; };
+    const auto level = [&](int l, std::int64_t tile) {
+      return sums + (l * kTilesPerBlock + tile - tile0) * size;
+    };
     for (int leaf = 0; leaf < order_.leaves(); ++leaf) {
       for (std::int64_t k0 = 0; k0 < leaf_length; k0 += kTermsPerBlock) {
         const std::int64_t terms = std::min(kTermsPerBlock, leaf_length - k0);
@@ -194,7 +205,8 @@ void CpuMatmul::strip(const Product& product, const float* a, std::int64_t first
                         level(0, tile), k0 == 0);
         }
       }
-      // A finished leaf joins the subtrees it completes, like a binary counter's carry; then it waits one level up.
+      // A finished leaf joins the subtrees it completes, like a binary counter's carry; then it waits one
+      // level up.
       for (std::int64_t tile = tile0; tile < tile1; ++tile) {
         int l = 0;
         float* running = level(0, tile);
@@ -230,7 +242,8 @@ void CpuMatmul::run_typed(const Product& product) {
   pool_.for_each((product.y.columns() + columns - 1) / columns, [&](std::int64_t index, int thread) {
     float* panel = thread_scratch_[static_cast<std::size_t>(thread)].get<float>(0);
     const std::int64_t first = index * columns;
-    pack_strip<T>(product, first, std::min(columns, product.y.columns() - first), panel, panel + panel_floats);
+    pack_strip<T>(product, first, std::min(columns, product.y.columns() - first), panel,
+                  panel + panel_floats);
     strip(product, a, first, panel, panel + panel_floats + row_floats);
   });
 }
@@ -263,7 +276,8 @@ bool CpuMatmul::gradient_strip(const WeightGradientProduct& args, const float* a
   for (std::int64_t row = 0; row < args.dw.rows(); row += kTileRows) {
     std::fill_n(sums, tile_floats(), std::int64_t{0});
     for (std::int64_t t = 0; t < tokens; t += args.grain) {
-      kernels_.tile(a + row * tokens + t * kTileRows, 1, kTileRows, panel + t * columns, args.grain, tile, true);
+      kernels_.tile(a + row * tokens + t * kTileRows, 1, kTileRows, panel + t * columns, args.grain, tile,
+                    true);
       greatest = std::max(greatest, kernels_.accumulate(tile, scale, tile_floats(), sums));
     }
     const std::int64_t rows = std::min<std::int64_t>(kTileRows, args.dw.rows() - row);
@@ -271,7 +285,8 @@ bool CpuMatmul::gradient_strip(const WeightGradientProduct& args, const float* a
       std::int64_t* to = args.dw.row<std::int64_t>(row + i) + first;
       const std::int64_t* from = sums + i * columns;
       for (std::int64_t j = 0; j < count; ++j) {
-        to[j] = static_cast<std::int64_t>(static_cast<std::uint64_t>(to[j]) + static_cast<std::uint64_t>(from[j]));
+        to[j] = static_cast<std::int64_t>(static_cast<std::uint64_t>(to[j]) +
+                                          static_cast<std::uint64_t>(from[j]));
       }
     }
   }
@@ -343,6 +358,8 @@ void CpuMatmul::bias_gradient(const BiasGradient& args) {
 
 }  // namespace
 
-std::unique_ptr<MatmulOps> make_matmul(ThreadPool& pool, Isa isa) { return std::make_unique<CpuMatmul>(pool, isa); }
+std::unique_ptr<MatmulOps> make_matmul(ThreadPool& pool, Isa isa) {
+  return std::make_unique<CpuMatmul>(pool, isa);
+}
 
 }  // namespace megalith::cpu

@@ -3,6 +3,8 @@
 
 namespace megalith::cpu {
 
-MatmulKernels matmul_kernels_avx2() { return MatmulFamily<avx2::Floats, 1>::kernels(); }
+MatmulKernels matmul_kernels_avx2() {
+  return MatmulFamily<avx2::Floats, 1>::kernels();
+}
 
 }  // namespace megalith::cpu

@@ -3,6 +3,8 @@
 
 namespace megalith::cpu {
 
-MatmulKernels matmul_kernels_avx512() { return MatmulFamily<avx512::Floats, 4>::kernels(); }
+MatmulKernels matmul_kernels_avx512() {
+  return MatmulFamily<avx512::Floats, 4>::kernels();
+}
 
 }  // namespace megalith::cpu

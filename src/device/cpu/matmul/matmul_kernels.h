@@ -1,8 +1,9 @@
-// Kernels of exact products, templates over the lanes of one kernel family. Raw pointers only: these files are compiled
-// with the family's own instruction set.
+// Kernels of exact products, templates over the lanes of one kernel family. Raw pointers only: these files
+// are compiled with the family's own instruction set.
 //
-// Everything multiplies fp32 operands: bf16 is widened when packed, which is exact. In bf16 the summed dimension is packed
-// with the elements of each pair swapped, high before low, so that one plain loop is the promised chain.
+// Everything multiplies fp32 operands: bf16 is widened when packed, which is exact. In bf16 the summed
+// dimension is packed with the elements of each pair swapped, high before low, so that one plain loop is the
+// promised chain.
 #pragma once
 
 #include <cstddef>
@@ -18,12 +19,12 @@ inline constexpr int kTileRows = 6;
 struct MatmulKernels {
   int columns;  // of a tile: a multiple of 16
 
-  // Continues the tile's chains over `terms` terms, or starts them at +0. Row i of A lies at a + i * a_row; term t of it
-  // at distance t * a_term. B is a panel [terms][columns].
-  void (*tile)(const float* a, std::ptrdiff_t a_row, std::ptrdiff_t a_term, const float* b, std::int64_t terms,
-               float* c, bool fresh);
-  // Widens `count` elements and swaps the elements of each pair; an odd end gets a zero before its last element. fp32 is
-  // copied as it is. Writes packed_length(count) floats.
+  // Continues the tile's chains over `terms` terms, or starts them at +0. Row i of A lies at a + i * a_row;
+  // term t of it at distance t * a_term. B is a panel [terms][columns].
+  void (*tile)(const float* a, std::ptrdiff_t a_row, std::ptrdiff_t a_term, const float* b,
+               std::int64_t terms, float* c, bool fresh);
+  // Widens `count` elements and swaps the elements of each pair; an odd end gets a zero before its last
+  // element. fp32 is copied as it is. Writes packed_length(count) floats.
   void (*widen_chain_bf16)(const bf16* from, std::int64_t count, float* to);
   void (*widen_chain_f32)(const float* from, std::int64_t count, float* to);
   // Widens `count` elements without swapping.
@@ -46,8 +47,8 @@ template <class F, int kVectors>
 struct MatmulFamily {
   static constexpr int kColumns = 16 * kVectors;
 
-  static void tile(const float* a, std::ptrdiff_t a_row, std::ptrdiff_t a_term, const float* b, std::int64_t terms,
-                   float* c, bool fresh) {
+  static void tile(const float* a, std::ptrdiff_t a_row, std::ptrdiff_t a_term, const float* b,
+                   std::int64_t terms, float* c, bool fresh) {
     F sum[kTileRows][kVectors];
     for (int i = 0; i < kTileRows; ++i) {
       for (int v = 0; v < kVectors; ++v) sum[i][v] = fresh ? F::zero() : F::load(c + i * kColumns + v * 16);
@@ -82,7 +83,8 @@ struct MatmulFamily {
   static void widen(const T* from, std::int64_t count, float* to) {
     std::int64_t i = 0;
     for (; i + 16 <= count; i += 16) F::load(from + i).store(to + i);
-    if (i < count) F::load_first(from + i, static_cast<int>(count - i)).store_first(to + i, static_cast<int>(count - i));
+    if (i < count)
+      F::load_first(from + i, static_cast<int>(count - i)).store_first(to + i, static_cast<int>(count - i));
   }
   static void add(float* left, const float* right, std::int64_t count) {
     for (std::int64_t i = 0; i < count; i += 16) (F::load(left + i) + F::load(right + i)).store(left + i);

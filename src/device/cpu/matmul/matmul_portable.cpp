@@ -3,6 +3,8 @@
 
 namespace megalith::cpu {
 
-MatmulKernels matmul_kernels_portable() { return MatmulFamily<portable::Floats, 1>::kernels(); }
+MatmulKernels matmul_kernels_portable() {
+  return MatmulFamily<portable::Floats, 1>::kernels();
+}
 
 }  // namespace megalith::cpu

@@ -1,4 +1,5 @@
-// The optimizer's operations on the CPU: elementwise passes cut into chunks; integer sums, so chunks may be any.
+// The optimizer's operations on the CPU: elementwise passes cut into chunks; integer sums, so chunks may be
+// any.
 
 #include <algorithm>
 #include <atomic>
@@ -107,7 +108,8 @@ class CpuOptimizer final : public OptimizerOps {
 
   void zero(const Tensor& tensor) override {
     MEGALITH_CHECK(tensor.dense(), "{} is not dense", describe(tensor));
-    const auto bytes = static_cast<std::int64_t>(static_cast<std::size_t>(tensor.count()) * size_of(tensor.dtype));
+    const auto bytes =
+        static_cast<std::int64_t>(static_cast<std::size_t>(tensor.count()) * size_of(tensor.dtype));
     pool_.for_range(bytes, 1 << 18, [&](std::int64_t begin, std::int64_t end, int) {
       std::memset(static_cast<char*>(tensor.data) + begin, 0, static_cast<std::size_t>(end - begin));
     });

@@ -3,6 +3,8 @@
 
 namespace megalith::cpu {
 
-OptimizerKernels optimizer_kernels_avx2() { return OptimizerFamily<avx2::Floats>::kernels(); }
+OptimizerKernels optimizer_kernels_avx2() {
+  return OptimizerFamily<avx2::Floats>::kernels();
+}
 
 }  // namespace megalith::cpu

@@ -3,6 +3,8 @@
 
 namespace megalith::cpu {
 
-OptimizerKernels optimizer_kernels_avx512() { return OptimizerFamily<avx512::Floats>::kernels(); }
+OptimizerKernels optimizer_kernels_avx512() {
+  return OptimizerFamily<avx512::Floats>::kernels();
+}
 
 }  // namespace megalith::cpu

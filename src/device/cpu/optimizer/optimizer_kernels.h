@@ -1,5 +1,5 @@
-// Kernels of the optimizer, templates over the lanes of one kernel family. The loops over 64-bit integers are plain: the
-// compiler vectorises them where the family has the instructions.
+// Kernels of the optimizer, templates over the lanes of one kernel family. The loops over 64-bit integers are
+// plain: the compiler vectorises them where the family has the instructions.
 #pragma once
 
 #include <cmath>
@@ -24,8 +24,8 @@ struct SquareLimbs {
 struct OptimizerKernels {
   // REQUIRES: count <= 1024, so that the limbs cannot overflow.
   SquareLimbs (*squares)(const std::int64_t* gradient, double factor, std::int64_t count);
-  void (*adam)(const std::int64_t* gradient, const AdamScalars& scalars, std::int64_t count, float* master, float* m,
-               float* v, bf16* working_bf16, float* working_f32);
+  void (*adam)(const std::int64_t* gradient, const AdamScalars& scalars, std::int64_t count, float* master,
+               float* m, float* v, bf16* working_bf16, float* working_f32);
   void (*cast_bf16)(const float* from, std::int64_t count, bf16* to);
   bool (*finite_f32)(const float* values, std::int64_t count);
   bool (*finite_bf16)(const bf16* values, std::int64_t count);
@@ -54,8 +54,8 @@ struct OptimizerFamily {
     return limbs;
   }
 
-  static void adam(const std::int64_t* gradient, const AdamScalars& scalars, std::int64_t count, float* master,
-                   float* m, float* v, bf16* working_bf16, float* working_f32) {
+  static void adam(const std::int64_t* gradient, const AdamScalars& scalars, std::int64_t count,
+                   float* master, float* m, float* v, bf16* working_bf16, float* working_f32) {
     const F clip = F::broadcast(scalars.clip);
     const F beta1 = F::broadcast(scalars.beta1);
     const F beta2 = F::broadcast(scalars.beta2);
@@ -91,7 +91,8 @@ struct OptimizerFamily {
   static void cast_bf16(const float* from, std::int64_t count, bf16* to) {
     std::int64_t i = 0;
     for (; i + 16 <= count; i += 16) F::load(from + i).store(to + i);
-    if (i < count) F::load_first(from + i, static_cast<int>(count - i)).store_first(to + i, static_cast<int>(count - i));
+    if (i < count)
+      F::load_first(from + i, static_cast<int>(count - i)).store_first(to + i, static_cast<int>(count - i));
   }
 
   template <class T>
@@ -100,7 +101,8 @@ struct OptimizerFamily {
     Ints greatest = Ints::broadcast(0);
     for (std::int64_t i = 0; i < count; i += 16) {
       const int lanes = count - i < 16 ? static_cast<int>(count - i) : 16;
-      greatest = max_unsigned(greatest, bits_of(F::load_first(values + i, lanes)) & Ints::broadcast(0x7fffffff));
+      greatest =
+          max_unsigned(greatest, bits_of(F::load_first(values + i, lanes)) & Ints::broadcast(0x7fffffff));
     }
     return max_of_lanes_unsigned(greatest) < 0x7f800000u;
   }

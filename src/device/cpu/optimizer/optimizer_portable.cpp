@@ -3,6 +3,8 @@
 
 namespace megalith::cpu {
 
-OptimizerKernels optimizer_kernels_portable() { return OptimizerFamily<portable::Floats>::kernels(); }
+OptimizerKernels optimizer_kernels_portable() {
+  return OptimizerFamily<portable::Floats>::kernels();
+}
 
 }  // namespace megalith::cpu

@@ -1,5 +1,5 @@
-// The most multiply-adds per second this machine does with operands in registers: the ceiling that shares of peak are
-// measured against. Widened bf16 products run at the fp32 rate, vdpbf16ps at its own.
+// The most multiply-adds per second this machine does with operands in registers: the ceiling that shares of
+// peak are measured against. Widened bf16 products run at the fp32 rate, vdpbf16ps at its own.
 #pragma once
 
 #include "core/tensor.h"
@@ -8,7 +8,8 @@
 
 namespace megalith::cpu {
 
-// FLOP/s of all threads of the pool together, a multiply-add counting two: the best of a few rounds of some 5 ms each.
+// FLOP/s of all threads of the pool together, a multiply-add counting two: the best of a few rounds of some 5
+// ms each.
 double measure_peak_flops(ThreadPool& pool, Isa isa, DType dtype);
 
 }  // namespace megalith::cpu

@@ -2,8 +2,8 @@
 
 namespace megalith::cpu {
 
-// Multiply and add as the compiler finds best for the baseline instruction set; the portable kernels call fma, which
-// may be slower still.
+// Multiply and add as the compiler finds best for the baseline instruction set; the portable kernels call
+// fma, which may be slower still.
 double peak_portable(std::int64_t rounds) {
   constexpr int kChains = 32;
   float chain[kChains] = {};

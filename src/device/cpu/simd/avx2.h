@@ -1,5 +1,5 @@
-// Sixteen float lanes in two 256-bit registers. Same interface and same bits as portable.h, where each operation is
-// explained. Needs AVX2 and FMA.
+// Sixteen float lanes in two 256-bit registers. Same interface and same bits as portable.h, where each
+// operation is explained. Needs AVX2 and FMA.
 #pragma once
 
 #include <immintrin.h>
@@ -97,7 +97,9 @@ inline Floats operator/(Floats a, Floats b) {
 inline Floats fma(Floats a, Floats b, Floats c) {
   return {_mm256_fmadd_ps(a.low, b.low, c.low), _mm256_fmadd_ps(a.high, b.high, c.high)};
 }
-inline Floats sqrt(Floats a) { return {_mm256_sqrt_ps(a.low), _mm256_sqrt_ps(a.high)}; }
+inline Floats sqrt(Floats a) {
+  return {_mm256_sqrt_ps(a.low), _mm256_sqrt_ps(a.high)};
+}
 inline Floats max(Floats a, Floats b) {
   return {_mm256_max_ps(a.low, b.low), _mm256_max_ps(a.high, b.high)};
 }
@@ -107,16 +109,24 @@ inline Floats min(Floats a, Floats b) {
 inline Floats select(Mask mask, Floats a, Floats b) {
   return {_mm256_blendv_ps(b.low, a.low, mask.low), _mm256_blendv_ps(b.high, a.high, mask.high)};
 }
-inline Floats from_bits(Ints a) { return {_mm256_castsi256_ps(a.low), _mm256_castsi256_ps(a.high)}; }
-inline Floats to_floats(Ints a) { return {_mm256_cvtepi32_ps(a.low), _mm256_cvtepi32_ps(a.high)}; }
+inline Floats from_bits(Ints a) {
+  return {_mm256_castsi256_ps(a.low), _mm256_castsi256_ps(a.high)};
+}
+inline Floats to_floats(Ints a) {
+  return {_mm256_cvtepi32_ps(a.low), _mm256_cvtepi32_ps(a.high)};
+}
 inline Mask less(Floats a, Floats b) {
   return {_mm256_cmp_ps(a.low, b.low, _CMP_LT_OQ), _mm256_cmp_ps(a.high, b.high, _CMP_LT_OQ)};
 }
 inline Mask is_nan(Floats a) {
   return {_mm256_cmp_ps(a.low, a.low, _CMP_UNORD_Q), _mm256_cmp_ps(a.high, a.high, _CMP_UNORD_Q)};
 }
-inline Ints bits_of(Floats a) { return {_mm256_castps_si256(a.low), _mm256_castps_si256(a.high)}; }
-inline Ints to_nearest_ints(Floats a) { return {_mm256_cvtps_epi32(a.low), _mm256_cvtps_epi32(a.high)}; }
+inline Ints bits_of(Floats a) {
+  return {_mm256_castps_si256(a.low), _mm256_castps_si256(a.high)};
+}
+inline Ints to_nearest_ints(Floats a) {
+  return {_mm256_cvtps_epi32(a.low), _mm256_cvtps_epi32(a.high)};
+}
 inline Ints operator+(Ints a, Ints b) {
   return {_mm256_add_epi32(a.low, b.low), _mm256_add_epi32(a.high, b.high)};
 }
@@ -186,10 +196,10 @@ inline void add_fixed_point(Floats a, Floats scale, std::int64_t* sum) {
   alignas(32) float scaled[kLanes];
   (a * scale).store(scaled);
   for (int i = 0; i < kLanes; ++i) {
-    const std::int64_t fixed = std::fabs(scaled[i]) < 0x1p63f
-                                   ? _mm_cvtss_si64(_mm_set_ss(scaled[i]))
-                                   : INT64_MIN;
-    sum[i] = static_cast<std::int64_t>(static_cast<std::uint64_t>(sum[i]) + static_cast<std::uint64_t>(fixed));
+    const std::int64_t fixed =
+        std::fabs(scaled[i]) < 0x1p63f ? _mm_cvtss_si64(_mm_set_ss(scaled[i])) : INT64_MIN;
+    sum[i] =
+        static_cast<std::int64_t>(static_cast<std::uint64_t>(sum[i]) + static_cast<std::uint64_t>(fixed));
   }
 }
 

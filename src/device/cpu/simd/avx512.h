@@ -1,5 +1,5 @@
-// Sixteen float lanes in one 512-bit register. Same interface and same bits as portable.h, where each operation is
-// explained. Needs AVX-512 F, BW, DQ, VL.
+// Sixteen float lanes in one 512-bit register. Same interface and same bits as portable.h, where each
+// operation is explained. Needs AVX-512 F, BW, DQ, VL.
 #pragma once
 
 // GCC 12 takes the undefined operand inside its own intrinsics for a mistake (its bug 105593).
@@ -30,12 +30,14 @@ struct Ints {
   void store(std::int32_t* p) const { _mm512_storeu_si512(p, value); }
 };
 
-inline __mmask16 first_mask(int n) { return static_cast<__mmask16>((1u << n) - 1u); }
+inline __mmask16 first_mask(int n) {
+  return static_cast<__mmask16>((1u << n) - 1u);
+}
 inline __m512 widen(__m256i halves) {
   return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
 }
-// Nearest even by integer arithmetic, NaN to 0x7fc0: what core/bf16.h does. vcvtneps2bf16 is not in every AVX-512
-// and flushes denormals by itself.
+// Nearest even by integer arithmetic, NaN to 0x7fc0: what core/bf16.h does. vcvtneps2bf16 is not in every
+// AVX-512 and flushes denormals by itself.
 inline __m256i narrow(__m512 x) {
   const __m512i bits = _mm512_castps_si512(x);
   const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
@@ -60,33 +62,73 @@ struct Floats {
   void store(float* p) const { _mm512_storeu_ps(p, value); }
   void store(bf16* p) const { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), narrow(value)); }
   static Floats load_first(const float* p, int n) { return {_mm512_maskz_loadu_ps(first_mask(n), p)}; }
-  static Floats load_first(const bf16* p, int n) { return {widen(_mm256_maskz_loadu_epi16(first_mask(n), p))}; }
+  static Floats load_first(const bf16* p, int n) {
+    return {widen(_mm256_maskz_loadu_epi16(first_mask(n), p))};
+  }
   void store_first(float* p, int n) const { _mm512_mask_storeu_ps(p, first_mask(n), value); }
   void store_first(bf16* p, int n) const { _mm256_mask_storeu_epi16(p, first_mask(n), narrow(value)); }
 };
 
-inline Floats operator+(Floats a, Floats b) { return {_mm512_add_ps(a.value, b.value)}; }
-inline Floats operator-(Floats a, Floats b) { return {_mm512_sub_ps(a.value, b.value)}; }
-inline Floats operator*(Floats a, Floats b) { return {_mm512_mul_ps(a.value, b.value)}; }
-inline Floats operator/(Floats a, Floats b) { return {_mm512_div_ps(a.value, b.value)}; }
-inline Floats fma(Floats a, Floats b, Floats c) { return {_mm512_fmadd_ps(a.value, b.value, c.value)}; }
-inline Floats sqrt(Floats a) { return {_mm512_sqrt_ps(a.value)}; }
-inline Floats max(Floats a, Floats b) { return {_mm512_max_ps(a.value, b.value)}; }
-inline Floats min(Floats a, Floats b) { return {_mm512_min_ps(a.value, b.value)}; }
+inline Floats operator+(Floats a, Floats b) {
+  return {_mm512_add_ps(a.value, b.value)};
+}
+inline Floats operator-(Floats a, Floats b) {
+  return {_mm512_sub_ps(a.value, b.value)};
+}
+inline Floats operator*(Floats a, Floats b) {
+  return {_mm512_mul_ps(a.value, b.value)};
+}
+inline Floats operator/(Floats a, Floats b) {
+  return {_mm512_div_ps(a.value, b.value)};
+}
+inline Floats fma(Floats a, Floats b, Floats c) {
+  return {_mm512_fmadd_ps(a.value, b.value, c.value)};
+}
+inline Floats sqrt(Floats a) {
+  return {_mm512_sqrt_ps(a.value)};
+}
+inline Floats max(Floats a, Floats b) {
+  return {_mm512_max_ps(a.value, b.value)};
+}
+inline Floats min(Floats a, Floats b) {
+  return {_mm512_min_ps(a.value, b.value)};
+}
 inline Floats select(Mask mask, Floats a, Floats b) {
   return {_mm512_mask_mov_ps(b.value, mask.value, a.value)};
 }
-inline Floats from_bits(Ints a) { return {_mm512_castsi512_ps(a.value)}; }
-inline Floats to_floats(Ints a) { return {_mm512_cvtepi32_ps(a.value)}; }
-inline Mask less(Floats a, Floats b) { return {_mm512_cmp_ps_mask(a.value, b.value, _CMP_LT_OQ)}; }
-inline Mask is_nan(Floats a) { return {_mm512_cmp_ps_mask(a.value, a.value, _CMP_UNORD_Q)}; }
-inline Ints bits_of(Floats a) { return {_mm512_castps_si512(a.value)}; }
-inline Ints to_nearest_ints(Floats a) { return {_mm512_cvtps_epi32(a.value)}; }
-inline Ints operator+(Ints a, Ints b) { return {_mm512_add_epi32(a.value, b.value)}; }
-inline Ints operator-(Ints a, Ints b) { return {_mm512_sub_epi32(a.value, b.value)}; }
-inline Ints operator&(Ints a, Ints b) { return {_mm512_and_si512(a.value, b.value)}; }
-inline Ints operator|(Ints a, Ints b) { return {_mm512_or_si512(a.value, b.value)}; }
-inline Ints operator^(Ints a, Ints b) { return {_mm512_xor_si512(a.value, b.value)}; }
+inline Floats from_bits(Ints a) {
+  return {_mm512_castsi512_ps(a.value)};
+}
+inline Floats to_floats(Ints a) {
+  return {_mm512_cvtepi32_ps(a.value)};
+}
+inline Mask less(Floats a, Floats b) {
+  return {_mm512_cmp_ps_mask(a.value, b.value, _CMP_LT_OQ)};
+}
+inline Mask is_nan(Floats a) {
+  return {_mm512_cmp_ps_mask(a.value, a.value, _CMP_UNORD_Q)};
+}
+inline Ints bits_of(Floats a) {
+  return {_mm512_castps_si512(a.value)};
+}
+inline Ints to_nearest_ints(Floats a) {
+  return {_mm512_cvtps_epi32(a.value)};
+}
+inline Ints operator+(Ints a, Ints b) {
+  return {_mm512_add_epi32(a.value, b.value)};
+}
+inline Ints operator-(Ints a, Ints b) {
+  return {_mm512_sub_epi32(a.value, b.value)};
+}
+inline Ints operator&(Ints a, Ints b) {
+  return {_mm512_and_si512(a.value, b.value)};
+}
+inline Ints operator|(Ints a, Ints b) {
+  return {_mm512_or_si512(a.value, b.value)};
+}
+inline Ints operator^(Ints a, Ints b) {
+  return {_mm512_xor_si512(a.value, b.value)};
+}
 template <int n>
 Ints shift_left(Ints a) {
   return {_mm512_slli_epi32(a.value, n)};
@@ -95,7 +137,9 @@ template <int n>
 Ints shift_right(Ints a) {
   return {_mm512_srli_epi32(a.value, n)};
 }
-inline Ints max_unsigned(Ints a, Ints b) { return {_mm512_max_epu32(a.value, b.value)}; }
+inline Ints max_unsigned(Ints a, Ints b) {
+  return {_mm512_max_epu32(a.value, b.value)};
+}
 
 struct WideProduct {
   Ints low, high;
@@ -120,7 +164,9 @@ inline float max_of_lanes(Floats a) {
   const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
   return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
 }
-inline std::uint32_t max_of_lanes_unsigned(Ints a) { return _mm512_reduce_max_epu32(a.value); }
+inline std::uint32_t max_of_lanes_unsigned(Ints a) {
+  return _mm512_reduce_max_epu32(a.value);
+}
 
 inline void add_fixed_point(Floats a, Floats scale, std::int64_t* sum) {
   const __m512 scaled = _mm512_mul_ps(a.value, scale.value);

@@ -1,5 +1,5 @@
-// Sixteen float lanes in plain C++: the meaning of the other two headers, and the kernels of machines they do not
-// know. Every operation is IEEE, lane by lane, so all three give the same bits (docs/numerics.md).
+// Sixteen float lanes in plain C++: the meaning of the other two headers, and the kernels of machines they do
+// not know. Every operation is IEEE, lane by lane, so all three give the same bits (docs/numerics.md).
 //
 // The three headers share one interface; kernels are templates over it.
 #pragma once
@@ -83,19 +83,29 @@ struct Floats {
   }
 };
 
-#define MEGALITH_LANEWISE(expression)                          \
-  Floats r;                                                    \
-  for (int i = 0; i < kLanes; ++i) r.lane[i] = (expression);   \
+#define MEGALITH_LANEWISE(expression)                        \
+  Floats r;                                                  \
+  for (int i = 0; i < kLanes; ++i) r.lane[i] = (expression); \
   return r
 
-inline Floats operator+(const Floats& a, const Floats& b) { MEGALITH_LANEWISE(a.lane[i] + b.lane[i]); }
-inline Floats operator-(const Floats& a, const Floats& b) { MEGALITH_LANEWISE(a.lane[i] - b.lane[i]); }
-inline Floats operator*(const Floats& a, const Floats& b) { MEGALITH_LANEWISE(a.lane[i] * b.lane[i]); }
-inline Floats operator/(const Floats& a, const Floats& b) { MEGALITH_LANEWISE(a.lane[i] / b.lane[i]); }
+inline Floats operator+(const Floats& a, const Floats& b) {
+  MEGALITH_LANEWISE(a.lane[i] + b.lane[i]);
+}
+inline Floats operator-(const Floats& a, const Floats& b) {
+  MEGALITH_LANEWISE(a.lane[i] - b.lane[i]);
+}
+inline Floats operator*(const Floats& a, const Floats& b) {
+  MEGALITH_LANEWISE(a.lane[i] * b.lane[i]);
+}
+inline Floats operator/(const Floats& a, const Floats& b) {
+  MEGALITH_LANEWISE(a.lane[i] / b.lane[i]);
+}
 inline Floats fma(const Floats& a, const Floats& b, const Floats& c) {
   MEGALITH_LANEWISE(std::fma(a.lane[i], b.lane[i], c.lane[i]));
 }
-inline Floats sqrt(const Floats& a) { MEGALITH_LANEWISE(std::sqrt(a.lane[i])); }
+inline Floats sqrt(const Floats& a) {
+  MEGALITH_LANEWISE(std::sqrt(a.lane[i]));
+}
 // a where a > b, else b: b when either is NaN.
 inline Floats max(const Floats& a, const Floats& b) {
   MEGALITH_LANEWISE(a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i]);
@@ -106,18 +116,28 @@ inline Floats min(const Floats& a, const Floats& b) {
 inline Floats select(const Mask& mask, const Floats& a, const Floats& b) {
   MEGALITH_LANEWISE(mask.lane[i] ? a.lane[i] : b.lane[i]);
 }
-inline Floats from_bits(const Ints& a) { MEGALITH_LANEWISE(std::bit_cast<float>(a.lane[i])); }
-inline Floats to_floats(const Ints& a) { MEGALITH_LANEWISE(static_cast<float>(a.lane[i])); }
+inline Floats from_bits(const Ints& a) {
+  MEGALITH_LANEWISE(std::bit_cast<float>(a.lane[i]));
+}
+inline Floats to_floats(const Ints& a) {
+  MEGALITH_LANEWISE(static_cast<float>(a.lane[i]));
+}
 #undef MEGALITH_LANEWISE
 
-#define MEGALITH_LANEWISE(type, expression)                    \
-  type r;                                                      \
-  for (int i = 0; i < kLanes; ++i) r.lane[i] = (expression);   \
+#define MEGALITH_LANEWISE(type, expression)                  \
+  type r;                                                    \
+  for (int i = 0; i < kLanes; ++i) r.lane[i] = (expression); \
   return r
 
-inline Mask less(const Floats& a, const Floats& b) { MEGALITH_LANEWISE(Mask, a.lane[i] < b.lane[i]); }
-inline Mask is_nan(const Floats& a) { MEGALITH_LANEWISE(Mask, a.lane[i] != a.lane[i]); }
-inline Ints bits_of(const Floats& a) { MEGALITH_LANEWISE(Ints, std::bit_cast<std::int32_t>(a.lane[i])); }
+inline Mask less(const Floats& a, const Floats& b) {
+  MEGALITH_LANEWISE(Mask, a.lane[i] < b.lane[i]);
+}
+inline Mask is_nan(const Floats& a) {
+  MEGALITH_LANEWISE(Mask, a.lane[i] != a.lane[i]);
+}
+inline Ints bits_of(const Floats& a) {
+  MEGALITH_LANEWISE(Ints, std::bit_cast<std::int32_t>(a.lane[i]));
+}
 // Nearest even integer; REQUIRES |a| < 2^31.
 inline Ints to_nearest_ints(const Floats& a) {
   MEGALITH_LANEWISE(Ints, static_cast<std::int32_t>(std::nearbyint(a.lane[i])));
@@ -130,9 +150,15 @@ inline Ints operator-(const Ints& a, const Ints& b) {
   MEGALITH_LANEWISE(Ints, static_cast<std::int32_t>(static_cast<std::uint32_t>(a.lane[i]) -
                                                     static_cast<std::uint32_t>(b.lane[i])));
 }
-inline Ints operator&(const Ints& a, const Ints& b) { MEGALITH_LANEWISE(Ints, a.lane[i] & b.lane[i]); }
-inline Ints operator|(const Ints& a, const Ints& b) { MEGALITH_LANEWISE(Ints, a.lane[i] | b.lane[i]); }
-inline Ints operator^(const Ints& a, const Ints& b) { MEGALITH_LANEWISE(Ints, a.lane[i] ^ b.lane[i]); }
+inline Ints operator&(const Ints& a, const Ints& b) {
+  MEGALITH_LANEWISE(Ints, a.lane[i] & b.lane[i]);
+}
+inline Ints operator|(const Ints& a, const Ints& b) {
+  MEGALITH_LANEWISE(Ints, a.lane[i] | b.lane[i]);
+}
+inline Ints operator^(const Ints& a, const Ints& b) {
+  MEGALITH_LANEWISE(Ints, a.lane[i] ^ b.lane[i]);
+}
 template <int n>
 Ints shift_left(const Ints& a) {
   MEGALITH_LANEWISE(Ints, static_cast<std::int32_t>(static_cast<std::uint32_t>(a.lane[i]) << n));
@@ -162,7 +188,8 @@ inline WideProduct multiply_wide(const Ints& a, std::uint32_t factor) {
   return r;
 }
 
-// Lane sums and maxima join halves: lane i with lane i + 8, then + 4, + 2, + 1. One order for all kernel families.
+// Lane sums and maxima join halves: lane i with lane i + 8, then + 4, + 2, + 1. One order for all kernel
+// families.
 inline float sum_of_lanes(const Floats& a) {
   float part[kLanes];
   for (int i = 0; i < kLanes; ++i) part[i] = a.lane[i];
@@ -187,14 +214,15 @@ inline std::uint32_t max_of_lanes_unsigned(const Ints& a) {
   return result;
 }
 
-// sum[i] += round-to-nearest-even(a[i] * scale) as 64-bit integers; out of range gives INT64_MIN before the add.
-// REQUIRES: scale is a power of two, so that the product is exact.
+// sum[i] += round-to-nearest-even(a[i] * scale) as 64-bit integers; out of range gives INT64_MIN before the
+// add. REQUIRES: scale is a power of two, so that the product is exact.
 inline void add_fixed_point(const Floats& a, const Floats& scale, std::int64_t* sum) {
   for (int i = 0; i < kLanes; ++i) {
     const float scaled = a.lane[i] * scale.lane[i];
     const std::int64_t fixed =
         std::fabs(scaled) < 0x1p63f ? static_cast<std::int64_t>(std::nearbyint(scaled)) : INT64_MIN;
-    sum[i] = static_cast<std::int64_t>(static_cast<std::uint64_t>(sum[i]) + static_cast<std::uint64_t>(fixed));
+    sum[i] =
+        static_cast<std::int64_t>(static_cast<std::uint64_t>(sum[i]) + static_cast<std::uint64_t>(fixed));
   }
 }
 
