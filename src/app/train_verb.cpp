@@ -134,6 +134,12 @@ ExitCode report_end(const LoopEnd& end, const Options& options) {
       complain("this machine does not reproduce the run's ledger: " + to_string(*end.difference));
       complain("nothing was changed; see docs/numerics.md, and compare `megalith doctor` here and there");
       return ExitCode::not_reproduced;
+    case LoopEnd::Kind::diverged:
+      complain(fmt::format(
+          "gave up after step {}: the last {} steps were all bad, so nothing is learnt any more. The "
+          "newest checkpoint is older than that. Try a lower optimizer.learning_rate in a new run.",
+          end.step, LoopEnd::kMostSkipped));
+      return ExitCode::failed;
     case LoopEnd::Kind::already_done:
       if (!options.json) print(fmt::format("already done: {} steps\n", end.step));
       return ExitCode::done;

@@ -7,7 +7,7 @@ namespace megalith {
 int gradient_shift(std::int64_t batch_tokens_max) {
   MEGALITH_CHECK(batch_tokens_max >= 1 && batch_tokens_max <= (std::int64_t{1} << 40), "{}",
                  batch_tokens_max);
-  return 52 - std::bit_width(static_cast<std::uint64_t>(batch_tokens_max - 1));
+  return 46 - std::bit_width(static_cast<std::uint64_t>(batch_tokens_max - 1));
 }
 
 std::string to_string(const NumericsProfile& profile) {

@@ -24,8 +24,9 @@ struct NumericsProfile {
   bool operator==(const NumericsProfile&) const = default;
 };
 
-// Binary places of a fixed-point gradient in sum scale: 52 - ceil(log2 batch_tokens_max), so that the least
-// significant bit is 2^-52 in mean scale for every batch size. REQUIRES: 1 <= batch_tokens_max <= 2^40.
+// Binary places of a fixed-point gradient in sum scale: 46 - ceil(log2 batch_tokens_max), so that the least
+// significant bit is 2^-46 = 1.4e-14 in mean scale for every batch size, and all contributions together stay
+// below 2^62. REQUIRES: 1 <= batch_tokens_max <= 2^40.
 int gradient_shift(std::int64_t batch_tokens_max);
 
 // One line of text that is equal when and only when the profiles are; part of the fingerprint.

@@ -80,7 +80,7 @@ struct EmbeddingForward {
   Dropout dropout;
 };
 
-// Each token converts its row of dropout'(dy) to fixed point and adds it; the limit is 2^10 per contribution.
+// Each token converts its row of dropout'(dy) to fixed point and adds it; the limit is 2^16 per contribution.
 struct EmbeddingBackward {
   const std::int32_t* ids = nullptr;
   const std::int32_t* positions = nullptr;

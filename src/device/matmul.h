@@ -55,7 +55,7 @@ struct InputGradientProduct {
 };
 
 // dw += fixed_point(dy^T x), grain by grain: the tokens of one grain are one chain, rounded once to a 64-bit
-// integer of 2^-shift, then added. A contribution of at least grain * 2^10 in magnitude, Inf or NaN declares
+// integer of 2^-shift, then added. A contribution of at least grain * 2^16 in magnitude, Inf or NaN declares
 // the step bad.
 struct WeightGradientProduct {
   Tensor dy;               // [M, N]; M is a multiple of grain
@@ -67,7 +67,7 @@ struct WeightGradientProduct {
 };
 
 // db += fixed_point(column sums of dy) in blocks of 32 consecutive rows: a block's rows are added in
-// ascending order in fp32 from +0, then rounded to fixed point. The limit is block rows * 2^10.
+// ascending order in fp32 from +0, then rounded to fixed point. The limit is block rows * 2^16.
 struct BiasGradient {
   Tensor dy;  // [M, N], bf16 or f32
   Tensor db;  // i64 [N]

@@ -28,6 +28,8 @@ class Loop {
       files_.ledger.append(line);
       ++done_;
       observer_.step_done(line);
+      skipped_in_a_row_ = line.skipped ? skipped_in_a_row_ + 1 : 0;
+      if (skipped_in_a_row_ == LoopEnd::kMostSkipped) return {.kind = LoopEnd::Kind::diverged, .step = done_};
       if (recheck_.size() > 0 && done_ == recheck_.last_step()) observer_.rechecked(recheck_.compared());
       after_step(line);
       if (done_ < steps && observer_.stop_requested()) {
@@ -109,7 +111,8 @@ class Loop {
   std::uint64_t fingerprint_;
   LoopObserver& observer_;
   RecheckLog recheck_;
-  std::int64_t done_ = 0;    // steps
+  std::int64_t done_ = 0;  // steps
+  int skipped_in_a_row_ = 0;
   std::int64_t saved_ = -1;  // step of the newest checkpoint
 };
 

@@ -31,7 +31,9 @@ class LoopObserver {
 };
 
 struct LoopEnd {
-  enum class Kind : std::uint8_t { finished, already_done, stopped, ledger_differs };
+  // diverged: kMostSkipped steps in a row were bad, so more of them would change nothing.
+  enum class Kind : std::uint8_t { finished, already_done, stopped, ledger_differs, diverged };
+  static constexpr int kMostSkipped = 20;
   Kind kind = Kind::finished;
   std::int64_t step = 0;                       // steps done
   std::optional<LedgerDifference> difference;  // of ledger_differs

@@ -47,20 +47,24 @@ std::vector<SavedTensor> saved_tensors(const Parameters& parameters) {
   return list;
 }
 
-// Names the first tensor of a step that is not finite.
-class FirstBadTensor final : public TensorObserver {
+// Names where a step first went wrong: a tensor that is not finite, or a gradient contribution out of range.
+class FirstBadPlace final : public TensorObserver {
  public:
-  explicit FirstBadTensor(Device& device) : device_(device) {}
+  FirstBadPlace(Device& device, const Verdict& verdict) : device_(device), verdict_(verdict) {}
   void observe(int layer, std::string_view operation, Direction direction, const Tensor& tensor) override {
-    if (!name_.empty() || device_.optimizer().all_finite(tensor)) return;
+    if (!name_.empty()) return;
+    const bool finite = device_.optimizer().all_finite(tensor);
+    if (finite && !verdict_.bad()) return;
     const std::string place = layer >= 0 ? fmt::format("layer {}", layer) : layer == -1 ? "start" : "head";
-    name_ =
-        fmt::format("{} {} {}", place, operation, direction == Direction::forward ? "forward" : "backward");
+    name_ = fmt::format("{} {} {}: {}", place, operation,
+                        direction == Direction::forward ? "forward" : "backward",
+                        finite ? "a gradient contribution out of range just before" : "not finite");
   }
   [[nodiscard]] const std::string& name() const { return name_; }
 
  private:
   Device& device_;
+  const Verdict& verdict_;
   std::string name_;
 };
 
@@ -109,10 +113,11 @@ LossTotals Trainer::accumulate(std::int64_t step, TensorObserver* observer, std:
   return totals;
 }
 
-std::string Trainer::first_bad_tensor(std::int64_t step) {
-  FirstBadTensor observer(device_);
+std::string Trainer::first_bad_place(std::int64_t step) {
+  FirstBadPlace observer(device_, verdict_);
   accumulate(step, &observer, nullptr);
-  return observer.name().empty() ? "a gradient contribution out of range" : observer.name();
+  return observer.name().empty() ? "start embedding backward: a gradient contribution out of range"
+                                 : observer.name();
 }
 
 StepResult Trainer::run_step(std::int64_t step) {
@@ -126,7 +131,7 @@ StepResult Trainer::run_step(std::int64_t step) {
   if (verdict_.bad()) {
     result.skipped = true;
     result.loss = 0;
-    result.bad = first_bad_tensor(step);
+    result.bad = first_bad_place(step);
   } else if (totals.tokens > 0) {
     adam_.update(device_, scale, result.gradient_norm, result.learning_rate, step + 1);
   }

@@ -23,7 +23,7 @@ struct StepResult {
   double learning_rate = 0;
   std::int64_t loss_tokens = 0;        // that counted
   bool skipped = false;                // parameters unchanged: something was not finite or out of range
-  std::string bad;                     // where it first was: "layer 3 feed_forward.up forward"
+  std::string bad;                     // where: "layer 3 feed_forward.up forward: not finite"
   std::uint64_t parameter_digest = 0;  // after the step
   std::uint64_t data_digest = 0;       // of the global batch
 };
@@ -59,7 +59,7 @@ class Trainer {
   [[nodiscard]] StepContext context(const MicroBatch& batch, bool training,
                                     TensorObserver* observer = nullptr);
   LossTotals accumulate(std::int64_t step, TensorObserver* observer, std::uint64_t* data_digest);
-  std::string first_bad_tensor(std::int64_t step);
+  std::string first_bad_place(std::int64_t step);
 
   TrainConfig config_;
   Device& device_;

@@ -25,15 +25,15 @@ TEST(FixedPoint, NonFiniteGivesTheIndefiniteInteger) {
 TEST(FixedPoint, MagnitudeBitsOrderFiniteBelowInfBelowNan) {
   EXPECT_LT(magnitude_bits(-3e38f), magnitude_bits(INFINITY));
   EXPECT_LT(magnitude_bits(-INFINITY), magnitude_bits(NAN));
-  EXPECT_EQ(contribution_limit_bits(4), magnitude_bits(4096.0f));
+  EXPECT_EQ(contribution_limit_bits(4), magnitude_bits(262144.0f));
 }
 
-TEST(GradientShift, KeepsTheLeastBitAtTwoToMinus52InMeanScale) {
-  EXPECT_EQ(gradient_shift(1), 52);
-  EXPECT_EQ(gradient_shift(2048), 41);
-  EXPECT_EQ(gradient_shift(4096), 40);
-  EXPECT_EQ(gradient_shift(4097), 39);
-  EXPECT_EQ(gradient_shift(3932160), 30);  // MT-NLG's batch of 1920 x 2048
+TEST(GradientShift, KeepsTheLeastBitAtTwoToMinus46InMeanScale) {
+  EXPECT_EQ(gradient_shift(1), 46);
+  EXPECT_EQ(gradient_shift(2048), 35);
+  EXPECT_EQ(gradient_shift(4096), 34);
+  EXPECT_EQ(gradient_shift(4097), 33);
+  EXPECT_EQ(gradient_shift(3932160), 24);  // MT-NLG's batch of 1920 x 2048
 }
 
 TEST(SquareSum, DoesNotDependOnOrderOrGrouping) {

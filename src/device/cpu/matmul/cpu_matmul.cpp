@@ -92,9 +92,17 @@ class CpuMatmul final : public MatmulOps {
   }
   template <class T>
   void weight_gradient_typed(const WeightGradientProduct& args);
+  // Columns [first, first + count) of a [M, ...] matrix as a panel [M][width] in token-chain order.
   template <class T>
   void pack_columns(const Tensor& matrix, std::int64_t first, std::int64_t count, std::int64_t width,
-                    float* panel) const;
+                    float* panel) const {
+    const T* from = matrix.as<T>() + first;
+    if constexpr (std::is_same_v<T, bf16>) {
+      kernels_.pack_panel_bf16(from, matrix.row_stride, matrix.rows(), count, width, panel);
+    } else {
+      kernels_.pack_panel_f32(from, matrix.row_stride, matrix.rows(), count, width, panel);
+    }
+  }
   bool gradient_strip(const WeightGradientProduct& args, const float* a, std::int64_t first,
                       const float* panel, float* tile, std::int64_t* sums) const;
 
@@ -183,45 +191,41 @@ void CpuMatmul::finish_tile(const Product& product, std::int64_t row, std::int64
   }
 }
 
-// All rows of one strip of columns. `sums` holds, for a block of tiles, the running leaf and the finished
-// subtrees that wait for their partners: level l joins 2^l leaves.
+// All rows of one strip of columns, a block of tiles at a time. `sums` holds per level l the finished
+// subtrees of 2^l leaves that wait for their partners, and last the leaf that is being added up.
 void CpuMatmul::strip(const Product& product, const float* a, std::int64_t first, float* panel,
                       float* sums) const {
   const std::int64_t length = order_.length();
   const std::int64_t leaf_length = order_.leaf_length();
   const std::int64_t tiles = round_up(product.y.rows(), kTileRows) / kTileRows;
   const std::int64_t size = tile_floats();
+  const int levels = std::bit_width(static_cast<unsigned>(order_.leaves())) - 1;
   for (std::int64_t tile0 = 0; tile0 < tiles; tile0 += kTilesPerBlock) {
     const std::int64_t tile1 = std::min(tile0 + kTilesPerBlock, tiles);
-    const auto level = [&](int l, std::int64_t tile) {
-      return sums + (l * kTilesPerBlock + tile - tile0) * size;
+    const auto slot = [&](int level, std::int64_t tile) {
+      return sums + (level * kTilesPerBlock + tile - tile0) * size;
     };
     for (int leaf = 0; leaf < order_.leaves(); ++leaf) {
+      const int target = leaf % 2 == 0 ? 0 : levels + 1;  // an even leaf waits at once
       for (std::int64_t k0 = 0; k0 < leaf_length; k0 += kTermsPerBlock) {
         const std::int64_t terms = std::min(kTermsPerBlock, leaf_length - k0);
         const std::int64_t at = leaf * leaf_length + k0;
         for (std::int64_t tile = tile0; tile < tile1; ++tile) {
           kernels_.tile(a + tile * kTileRows * length + at, length, 1, panel + at * kernels_.columns, terms,
-                        level(0, tile), k0 == 0);
+                        slot(target, tile), k0 == 0);
         }
       }
-      // A finished leaf joins the subtrees it completes, like a binary counter's carry; then it waits one
-      // level up.
-      for (std::int64_t tile = tile0; tile < tile1; ++tile) {
-        int l = 0;
-        float* running = level(0, tile);
-        for (int carry = leaf; (carry & 1) != 0; carry >>= 1) {
-          ++l;
-          kernels_.add(level(l, tile), running, size);
-          running = level(l, tile);
+      // An odd leaf joins the subtrees it completes, like a binary counter's carry.
+      for (int level = 0; ((leaf >> level) & 1) != 0; ++level) {
+        const bool last = ((leaf >> (level + 1)) & 1) == 0;
+        for (std::int64_t tile = tile0; tile < tile1; ++tile) {
+          float* running = slot(levels + 1, tile);
+          kernels_.add(slot(level, tile), running, size, last ? slot(level + 1, tile) : running);
         }
-        if (leaf + 1 < order_.leaves()) std::copy_n(running, size, level(l + 1, tile));
       }
     }
-    int root = 0;
-    for (int leaves = order_.leaves(); leaves > 1; leaves >>= 1) ++root;
     for (std::int64_t tile = tile0; tile < tile1; ++tile) {
-      finish_tile(product, tile * kTileRows, first, level(root, tile));
+      finish_tile(product, tile * kTileRows, first, slot(levels, tile));
     }
   }
 }
@@ -250,18 +254,6 @@ void CpuMatmul::run_typed(const Product& product) {
 
 void CpuMatmul::run(const Product& product) {
   with_float_type(product.a.dtype, [&]<class T>(T) { run_typed<T>(product); });
-}
-
-// Columns [first, first + count) of a [M, width'] matrix as a panel [M][width] in token-chain order.
-template <class T>
-void CpuMatmul::pack_columns(const Tensor& matrix, std::int64_t first, std::int64_t count, std::int64_t width,
-                             float* panel) const {
-  constexpr std::int64_t kSwap = std::is_same_v<T, bf16> ? 1 : 0;
-  for (std::int64_t t = 0; t < matrix.rows(); ++t) {
-    float* to = panel + (t ^ kSwap) * width;
-    if (count < width) std::fill_n(to, width, 0.0f);
-    widen(matrix.row<T>(t) + first, count, to);
-  }
 }
 
 // One strip of columns of dw for every tile of its rows. Returns false when a contribution is out of range.

@@ -27,11 +27,17 @@ struct MatmulKernels {
   // element. fp32 is copied as it is. Writes packed_length(count) floats.
   void (*widen_chain_bf16)(const bf16* from, std::int64_t count, float* to);
   void (*widen_chain_f32)(const float* from, std::int64_t count, float* to);
+  // Rows [0, rows) x columns [0, count) of a matrix as a panel [rows][width], count <= width: columns past
+  // the end are zero, and with bf16 the rows of each pair are swapped (REQUIRES an even number of rows then).
+  void (*pack_panel_bf16)(const bf16* from, std::ptrdiff_t stride, std::int64_t rows, std::int64_t count,
+                          std::int64_t width, float* panel);
+  void (*pack_panel_f32)(const float* from, std::ptrdiff_t stride, std::int64_t rows, std::int64_t count,
+                         std::int64_t width, float* panel);
   // Widens `count` elements without swapping.
   void (*widen_bf16)(const bf16* from, std::int64_t count, float* to);
   void (*widen_f32)(const float* from, std::int64_t count, float* to);
-  // left = left + right, elementwise.
-  void (*add)(float* left, const float* right, std::int64_t count);
+  // sum = left + right, elementwise; sum may be either.
+  void (*add)(const float* left, const float* right, std::int64_t count, float* sum);
   // One row of a finished tile: + bias (may be null), then stored.
   void (*store_f32)(const float* tile, const float* bias, std::int64_t count, float* out);
   void (*store_bf16)(const float* tile, const float* bias, std::int64_t count, bf16* out);
@@ -86,8 +92,32 @@ struct MatmulFamily {
     if (i < count)
       F::load_first(from + i, static_cast<int>(count - i)).store_first(to + i, static_cast<int>(count - i));
   }
-  static void add(float* left, const float* right, std::int64_t count) {
-    for (std::int64_t i = 0; i < count; i += 16) (F::load(left + i) + F::load(right + i)).store(left + i);
+  template <class T>
+  static void pack_panel(const T* from, std::ptrdiff_t stride, std::int64_t rows, std::int64_t count,
+                         std::int64_t width, float* panel) {
+    constexpr std::int64_t kSwap = sizeof(T) == 2 ? 1 : 0;
+    if (width < 16) {  // whole vectors, each overwriting what the one before wrote past its row
+      for (std::int64_t r = 0; r < rows; ++r) {
+        const F value = F::load_first(from + (r ^ kSwap) * stride, static_cast<int>(count));
+        if (r * width + 16 <= rows * width) {
+          value.store(panel + r * width);
+        } else {
+          value.store_first(panel + r * width, static_cast<int>(width));
+        }
+      }
+      return;
+    }
+    for (std::int64_t r = 0; r < rows; ++r) {
+      const T* row = from + (r ^ kSwap) * stride;
+      float* to = panel + r * width;
+      if (count < width) {
+        for (std::int64_t i = 0; i < width; i += 16) F::zero().store(to + i);
+      }
+      widen(row, count, to);
+    }
+  }
+  static void add(const float* left, const float* right, std::int64_t count, float* sum) {
+    for (std::int64_t i = 0; i < count; i += 16) (F::load(left + i) + F::load(right + i)).store(sum + i);
   }
   template <class T>
   static void store(const float* tile, const float* bias, std::int64_t count, T* out) {
@@ -119,6 +149,8 @@ struct MatmulFamily {
             .tile = tile,
             .widen_chain_bf16 = widen_chain_bf16,
             .widen_chain_f32 = widen<float>,
+            .pack_panel_bf16 = pack_panel<bf16>,
+            .pack_panel_f32 = pack_panel<float>,
             .widen_bf16 = widen<bf16>,
             .widen_f32 = widen<float>,
             .add = add,
