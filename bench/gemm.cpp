@@ -1,0 +1,70 @@
+// Exact products against the register-only peak of the same kernel family, measured in the same run.
+//   bench_gemm [--threads N] [--rounds N] [--json]
+
+#include <algorithm>
+#include <cstdlib>
+#include <memory>
+
+#include "core/arena.h"
+#include "device/cpu/cpu_device.h"
+#include "device/cpu/peak/peak.h"
+#include "harness.h"
+
+namespace megalith {
+namespace {
+
+struct Shape {
+  std::int64_t tokens, outputs, inputs;
+};
+constexpr Shape kShapes[] = {{1024, 768, 768},  {1024, 2304, 768}, {1024, 3072, 768},
+                             {1024, 768, 3072}, {2048, 256, 256},  {2048, 1024, 256}};
+
+std::unique_ptr<MatmulOps> operations(ThreadPool& pool, cpu::Isa isa) {
+  return cpu::make_matmul(pool, isa);
+}
+
+void measure(const bench::Options& options, bench::Report& report, ThreadPool& pool, cpu::Isa isa,
+             DType dtype, const Shape& shape) {
+  Arena arena("operands", static_cast<std::size_t>(shape.outputs * shape.inputs * 12 +
+                                                   shape.tokens * 4 * (shape.outputs + shape.inputs)) +
+                              4096);
+  const Tensor x = arena.allocate(dtype, {shape.tokens, shape.inputs});
+  const Tensor w = arena.allocate(dtype, {shape.outputs, shape.inputs});
+  const Tensor y = arena.allocate(dtype, {shape.tokens, shape.outputs});
+  const Tensor dw = arena.allocate(DType::i64, {shape.outputs, shape.inputs});
+  const std::unique_ptr<MatmulOps> ops = operations(pool, isa);
+  Verdict verdict;
+  const double work = 2.0 * static_cast<double>(shape.tokens * shape.outputs * shape.inputs);
+  double peak = 0;
+  const std::vector<bench::Candidate> candidates = {
+      {"forward", work, [&] { ops->forward({.x = x, .w = w, .y = y, .order = {}}); }},
+      {"forward, 8 leaves", work, [&] { ops->forward({.x = x, .w = w, .y = y, .order = {.leaves = 8}}); }},
+      {"input gradient, 8 leaves", work,
+       [&] { ops->input_gradient({.dy = y, .w = w, .dx = x, .order = {.leaves = 8}}); }},
+      {"weight gradient, grain 1024", work,
+       [&] {
+         ops->weight_gradient({.dy = y, .x = x, .dw = dw, .grain = 1024, .shift = 34, .verdict = &verdict});
+       }},
+      {"peak", 1, [&] { peak = std::max(peak, cpu::measure_peak_flops(pool, isa, dtype)); }}};
+  const std::vector<bench::Timing> timings = bench::take_turns(candidates, options.rounds);
+  for (std::size_t c = 0; c + 1 < candidates.size(); ++c) {
+    const std::string name = fmt::format("{} {} {}x{}x{} {}", cpu::name_of(isa), name_of(dtype), shape.tokens,
+                                         shape.outputs, shape.inputs, candidates[c].name);
+    report.add(name, candidates[c].work / timings[c].best_seconds * 1e-9, "GFLOP/s", peak * 1e-9,
+               timings[c].median_seconds / timings[c].best_seconds);
+  }
+}
+
+}  // namespace
+}  // namespace megalith
+
+int main(int argc, char** argv) {
+  using namespace megalith;
+  const bench::Options options = bench::parse_options(argc, argv);
+  ThreadPool pool(options.threads > 0 ? options.threads : usable_processors());
+  const cpu::Isa isa = value_or_throw(cpu::choose_isa(std::getenv("MEGALITH_ISA")));
+  bench::Report report(options, fmt::format("Exact products, {} threads", pool.num_threads()));
+  for (const DType dtype : {DType::bf16, DType::f32}) {
+    for (const Shape& shape : kShapes) measure(options, report, pool, isa, dtype, shape);
+  }
+}

@@ -1,0 +1,53 @@
+// What every benchmark here does alike: warm-up, several rounds with the candidates taking turns (A B A B),
+// minimum and spread, a ratio to a reference measured in the same run, and the machine in the first line.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace megalith::bench {
+
+struct Options {
+  bool json = false;
+  int rounds = 7;
+  int threads = 0;  // 0: every usable processor
+  std::vector<std::string> rest;
+};
+
+// --json, --rounds N, --threads N; what else stands there is left in `rest`. Exits with 2 on anything
+// malformed, and refuses a build without optimisation, whose figures mean nothing.
+Options parse_options(int argc, char** argv);
+
+// One thing to time.
+struct Candidate {
+  std::string name;
+  double work = 0;  // units per call: FLOPs, bytes, tokens
+  std::function<void()> call;
+};
+
+struct Timing {
+  double best_seconds = 0;
+  double median_seconds = 0;
+  double worst_seconds = 0;
+};
+
+// Times all candidates in turn, `rounds` times each after one call that does not count.
+std::vector<Timing> take_turns(const std::vector<Candidate>& candidates, int rounds);
+
+// Lines of a table, or of a JSON array: name, value, unit, reference, ratio.
+class Report {
+ public:
+  Report(const Options& options, const std::string& title);
+  ~Report();
+  Report(const Report&) = delete;
+  Report& operator=(const Report&) = delete;
+  // `spread`: median over best time, 1 is quiet. reference 0: none.
+  void add(const std::string& name, double value, const std::string& unit, double reference, double spread);
+
+ private:
+  bool json_;
+  std::string items_;
+};
+
+}  // namespace megalith::bench

@@ -1,0 +1,70 @@
+// A whole training step, data and optimizer included: tokens per second and the share of the measured peak.
+//   bench_train_step [--threads N] [--rounds N] [--json] [gpt2-124m | small | quickstart ...]
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "device/cpu/cpu_device.h"
+#include "harness.h"
+#include "train/trainer.h"
+
+namespace megalith {
+namespace {
+
+struct Problem {
+  const char* name;
+  std::int64_t layers, hidden, heads, sequence, vocabulary, sequences;
+};
+constexpr Problem kProblems[] = {
+    {"gpt2-124m", 12, 768, 12, 1024, 50257, 4},
+    {"small", 6, 384, 6, 256, 4096, 16},
+    {"quickstart", 4, 256, 4, 256, 4096, 8},
+};
+
+TrainConfig config_of(const Problem& problem) {
+  TrainConfig config;
+  config.model.layers = problem.layers;
+  config.model.hidden = problem.hidden;
+  config.model.heads = problem.heads;
+  config.model.sequence = problem.sequence;
+  config.model.vocabulary = problem.vocabulary;
+  config.batch.global = problem.sequences;
+  config.batch.micro = problem.sequences;
+  resolve(config);
+  return config;
+}
+
+void measure(const bench::Options& options, bench::Report& report, Device& device, const Problem& problem) {
+  const TrainConfig config = config_of(problem);
+  const std::unique_ptr<Dataset> data =
+      make_synthetic_dataset(problem.vocabulary, problem.sequence, config.seed, false);
+  Trainer trainer(config, device, *data);
+  const auto tokens = static_cast<double>(config.tokens_per_step());
+  std::int64_t step = 0;
+  const std::vector<bench::Timing> timings =
+      bench::take_turns({{problem.name, tokens, [&] { trainer.run_step(step++); }}}, options.rounds);
+  const double rate = tokens / timings[0].best_seconds;
+  const double spread = timings[0].median_seconds / timings[0].best_seconds;
+  const double flops = static_cast<double>(training_flops_causal(config.model, config.batch.sequence).flops);
+  report.add(fmt::format("{} {}x{} bf16", problem.name, problem.sequences, problem.sequence), rate,
+             "tokens/s", 0, spread);
+  report.add(fmt::format("{} model FLOPs (causal half)", problem.name), rate * flops * 1e-9, "GFLOP/s",
+             device.peak_flops(DType::bf16) * 1e-9, spread);
+}
+
+}  // namespace
+}  // namespace megalith
+
+int main(int argc, char** argv) {
+  using namespace megalith;
+  const bench::Options options = bench::parse_options(argc, argv);
+  const cpu::Isa isa = value_or_throw(cpu::choose_isa(std::getenv("MEGALITH_ISA")));
+  const std::unique_ptr<Device> device =
+      cpu::make_device(options.threads > 0 ? options.threads : usable_processors(), isa);
+  bench::Report report(options, "Training steps, " + device->description());
+  for (const Problem& problem : kProblems) {
+    const bool wanted = options.rest.empty() || std::find(options.rest.begin(), options.rest.end(),
+                                                          problem.name) != options.rest.end();
+    if (wanted) measure(options, report, *device, problem);
+  }
+}
