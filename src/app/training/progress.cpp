@@ -76,8 +76,7 @@ void Progress::step_done(const LedgerLine& line) {
   const std::pair<std::string_view, double> values[] = {
       {"tokens_per_second", rate}, {"step_ms", seconds * 1e3}, {"mfu", causal}, {"mfu_palm", palm}};
   metrics_.append(line.step, values);
-  if (line.skipped)
-    complain(fmt::format("step {} skipped: {}", line.step, line.bad));
+  if (line.skipped) complain(fmt::format("step {} skipped: {}", line.step, line.bad));
   show_step(line, peak_flops_ > 0 ? tokens_per_second() * flops_per_token_causal_ / peak_flops_ : 0);
   step_start_ = Clock::now();
 }
