@@ -162,7 +162,7 @@ ExitCode train(const Options& options) {
   Trainer trainer(config, *device, *data.train);
   if (!options.json) print_plan(config, trainer, run);
   const Tokenizer* tokenizer = data.tokenizer ? &*data.tokenizer : nullptr;
-  Progress progress(config, trainer, run, metrics, tokenizer,
+  Progress progress(config, trainer, run, metrics, data,
                     {.live = ::isatty(STDOUT_FILENO) == 1, .json = options.json});
   const LoopEnd end = run_loop(config, trainer, data.held_out.get(),
                                {.ledger = ledger,

@@ -4,7 +4,6 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "app/generation.h"
 #include "app/report/numbers.h"
 #include "core/file.h"
 
@@ -119,18 +118,6 @@ std::string text_of(const Tokenizer& tokenizer, std::span<const std::int32_t> id
   return text;
 }
 
-std::vector<Continuation> make_samples(const TrainConfig& config, Trainer& trainer,
-                                       const Tokenizer& tokenizer) {
-  constexpr std::int64_t kSamples = 4;
-  Generator generator(trainer.device(), trainer.transformer(), config.numerics, kSamples);
-  const GenerationRequest request{
-      .prompt = value_or_throw(prompt_ids(&tokenizer, config.sample.prompt, generator.context())),
-      .max_tokens = std::max<std::int64_t>(config.sample.tokens, 1),
-      .sampling = {.temperature = 0.8, .top_p = 0.95, .seed = config.seed},
-      .num_samples = kSamples};
-  return generate_samples(generator, &tokenizer, request);
-}
-
 void write_evaluation(const FinalEvaluation& evaluation, const RunDirectory& run) {
   nlohmann::json baselines = nlohmann::json::array();
   for (const Baseline& baseline : evaluation.baselines) {
@@ -192,15 +179,16 @@ FinalEvaluation evaluate_finally(const TrainConfig& config, Trainer& trainer, co
   const std::string training = text_of(tokenizer, training_ids);
   result.baselines = compute_baselines(training, text_of(tokenizer, held_out_ids), counts, held_out_ids);
 
-  for (const Continuation& sample : make_samples(config, trainer, tokenizer)) {
-    const std::size_t number = result.samples.size();
-    const nlohmann::json object = {
-        {"step", config.schedule.steps}, {"prompt", config.sample.prompt}, {"text", sample.text}};
+  constexpr std::int64_t kSamples = 4;
+  std::vector<std::string> continuations;
+  for (std::int64_t number = 0; number < kSamples; ++number) {
+    result.samples.push_back(draw_sample(config, trainer, data, number));
+    const TrainingSample& sample = result.samples.back();
     write_file_atomically(run.samples() / fmt::format("final-{}.json", number),
-                          object.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
-    result.samples.push_back(config.sample.prompt + sample.text);
+                          to_json(sample, config.schedule.steps));
+    continuations.push_back(sample.text);
   }
-  result.checks = check_samples(result.samples, training);
+  result.checks = check_samples(continuations, training);
   write_evaluation(result, run);
   return result;
 }
@@ -209,7 +197,9 @@ std::string describe(const FinalEvaluation& evaluation) {
   const HeldOutFigure& figure = evaluation.figure;
   std::string text;
   for (std::size_t i = 0; i < evaluation.samples.size(); ++i) {
-    text += fmt::format("--- sample {}\n{}\n", i + 1, evaluation.samples[i]);
+    const TrainingSample& sample = evaluation.samples[i];
+    text += fmt::format("--- sample {}: the model continues after the bar\n{}|{}\n", i + 1, sample.prompt,
+                        sample.text);
   }
   const SampleChecks& checks = evaluation.checks;
   text += fmt::format(

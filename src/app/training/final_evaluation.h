@@ -7,6 +7,7 @@
 #include "app/baselines.h"
 #include "app/sample_checks.h"
 #include "app/training/data_sources.h"
+#include "app/training/samples.h"
 #include "run/run_directory.h"
 #include "train/trainer.h"
 
@@ -28,7 +29,7 @@ HeldOutFigure evaluate_held_out(const TrainConfig& config, Trainer& trainer, con
 struct FinalEvaluation {
   HeldOutFigure figure;
   std::vector<Baseline> baselines;
-  std::vector<std::string> samples;
+  std::vector<TrainingSample> samples;
   SampleChecks checks;
 };
 

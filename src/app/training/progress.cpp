@@ -6,6 +6,7 @@
 #include "app/console.h"
 #include "app/interrupt.h"
 #include "app/report/numbers.h"
+#include "app/training/samples.h"
 #include "core/file.h"
 
 namespace megalith::app {
@@ -26,12 +27,12 @@ std::string step_line(const LedgerLine& line, std::int64_t steps, double tokens_
 }  // namespace
 
 Progress::Progress(const TrainConfig& config, Trainer& trainer, const RunDirectory& run, MetricsLog& metrics,
-                   const Tokenizer* tokenizer, ProgressStyle style)
+                   const DataSources& data, ProgressStyle style)
     : config_(config),
       trainer_(trainer),
       run_(run),
       metrics_(metrics),
-      tokenizer_(tokenizer),
+      data_(data),
       style_(style),
       flops_per_token_causal_(
           static_cast<double>(training_flops_causal(config.model, config.batch.sequence).flops)),
@@ -119,24 +120,9 @@ void Progress::validated(std::int64_t step, const Validation& validation) {
 }
 
 void Progress::sample_due(std::int64_t step) {
-  Generator generator(trainer_.device(), trainer_.transformer(), config_.numerics, 1);
-  const std::int64_t room = config_.model.sequence;
-  Expected<std::vector<std::int32_t>> prompt =
-      prompt_ids(tokenizer_, tokenizer_ == nullptr ? "" : config_.sample.prompt, room);
-  if (!prompt) {
-    complain(to_string(prompt.error()));
-    return;
-  }
-  const GenerationRequest request{
-      .prompt = std::move(*prompt),
-      .max_tokens = config_.sample.tokens,
-      .sampling = {
-          .temperature = 0.8, .top_p = 0.95, .seed = config_.seed + static_cast<std::uint64_t>(step)}};
-  const Continuation sample = std::move(generate_samples(generator, tokenizer_, request).front());
-  const nlohmann::json object = {{"step", step}, {"prompt", config_.sample.prompt}, {"text", sample.text}};
-  write_file_atomically(run_.samples() / fmt::format("step-{:08}.json", step),
-                        object.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
-  if (step < config_.schedule.steps) say(fmt::format("sample: {}{}", config_.sample.prompt, sample.text));
+  const TrainingSample sample = draw_sample(config_, trainer_, data_, step);
+  write_file_atomically(run_.samples() / fmt::format("step-{:08}.json", step), to_json(sample, step));
+  if (step < config_.schedule.steps) say(fmt::format("sample: {} | {}", sample.prompt, sample.text));
   step_start_ = Clock::now();
 }
 

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <string>
 
-#include "app/generation.h"
+#include "app/training/data_sources.h"
 #include "run/metrics_log.h"
 #include "run/run_directory.h"
 #include "train/loop.h"
@@ -22,7 +22,7 @@ struct ProgressStyle {
 class Progress final : public LoopObserver {
  public:
   Progress(const TrainConfig& config, Trainer& trainer, const RunDirectory& run, MetricsLog& metrics,
-           const Tokenizer* tokenizer, ProgressStyle style);
+           const DataSources& data, ProgressStyle style);
 
   void resumed(std::int64_t step, std::int64_t to_recheck, const Refusals& damaged) override;
   void rechecked(std::int64_t steps) override;
@@ -43,7 +43,7 @@ class Progress final : public LoopObserver {
   Trainer& trainer_;
   const RunDirectory& run_;
   MetricsLog& metrics_;
-  const Tokenizer* tokenizer_;
+  const DataSources& data_;
   ProgressStyle style_;
   double flops_per_token_causal_;
   double flops_per_token_palm_;
