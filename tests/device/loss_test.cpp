@@ -1,0 +1,159 @@
+// Cross entropy: right against float64, blind to padding and masked rows, equal by bits everywhere.
+
+#include <gtest/gtest.h>
+
+#include <bit>
+
+#include "device/cpu/cpu_device.h"
+#include "device/random_tensor.h"
+#include "reference/elementwise_reference.h"
+
+namespace megalith {
+namespace {
+
+using test::RandomTensor;
+
+constexpr int kLeaves = 8;
+
+std::int64_t padded(std::int64_t vocabulary) {
+  return (vocabulary + 127) / 128 * 128;
+}
+
+struct Result {
+  std::vector<std::uint32_t> log_probability, gradient;
+  bool operator==(const Result&) const = default;
+};
+
+std::uint32_t bits(float x) {
+  return std::bit_cast<std::uint32_t>(x);
+}
+
+Result run(RandomTensor& logits, const std::vector<std::int32_t>& targets,
+           const std::vector<std::uint8_t>& mask, std::int64_t vocabulary, cpu::Isa isa, int threads,
+           DType dtype) {
+  const auto rows = static_cast<std::int64_t>(targets.size());
+  RandomTensor log_probability(DType::f32, 1, rows, 1);
+  RandomTensor state(DType::f32, rows, 2, 2);
+  RandomTensor gradient(dtype, rows, padded(vocabulary), 3);
+  ThreadPool pool(threads);
+  const std::unique_ptr<LossOps> ops = cpu::make_loss(pool, isa);
+  const CrossEntropyShape shape{.vocabulary = vocabulary, .leaves = kLeaves, .vocab_block = 64};
+  ops->forward(
+      CrossEntropyForward{.shape = shape,
+                          .logits = logits.tensor(),
+                          .targets = targets.data(),
+                          .log_probability = Tensor(log_probability.tensor().data, DType::f32, {rows}),
+                          .log_sum_exp = state.tensor()});
+  ops->backward(CrossEntropyBackward{.shape = shape,
+                                     .logits = logits.tensor(),
+                                     .targets = targets.data(),
+                                     .loss_mask = mask.data(),
+                                     .log_sum_exp = state.tensor(),
+                                     .dlogits = gradient.tensor()});
+  gradient.expect_guards_untouched();
+  Result result;
+  for (std::int64_t r = 0; r < rows; ++r) {
+    result.log_probability.push_back(bits(log_probability.at(0, r)));
+    for (std::int64_t c = 0; c < padded(vocabulary); ++c) result.gradient.push_back(bits(gradient.at(r, c)));
+  }
+  return result;
+}
+
+// Random logits whose padding columns are NaN.
+RandomTensor random_logits(std::int64_t rows, std::int64_t vocabulary, double deviation) {
+  RandomTensor logits(DType::f32, rows, padded(vocabulary), 4, deviation);
+  for (std::int64_t r = 0; r < rows; ++r) {
+    for (std::int64_t c = vocabulary; c < padded(vocabulary); ++c) logits.set(r, c, NAN);
+  }
+  return logits;
+}
+
+float as_float(std::uint32_t value) {
+  return std::bit_cast<float>(value);
+}
+
+TEST(CrossEntropy, AgreesWithFloat64AndEverywhereByBits) {
+  for (const std::int64_t vocabulary : {1, 17, 509, 512, 2000}) {
+    RandomTensor logits = random_logits(5, vocabulary, 3);
+    std::vector<std::int32_t> targets;
+    for (int r = 0; r < 5; ++r) targets.push_back(static_cast<std::int32_t>((r * 7919) % vocabulary));
+    const std::vector<std::uint8_t> mask(5, 1);
+    const Result first = run(logits, targets, mask, vocabulary, cpu::Isa::portable, 1, DType::f32);
+    for (std::int64_t r = 0; r < 5; ++r) {
+      reference::Row row;
+      for (std::int64_t c = 0; c < vocabulary; ++c) row.push_back(logits.at(r, c));
+      const auto target = static_cast<std::size_t>(targets[static_cast<std::size_t>(r)]);
+      const double expected = reference::log_softmax(row, target);
+      EXPECT_NEAR(as_float(first.log_probability[static_cast<std::size_t>(r)]), expected,
+                  3e-6 * (std::fabs(expected) + 1));
+      for (std::size_t c = 0; c < static_cast<std::size_t>(padded(vocabulary)); ++c) {
+        const float found = as_float(first.gradient[static_cast<std::size_t>(r * padded(vocabulary)) + c]);
+        if (c >= static_cast<std::size_t>(vocabulary)) {
+          ASSERT_EQ(bits(found), 0u) << "padding";
+          continue;
+        }
+        const double p = std::exp(reference::log_softmax(row, c)) - (c == target ? 1 : 0);
+        ASSERT_NEAR(found, p, 2e-6);
+      }
+    }
+    for (const cpu::Isa isa : cpu::available_isas()) {
+      for (const int threads : {1, 3}) {
+        EXPECT_EQ(run(logits, targets, mask, vocabulary, isa, threads, DType::f32), first)
+            << cpu::name_of(isa);
+      }
+    }
+    const Result half = run(logits, targets, mask, vocabulary, cpu::Isa::portable, 1, DType::bf16);
+    for (const cpu::Isa isa : cpu::available_isas()) {
+      EXPECT_EQ(run(logits, targets, mask, vocabulary, isa, 2, DType::bf16), half) << cpu::name_of(isa);
+    }
+  }
+}
+
+TEST(CrossEntropy, OfEqualLogitsIsLnV) {
+  for (const std::int64_t vocabulary : {509, 512, 50257}) {
+    RandomTensor logits = random_logits(1, vocabulary, 0);
+    const Result result = run(logits, {3}, {1}, vocabulary, cpu::available_isas().back(), 1, DType::f32);
+    EXPECT_NEAR(-as_float(result.log_probability[0]), std::log(static_cast<double>(vocabulary)), 1e-6 * 11);
+  }
+}
+
+TEST(CrossEntropy, MaskedRowsAreSelectedToZeroWhateverTheyHold) {
+  RandomTensor logits = random_logits(2, 100, 1);
+  logits.set(0, 5, INFINITY);
+  logits.set(0, 6, NAN);
+  const Result result = run(logits, {1, 2}, {0, 1}, 100, cpu::available_isas().back(), 1, DType::bf16);
+  for (std::size_t c = 0; c < 128; ++c) EXPECT_EQ(result.gradient[c], 0u);
+  EXPECT_NE(as_float(result.gradient[128 + 2]), 0.0f);
+}
+
+TEST(LossSum, CountsMaskedTokensAsIntegersAndDeclaresWhatIsNoLoss) {
+  ThreadPool pool(1);
+  const std::unique_ptr<LossOps> ops = cpu::make_loss(pool, cpu::Isa::portable);
+  const auto sum_of = [&](std::vector<float> log_probability, const std::vector<std::uint8_t>& mask,
+                          bool* bad) {
+    std::int64_t sum = 0;
+    std::int64_t count = 0;
+    Verdict verdict;
+    ops->sum({.log_probability = Tensor(log_probability.data(), DType::f32,
+                                        {static_cast<std::int64_t>(log_probability.size())}),
+              .loss_mask = mask.data(),
+              .sum = &sum,
+              .count = &count,
+              .verdict = &verdict});
+    *bad = verdict.bad();
+    return std::pair(sum, count);
+  };
+  bool bad = true;
+  EXPECT_EQ(sum_of({-1.5f, -2.0f, -0.25f}, {1, 0, 1}, &bad),
+            std::pair((std::int64_t{7} << 32) / 4, std::int64_t{2}));
+  EXPECT_FALSE(bad);
+  sum_of({NAN, -1.0f}, {0, 1}, &bad);
+  EXPECT_FALSE(bad);
+  for (const float value : {NAN, -INFINITY, -0x1p20f}) {
+    sum_of({value}, {1}, &bad);
+    EXPECT_TRUE(bad) << value;
+  }
+}
+
+}  // namespace
+}  // namespace megalith
