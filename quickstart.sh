@@ -207,18 +207,11 @@ case $run in
   /*) report=$run/report.html ;;
   *) report=$here/$run/report.html ;;
 esac
-# As it would have to be typed: words with blanks come out quoted.
-typed() { printf '%q ' "$@" | sed 's/ $//'; }
+# The verb has just named its own next steps; this one is the script's.
 cat <<END
-
-== Done in $((SECONDS - started)) s. The report: $report
-
-Next, in $here:
-
-  let it talk
-    $(typed "$megalith" generate "$run") --prompt "A hacker is"
-  train longer, in a run of its own
-    $(typed "$megalith" train configs/runs/quickstart.toml "${settings[@]}" --run-dir "$run-longer" --minutes 30)
   train on other text
     ./quickstart.sh --run-dir runs/mine YOUR_TEXT.txt
+  (all of them in $here)
+
+== Done in $((SECONDS - started)) s. The report: $report
 END

@@ -24,7 +24,7 @@ constexpr const char* kExamples =
     "  megalith tokenizer train book.txt --vocabulary 4096 --output tokenizer.json\n"
     "  megalith data build book.txt --tokenizer tokenizer.json --output data/book\n"
     "  megalith train configs/runs/tiny.toml --run-dir runs/tiny   starts, or resumes what is there\n"
-    "  megalith generate runs/tiny --prompt \"Once upon\"          the model talks\n"
+    "  megalith generate runs/quickstart --prompt \"A hacker is\"   a trained model talks\n"
     "\n"
     "megalith VERB --help tells more. Exit codes: 0 done, 1 failed, 2 refused, 3 stopped on request\n"
     "with the state saved, 4 resume differs from its ledger (docs/exit-codes.md).\n";
@@ -130,7 +130,7 @@ Expected<Run> parse_command_line(int argc, const char* const* argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
-    return print_and_end(deepest(app).help(), ExitCode::done);
+    return print_and_end(app.help(), ExitCode::done);
   } catch (const CLI::CallForAllHelp&) {
     return print_and_end(app.help("", CLI::AppFormatMode::All), ExitCode::done);
   } catch (const CLI::CallForVersion&) {
@@ -138,7 +138,7 @@ Expected<Run> parse_command_line(int argc, const char* const* argv) {
   } catch (const CLI::ParseError& error) {
     return refuse(explain(app, error.what()));
   }
-  if (!run) return print_and_end(deepest(app).help(), ExitCode::refused);
+  if (!run) return print_and_end(app.help(), ExitCode::refused);
   return run;
 }
 

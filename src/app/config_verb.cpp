@@ -29,11 +29,18 @@ ExitCode explain_keys(const Options& options) {
   return ExitCode::done;
 }
 
+constexpr const char* kExamples = R"(Examples:
+  megalith config explain               every key: type, unit, range, default, meaning
+  megalith config explain optimizer     a section
+  megalith config explain batch.micro   one key
+)";
+
 }  // namespace
 
 void add_config_verb(CLI::App& app, Run& run) {
   auto options = std::make_shared<Options>();
   CLI::App* verb = app.add_subcommand("config", "The keys of a training config");
+  verb->footer(kExamples);
   verb->require_subcommand(1);
   CLI::App* explain_verb = verb->add_subcommand("explain", "Type, unit, range, default and meaning of keys");
   explain_verb->add_option("KEY", options->key, "A key or a section; everything without one");

@@ -138,11 +138,19 @@ ExitCode show(const Options& options) {
   return ExitCode::done;
 }
 
+constexpr const char* kExamples = R"(Examples:
+  megalith data build book.txt --tokenizer tokenizer.json --output data/book --held-out-every 20
+  megalith data inspect data/book
+  megalith data verify data/book
+  megalith data show runs/mine --step 12     what the model reads in step 12
+)";
+
 }  // namespace
 
 void add_data_verb(CLI::App& app, Run& run) {
   auto options = std::make_shared<Options>();
   CLI::App* verb = app.add_subcommand("data", "Make token files from text, and look into them");
+  verb->footer(kExamples);
   verb->require_subcommand(1);
   const auto act = [&run, options](CLI::App* sub, ExitCode (*action)(const Options&)) {
     sub->callback([options, action, &run] { run = [options, action] { return action(*options); }; });
@@ -155,9 +163,12 @@ void add_data_verb(CLI::App& app, Run& run) {
       ->required();
   build_verb->add_option("--output", options->build.output_prefix, "PREFIX of the files to write")
       ->required();
-  build_verb->add_option("--held-out-every", options->build.held_out_every,
-                         "Every so many blocks one is held out as PREFIX-held_out; 0 holds out nothing");
-  build_verb->add_option("--block-bytes", options->build.block_bytes, "Size of a block");
+  build_verb
+      ->add_option("--held-out-every", options->build.held_out_every,
+                   "Every so many blocks one is held out as PREFIX-held_out; 0 holds out nothing")
+      ->capture_default_str();
+  build_verb->add_option("--block-bytes", options->build.block_bytes, "Size of a block")
+      ->capture_default_str();
   act(build_verb, build);
 
   CLI::App* inspect_verb = verb->add_subcommand("inspect", "What a pair of token files holds");

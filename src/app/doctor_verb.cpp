@@ -66,11 +66,18 @@ ExitCode doctor(const Options& options) {
   return ExitCode::done;  // something optional that is missing is a finding, not a failure
 }
 
+constexpr const char* kExamples = R"(Examples:
+  megalith doctor                      what works here, why not, and what to do about it
+  megalith doctor --json               the same for a script
+  MEGALITH_ISA=avx2 megalith doctor    with the AVX2 kernels forced (portable, avx2, avx512, avx512_bf16)
+)";
+
 }  // namespace
 
 void add_doctor_verb(CLI::App& app, Run& run) {
   auto options = std::make_shared<Options>();
   CLI::App* verb = app.add_subcommand("doctor", "What works on this machine and why not");
+  verb->footer(kExamples);
   verb->add_flag("--json", options->json, "Print one JSON object");
   verb->callback([options, &run] { run = [options] { return doctor(*options); }; });
 }

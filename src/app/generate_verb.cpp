@@ -146,33 +146,43 @@ ExitCode generate(const Options& options) {
   return interrupted() ? ExitCode::stopped : ExitCode::done;
 }
 
+constexpr const char* kExamples = R"(Examples:
+  megalith generate runs/mine --prompt "Once upon"            streams until the end of the document
+  megalith generate runs/mine --prompt "Once" --n 5 --temperature 0.8 --top-p 0.9 --seed 7
+  megalith generate runs/mine@1000 --prompt "Q:" --stop $'\nQ:' --max-tokens 100
+  megalith generate runs/mine --prompt-file book.txt --max-tokens 0 --logprobs   what it thinks of a text
+)";
+
 }  // namespace
 
 void add_generate_verb(CLI::App& app, Run& run) {
   auto options = std::make_shared<Options>();
-  CLI::App* verb = app.add_subcommand("generate", "continue a text with a trained model");
-  verb->add_option("MODEL", options->model, "run directory, RUN@STEP or checkpoint folder")->required();
-  auto* prompt = verb->add_option("--prompt", options->prompt, "text to continue");
-  auto* file = verb->add_option("--prompt-file", options->prompt_file, "the text in a file");
-  auto* ids = verb->add_option("--prompt-ids", options->prompt_ids, "token ids to continue")->delimiter(',');
+  CLI::App* verb = app.add_subcommand("generate", "Continue a text with a trained model");
+  verb->footer(kExamples);
+  verb->add_option("MODEL", options->model, "Run directory, RUN@STEP or checkpoint folder")->required();
+  auto* prompt = verb->add_option("--prompt", options->prompt, "Text to continue");
+  auto* file = verb->add_option("--prompt-file", options->prompt_file, "The text in a file");
+  auto* ids = verb->add_option("--prompt-ids", options->prompt_ids, "Token ids to continue")->delimiter(',');
   prompt->excludes(ids)->excludes(file);
   file->excludes(ids);
-  verb->add_option("--max-tokens", options->max_tokens, "longest continuation")
-      ->check(CLI::Range(0, 1 << 24));
+  verb->add_option("--max-tokens", options->max_tokens, "Longest continuation")
+      ->check(CLI::Range(0, 1 << 24))
+      ->capture_default_str();
   verb->add_option("--temperature", options->temperature, "0 takes the most likely token")
-      ->check(CLI::Range(0.0, 100.0));
-  verb->add_option("--top-k", options->top_k, "keep the k most likely; 0 keeps all")
+      ->check(CLI::Range(0.0, 100.0))
+      ->capture_default_str();
+  verb->add_option("--top-k", options->top_k, "Keep the k most likely; 0 keeps all")
       ->check(CLI::Range(0, 1 << 24));
-  verb->add_option("--top-p", options->top_p, "keep the most likely with this much probability")
+  verb->add_option("--top-p", options->top_p, "Keep the most likely with this much probability")
       ->check(CLI::Range(0.0, 1.0));
-  verb->add_option("--seed", options->seed, "the same seed gives the same text");
-  verb->add_option("--n", options->num_samples, "how many continuations")->check(CLI::Range(1, 1024));
-  verb->add_option("--stop", options->stop, "end where this text would appear; may be repeated");
+  verb->add_option("--seed", options->seed, "The same seed gives the same text");
+  verb->add_option("--n", options->num_samples, "How many continuations")->check(CLI::Range(1, 1024));
+  verb->add_option("--stop", options->stop, "End where this text would appear; may be repeated");
   verb->add_option("--threads", options->threads, "0 takes every usable processor")
       ->check(CLI::Range(0, 1024));
-  verb->add_flag("--ignore-end", options->ignore_end, "go on past the end-of-document token");
-  verb->add_flag("--logprobs", options->log_probabilities, "print every token with its log-probability");
-  verb->add_flag("--json", options->json, "print one JSON object");
+  verb->add_flag("--ignore-end", options->ignore_end, "Go on past the end-of-document token");
+  verb->add_flag("--logprobs", options->log_probabilities, "Print every token with its log-probability");
+  verb->add_flag("--json", options->json, "Print one JSON object");
   verb->callback([options, &run] { run = [options] { return generate(*options); }; });
 }
 

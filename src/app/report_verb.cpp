@@ -29,11 +29,17 @@ ExitCode report(const Options& options) {
   return ExitCode::done;
 }
 
+constexpr const char* kExamples = R"(Examples:
+  megalith report runs/mine                        writes runs/mine/report.html, at any time
+  megalith report runs/mine --output page.html
+)";
+
 }  // namespace
 
 void add_report_verb(CLI::App& app, Run& run) {
   auto options = std::make_shared<Options>();
   CLI::App* verb = app.add_subcommand("report", "The page about a run: curves, samples, baselines, config");
+  verb->footer(kExamples);
   verb->add_option("RUN_DIR", options->folder, "What was given to train --run-dir")->required();
   verb->add_option("--output", options->output, "Where to write the page (default: RUN_DIR/report.html)");
   verb->callback([options, &run] { run = [options] { return report(*options); }; });

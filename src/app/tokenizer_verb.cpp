@@ -109,17 +109,26 @@ ExitCode verify_tokenizer(const Options& options) {
   return ExitCode::done;
 }
 
+constexpr const char* kExamples = R"(Examples:
+  megalith tokenizer train book.txt --vocabulary 4096 --output tokenizer.json
+  megalith tokenizer encode tokenizer.json page.txt > ids.txt
+  megalith tokenizer decode tokenizer.json ids.txt
+  megalith tokenizer verify tokenizer.json page.txt
+)";
+
 }  // namespace
 
 void add_tokenizer_verb(CLI::App& app, Run& run) {
   auto options = std::make_shared<Options>();
   CLI::App* verb = app.add_subcommand("tokenizer", "Train a tokenizer, encode, decode, verify");
+  verb->footer(kExamples);
   verb->require_subcommand(1);
 
   CLI::App* train = verb->add_subcommand("train", "Learn a byte-level BPE from text files");
   train->add_option("FILES", options->files, "Plain text files")->required();
-  train->add_option("--vocabulary", options->vocabulary, "Entries, the 256 bytes and <|endoftext|> included");
-  train->add_option("--output", options->output, "Where to write the tokenizer.json");
+  train->add_option("--vocabulary", options->vocabulary, "Entries, the 256 bytes and <|endoftext|> included")
+      ->capture_default_str();
+  train->add_option("--output", options->output, "Where to write the tokenizer.json")->capture_default_str();
   train->add_option("--threads", options->threads, "0 takes every usable processor; never changes the result")
       ->check(CLI::Range(0, 1024));
   train->callback([options, &run] { run = [options] { return train_tokenizer(*options); }; });

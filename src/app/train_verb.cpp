@@ -4,11 +4,13 @@
 
 #include <CLI/CLI.hpp>
 #include <memory>
+#include <optional>
 
 #include "app/build_facts.h"
 #include "app/console.h"
 #include "app/interrupt.h"
 #include "app/loaded_model.h"
+#include "app/next_steps.h"
 #include "app/report/html_page.h"
 #include "app/report/numbers.h"
 #include "app/report/run_summary.h"
@@ -59,11 +61,15 @@ CreationFacts creation_facts(const TrainConfig& config, Device& device) {
 }
 
 // A fresh run's steps and warm-up, when the time was given instead of the steps.
-void fit_to_minutes(TrainConfig& config, Device& device, const Dataset& train, double minutes, bool quiet) {
+// False: interrupted before the speed was known.
+bool fit_to_minutes(TrainConfig& config, Device& device, const Dataset& train, double minutes, bool quiet) {
   if (!quiet) print("measuring the speed of this machine for five seconds...\n");
-  config.schedule.steps = steps_that_fit(config, device, train, minutes * 60);
+  const std::int64_t steps = steps_that_fit(config, device, train, minutes * 60);
+  if (steps == 0) return false;
+  config.schedule.steps = steps;
   config.schedule.warmup = std::min(config.schedule.warmup, config.schedule.steps / 10);
   if (!quiet) print(fmt::format("{} steps fit into {:.3g} minutes\n", config.schedule.steps, minutes));
+  return true;
 }
 
 void print_plan(const TrainConfig& config, const Trainer& trainer, const RunDirectory& run) {
@@ -79,14 +85,12 @@ void print_plan(const TrainConfig& config, const Trainer& trainer, const RunDire
   print(fmt::format("run directory {}\n", run.folder().string()));
 }
 
-void print_next(const TrainConfig& config, const RunDirectory& run, const Options& options) {
-  const std::string folder = run.folder().string();
+void print_next(const TrainConfig& config, const RunDirectory& run) {
   print("\nNext:\n");
-  const char* prompt = config.data.tokenizer.empty() ? "--prompt-ids 1,2,3" : "--prompt \"The hacker\"";
-  print(fmt::format("  megalith generate {} {}\n", folder, prompt));
-  print(fmt::format("  megalith train {} --run-dir {} --set schedule.steps={}\n",
-                    options.request.config_file.string(), folder, config.schedule.steps * 2));
-  print(fmt::format("  megalith report {}\n", folder));
+  for (const NextStep& step :
+       next_steps(run.folder(), config.schedule.steps, !config.data.tokenizer.empty())) {
+    print(fmt::format("  {}\n    {}\n", step.what, step.command));
+  }
 }
 
 void finish(const TrainConfig& config, Trainer& trainer, const DataSources& data, const RunDirectory& run,
@@ -102,7 +106,9 @@ void finish(const TrainConfig& config, Trainer& trainer, const DataSources& data
 }
 
 // The run's directory, and the config that counts: `config` is replaced by what an existing run froze.
-RunDirectory open_run(TrainConfig& config, const Options& options, Device& device, const Dataset* train) {
+// Nothing when interrupted before there was one.
+std::optional<RunDirectory> open_run(TrainConfig& config, const Options& options, Device& device,
+                                     const Dataset* train) {
   const std::filesystem::path folder = run_folder_of(options.request);
   if (RunDirectory::is_run(folder)) {
     RunDirectory run = value_or_throw(RunDirectory::open(folder));
@@ -110,8 +116,10 @@ RunDirectory open_run(TrainConfig& config, const Options& options, Device& devic
     if (text != run.config()) write_file_atomically(run.config_file(), text);
     return run;
   }
-  if (options.request.minutes > 0)
-    fit_to_minutes(config, device, *train, options.request.minutes, options.json);
+  if (options.request.minutes > 0 &&
+      !fit_to_minutes(config, device, *train, options.request.minutes, options.json)) {
+    return std::nullopt;
+  }
   return value_or_throw(RunDirectory::create(folder, to_toml(config), creation_facts(config, device)));
 }
 
@@ -154,7 +162,12 @@ ExitCode train(const Options& options) {
   TrainConfig config = wanted_config(options);
   const std::unique_ptr<Device> device = value_or_throw(open_device(config.threads));
   const DataSources data = value_or_throw(open_data(config));
-  const RunDirectory run = open_run(config, options, *device, data.train.get());
+  const std::optional<RunDirectory> opened = open_run(config, options, *device, data.train.get());
+  if (!opened) {
+    complain("stopped before the run began; nothing was written, the same command starts it");
+    return ExitCode::stopped;
+  }
+  const RunDirectory& run = *opened;
   const RunLock lock = value_or_throw(run.lock());
 
   Ledger ledger = value_or_throw(Ledger::open(run.ledger_file()));
@@ -174,15 +187,23 @@ ExitCode train(const Options& options) {
   if (code != ExitCode::done) return code;
   const bool evaluated = std::filesystem::exists(run.folder() / "report.html");
   if (end.kind == LoopEnd::Kind::finished || !evaluated) finish(config, trainer, data, run, options.json);
-  if (!options.json) print_next(config, run, options);
+  if (!options.json) print_next(config, run);
   return code;
 }
+
+constexpr const char* kExamples = R"(Examples:
+  megalith train configs/runs/tiny.toml                       without any file or download, seconds
+  megalith train my.toml --run-dir runs/mine --minutes 30     as many steps as fit into half an hour
+  megalith train my.toml --set optimizer.learning_rate=1e-3   one key changed; config explain lists them
+Ctrl-C or SIGTERM saves and stops (exit code 3); the same command continues with the same bits.
+)";
 
 }  // namespace
 
 void add_train_verb(CLI::App& app, Run& run) {
   auto options = std::make_shared<Options>();
   CLI::App* verb = app.add_subcommand("train", "Train a model, or go on with a run that is there");
+  verb->footer(kExamples);
   verb->add_option("CONFIG", options->request.config_file, "TOML file, such as configs/runs/tiny.toml")
       ->required();
   verb->add_option("--set", options->request.overrides,

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "app/next_steps.h"
 #include "app/report/escape.h"
 #include "app/report/numbers.h"
 #include "app/report/page_style.h"
@@ -263,29 +264,13 @@ std::string config_section(const RunSummary& run) {
       escape_html(std::string_view(run.config).substr(0, kMostConfigBytes)));
 }
 
-// A path as one word of a shell command.
-std::string quoted(const std::string& path) {
-  const auto plain = [](char c) {
-    return std::isalnum(static_cast<unsigned char>(c)) != 0 ||
-           std::string_view("/._-+@").find(c) != std::string_view::npos;
-  };
-  if (!path.empty() && std::all_of(path.begin(), path.end(), plain)) return path;
-  std::string text = "'";
-  for (const char c : path) text += c == '\'' ? "'\\''" : std::string(1, c);
-  return text + "'";
-}
-
 std::string next_section(const RunSummary& run) {
-  const std::string folder = quoted(run.folder.string());
-  const auto step = [](const std::string& what, const std::string& command) {
-    return fmt::format("<div><p>{}</p><pre>{}</pre></div>\n", escape_html(what), escape_html(command));
-  };
-  return "<section><h2>Next</h2><div class=\"card next\">\n" +
-         step("Let it talk", fmt::format("megalith generate {} --prompt \"The \" --max-tokens 200", folder)) +
-         step("Continue an interrupted run: the same command, the same bits",
-              fmt::format("megalith train {} --run-dir {}", quoted((run.folder / "config.toml").string()),
-                          folder)) +
-         step("Make this page anew", fmt::format("megalith report {}", folder)) + "</div></section>\n";
+  std::string html = "<section><h2>Next</h2><div class=\"card next\">\n";
+  for (const NextStep& step : next_steps(run.folder, run.planned_steps, run.has_tokenizer)) {
+    html +=
+        fmt::format("<div><p>{}</p><pre>{}</pre></div>\n", escape_html(step.what), escape_html(step.command));
+  }
+  return html + "</div></section>\n";
 }
 
 std::string footer(const RunSummary& run) {

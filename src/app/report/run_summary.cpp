@@ -8,6 +8,7 @@
 #include "app/report/escape.h"
 #include "app/report/numbers.h"
 #include "core/file.h"
+#include "train/train_config.h"
 
 namespace megalith::app {
 namespace {
@@ -227,6 +228,10 @@ void read_config(RunSummary& run) {
   Expected<std::string> text = read_file(run.folder / "config.toml", kMostDocumentBytes);
   if (!text) return note(run, to_string(text.error()));
   run.config = std::move(*text);
+  LoadedConfig config;
+  if (!parse_toml(run.config, "config.toml", config.registry)) return;  // shown all the same
+  run.planned_steps = config.values.schedule.steps;
+  run.has_tokenizer = !config.values.data.tokenizer.empty();
 }
 
 bool looks_like_a_run(const fs::path& folder) {

@@ -3,6 +3,7 @@
 // out, what cannot be read is named in `notes`, and nothing is read without a bound.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -52,6 +53,8 @@ struct RunSummary {
   std::vector<double> skipped_steps;                           // ledger.jsonl, "skipped": true
   std::vector<Fact> facts;                                     // run.json, flattened
   std::string config;                                          // config.toml
+  std::int64_t planned_steps = 0;                              // of it; 0 where it cannot be understood
+  bool has_tokenizer = true;                                   // likewise
   std::optional<Evaluation> evaluation;                        // evaluation.json
   std::vector<Sample> samples;                                 // samples/*.json, ascending by step
   std::vector<std::string> notes;                              // what was left out, and why

@@ -24,7 +24,7 @@ std::int64_t steps_that_fit(const TrainConfig& config, Device& device, const Dat
     trainer.run_step(step);
     if (step > 0) times.push_back(elapsed(before));  // the first one touches its memory for the first time
   }
-  if (times.empty()) return kLeastSteps;
+  if (interrupted()) return 0;
   const auto middle = times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2);
   std::nth_element(times.begin(), middle, times.end());
   return std::max(kLeastSteps, static_cast<std::int64_t>(seconds / *middle));
