@@ -1,26 +1,18 @@
-// Attention of GPT shapes: GFLOP/s counting visible (query, key) pairs only, best and median of several
-// calls.
-//   bench_attention [--threads N] [--seconds S] [--isa NAME] [--json]
+// Attention of GPT shapes: GFLOP/s counting visible (query, key) pairs only.
+//   bench_attention [--threads N] [--rounds N] [--json]
+#include <fmt/format.h>
+
 #include <algorithm>
-#include <chrono>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
+#include <memory>
 #include <random>
 #include <string>
 #include <vector>
 
 #include "device/cpu/cpu_device.h"
+#include "harness.h"
 
 namespace megalith {
 namespace {
-
-struct Options {
-  int threads = usable_processors();
-  double seconds = 1.0;  // per line
-  std::string isa;       // empty: every vector family available
-  bool json = false;
-};
 
 struct Problem {
   const char* name;
@@ -85,68 +77,35 @@ class Setup {
   std::vector<float> statistics_;
 };
 
-template <class F>
-std::vector<double> time_calls(double seconds, F&& call) {
-  using Clock = std::chrono::steady_clock;
-  call();
-  std::vector<double> times;
-  const Clock::time_point begin = Clock::now();
-  do {
-    const Clock::time_point start = Clock::now();
-    call();
-    times.push_back(std::chrono::duration<double>(Clock::now() - start).count());
-  } while (std::chrono::duration<double>(Clock::now() - begin).count() < seconds || times.size() < 3);
-  std::sort(times.begin(), times.end());
-  return times;
-}
-
-void report(const Options& options, const std::string& name, double flops, const std::vector<double>& times) {
-  const double best = flops / times.front() * 1e-9;
-  const double median = flops / times[times.size() / 2] * 1e-9;
-  if (options.json) {
-    std::printf(
-        "{\"name\": \"%s\", \"value\": %.2f, \"median\": %.2f, \"unit\": \"GFLOP/s\", \"calls\": %zu}\n",
-        name.c_str(), best, median, times.size());
-  } else {
-    std::printf("%-48s %8.1f GFLOP/s best %8.1f median (%zu calls)\n", name.c_str(), best, median,
-                times.size());
+// The vector families take turns; each line stands beside the peak of its own family.
+void measure(const bench::Options& options, bench::Report& report, const Problem& p) {
+  const int threads = options.threads > 0 ? options.threads : usable_processors();
+  struct Family {
+    std::unique_ptr<Device> device;
+    std::unique_ptr<Setup> setup;
+  };
+  std::vector<Family> families;
+  std::vector<bench::Candidate> candidates;
+  for (const cpu::Isa isa : {cpu::Isa::avx2, cpu::Isa::avx512}) {
+    const std::vector<cpu::Isa> available = cpu::available_isas();
+    if (std::find(available.begin(), available.end(), isa) == available.end()) continue;
+    families.push_back({cpu::make_device(threads, isa), std::make_unique<Setup>(p.shape)});
+    AttentionOps& ops = families.back().device->attention();
+    Setup& setup = *families.back().setup;
+    const double forward = cost_of(setup.forward).flops;
+    const std::string name = fmt::format("{} {}", name_of(isa), p.name);
+    candidates.push_back({name + " forward", forward, [&] { ops.forward(setup.forward); }});
+    candidates.push_back({name + " forward, backward", forward + cost_of(setup.backward).flops, [&] {
+                            ops.forward(setup.forward);
+                            ops.backward(setup.backward);
+                          }});
   }
-}
-
-void measure(const Options& options, cpu::Isa isa, const Problem& p) {
-  Setup setup(p.shape);
-  ThreadPool pool(options.threads);
-  const auto ops = cpu::make_attention(pool, isa);
-  const std::string name = std::string(p.name) + ", " + name_of(isa);
-  const double forward_flops = cost_of(setup.forward).flops;
-  const double backward_flops = cost_of(setup.backward).flops;
-  report(options, name + ", forward", forward_flops,
-         time_calls(options.seconds, [&] { ops->forward(setup.forward); }));
-  report(options, name + ", forward and backward", forward_flops + backward_flops,
-         time_calls(options.seconds, [&] {
-           ops->forward(setup.forward);
-           ops->backward(setup.backward);
-         }));
-}
-
-Options parse(int argc, char** argv) {
-  Options options;
-  for (int i = 1; i < argc; ++i) {
-    const bool has_value = i + 1 < argc;
-    if (std::strcmp(argv[i], "--json") == 0) {
-      options.json = true;
-    } else if (std::strcmp(argv[i], "--threads") == 0 && has_value) {
-      options.threads = std::clamp(std::atoi(argv[++i]), 1, 1024);
-    } else if (std::strcmp(argv[i], "--seconds") == 0 && has_value) {
-      options.seconds = std::atof(argv[++i]);
-    } else if (std::strcmp(argv[i], "--isa") == 0 && has_value) {
-      options.isa = argv[++i];
-    } else {
-      std::fprintf(stderr, "usage: bench_attention [--threads N] [--seconds S] [--isa NAME] [--json]\n");
-      std::exit(2);
-    }
+  const std::vector<bench::Timing> timings = bench::take_turns(candidates, options.rounds);
+  for (std::size_t i = 0; i < candidates.size(); ++i) {
+    const bench::Timing& t = timings[i];
+    report.add(candidates[i].name, candidates[i].work / t.best_seconds * 1e-9, "GFLOP/s",
+               families[i / 2].device->peak_flops(DType::f32) * 1e-9, t.median_seconds / t.best_seconds);
   }
-  return options;
 }
 
 }  // namespace
@@ -154,13 +113,10 @@ Options parse(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   using namespace megalith;
-  const Options options = parse(argc, argv);
-  const Problem problems[] = {problem("GPT-2 124M (4 x 1024, 12 heads of 64)", 4, 1024, 12, 64),
-                              problem("tiny (8 x 256, 4 heads of 64)", 8, 256, 4, 64)};
-  for (const Problem& p : problems) {
-    for (const cpu::Isa isa : cpu::available_isas()) {
-      const bool vector = isa == cpu::Isa::avx2 || isa == cpu::Isa::avx512;
-      if (options.isa.empty() ? vector : options.isa == name_of(isa)) measure(options, isa, p);
-    }
+  const bench::Options options = bench::parse_options(argc, argv);
+  bench::Report report(options, "Causal attention, bf16, visible pairs counted");
+  for (const Problem& p : {problem("gpt2-124m 4x1024, 12 heads of 64", 4, 1024, 12, 64),
+                           problem("quickstart 8x256, 4 heads of 64", 8, 256, 4, 64)}) {
+    measure(options, report, p);
   }
 }

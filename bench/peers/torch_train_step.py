@@ -3,9 +3,10 @@
 
   bench/peers/torch_train_step.py [--python PYTHON] [--rounds N] [gpt2-124m | small | quickstart ...]
 
-Uses whatever PyTorch the interpreter has (Debian: apt install python3-torch). Each setting runs in a process of its own,
-because thread and BLAS settings only count at start; the best setting is what to compare with. Prints one line per
-setting and a JSON line at the end.
+Uses whatever PyTorch the interpreter has (Debian: apt install python3-torch libopenblas0; without libopenblas0 it
+computes with the reference BLAS). Each setting runs in a process of its own, because thread and BLAS settings only count
+at start, and takes turns with bench_train_step; the best of each side is compared. One line per measurement, a JSON
+array at the end.
 """
 import argparse
 import json
@@ -96,10 +97,32 @@ def child(problem, dtype, rounds):
                       "torch": torch.__version__, "threads": torch.get_num_threads()}))
 
 
+def measure_megalith(program, problem, rounds):
+    out = subprocess.run([program, "--json", "--rounds", str(rounds), problem], capture_output=True, text=True, check=True)
+    return json.loads(out.stdout)[0]["value"]
+
+
+def measure_torch(python, problem, dtype, extra, rounds):
+    command = [python, __file__, "--child", problem, dtype, "--rounds", str(rounds)]
+    out = subprocess.run(command, env={**os.environ, **EVERYWHERE, **extra}, capture_output=True, text=True)
+    if out.returncode != 0:
+        print(f"{problem} {dtype} {extra}: failed: {out.stderr.strip().splitlines()[-1:]}")
+        return 0.0
+    result = json.loads(out.stdout.splitlines()[-1])
+    print(f"{problem:11} PyTorch {result['torch']} {dtype}, {result['threads']} threads, {name_of(extra):58} "
+          f"{result['tokens_per_second']:8.1f} tokens/s  median/best {result['spread']:.2f}", flush=True)
+    return result["tokens_per_second"]
+
+
+def name_of(extra):
+    return " ".join(f"{name}={value}" for name, value in extra.items()) or "no settings"
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("problems", nargs="*", choices=[*PROBLEMS, []], default=[])
     parser.add_argument("--python", default=sys.executable)
+    parser.add_argument("--megalith", default="build/release/bench/bench_train_step")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -107,22 +130,21 @@ def main():
         child(arguments.child[0], arguments.child[1], arguments.rounds)
         return 0
     if subprocess.run([arguments.python, "-c", "import torch"], stderr=subprocess.DEVNULL).returncode != 0:
-        print(f"skipped: {arguments.python} has no PyTorch (apt install python3-torch, or give --python)")
+        print(f"skipped: {arguments.python} has no PyTorch (apt install python3-torch libopenblas0, or give --python)")
         return 0
-    best = {}
+    results = []
     for problem in arguments.problems or PROBLEMS:
-        for dtype, extra in SETTINGS:
-            command = [arguments.python, __file__, "--child", problem, dtype, "--rounds", str(arguments.rounds)]
-            out = subprocess.run(command, env={**os.environ, **EVERYWHERE, **extra}, capture_output=True, text=True)
-            if out.returncode != 0:
-                print(f"{problem} {dtype} {extra}: failed: {out.stderr.strip().splitlines()[-1:]}")
-                continue
-            result = json.loads(out.stdout.splitlines()[-1])
-            rate = result["tokens_per_second"]
-            print(f"{problem:12} {dtype} {str(extra):70} {rate:9.1f} tokens/s  median/best {result['spread']:.2f}  "
-                  f"PyTorch {result['torch']}, {result['threads']} threads", flush=True)
-            best[problem] = max(best.get(problem, 0), rate)
-    print(json.dumps({"best_tokens_per_second": best}))
+        ours, theirs = 0.0, 0.0
+        for dtype, extra in SETTINGS:  # taking turns: ours, theirs, ours, theirs
+            rate = measure_megalith(arguments.megalith, problem, arguments.rounds)
+            print(f"{problem:11} Megalith bf16{'':73} {rate:8.1f} tokens/s", flush=True)
+            ours = max(ours, rate)
+            theirs = max(theirs, measure_torch(arguments.python, problem, dtype, extra, arguments.rounds))
+        results.append({"name": problem, "value": ours, "unit": "tokens/s", "reference": theirs,
+                        "ratio": ours / theirs if theirs > 0 else None})
+        if theirs > 0:
+            print(f"{problem}: {ours / theirs:.2f} x PyTorch at its best setting")
+    print(json.dumps(results))
     return 0
 
 

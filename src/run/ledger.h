@@ -1,4 +1,4 @@
-// The ledger: what every step of a run came to, one JSON object a line in ledger.jsonl (docs/formats-run.md).
+// The ledger: what every step of a run came to, one JSON object a line in ledger.jsonl (docs/formats.md).
 // Two runs are the same run when their ledgers agree. After a resume, the steps done again are compared with
 // it.
 #pragma once

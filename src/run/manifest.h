@@ -1,5 +1,5 @@
 // manifest.json of a checkpoint: what the checkpoint is, which files it has with the digests of their chunks,
-// and where in them each tensor lies. docs/formats-run.md has the layout. The text ends with a digest of all
+// and where in them each tensor lies. docs/formats.md has the layout. The text ends with a digest of all
 // before it.
 #pragma once
 
