@@ -27,7 +27,7 @@ TEST(Report, IsWellFormedAndComplete) {
   const std::string page = page_of(folder);
   EXPECT_EQ(html_problem(page), "");
   for (const char* part : {"Loss", "Gradient norm", "Learning rate", "tokens per second", "Samples", "Config",
-                           "Next", "a processor", "MFU = ", " generate ", "xmlns"}) {
+                           "Next", "1.02M tokens", "a processor", "MFU = ", " generate ", "xmlns"}) {
     EXPECT_EQ(page.find(part) != std::string::npos, std::string_view(part) != "xmlns") << part;
   }
 }

@@ -28,8 +28,8 @@ void RunFolder::fill(int steps) const {
   std::string metrics;
   for (int step = 1; step <= steps; ++step) {
     ledger += fmt::format(
-        R"({{"step":{},"loss":{},"loss_bits":"40400000","gradient_norm":1.5,"learning_rate":0.001,"tokens":2048}})",
-        step, 3 + 5 * std::exp(-step / 50.0));
+        R"({{"step":{},"loss":{},"loss_bits":"40400000","gradient_norm":1.5,"learning_rate":0.001,"tokens":{}}})",
+        step, 3 + 5 * std::exp(-step / 50.0), 2048 * step);
     ledger += '\n';
     metrics += fmt::format(R"({{"step":{},"tokens_per_second":{},"mfu":0.4}})", step, 14000 + step % 7);
     metrics += '\n';

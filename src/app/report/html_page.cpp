@@ -31,12 +31,6 @@ double median(const Points& points) {
   return values[values.size() / 2];
 }
 
-double total(const Points& points) {
-  double sum = 0;
-  for (const Point& point : points) sum += point.y;
-  return points.empty() ? NAN : sum;
-}
-
 std::string tile(const std::string& name, const std::string& value, const std::string& more,
                  bool first = false) {
   if (value == "n/a") return "";
@@ -54,7 +48,7 @@ std::size_t beaten(const Evaluation& evaluation) {
 // Wall time spent in steps, from the measured rate and the tokens of the ledger.
 double training_seconds(const RunSummary& run) {
   const double rate = median(run.tokens_per_second);
-  const double tokens = total(run.tokens_per_step);
+  const double tokens = last(run.tokens);
   return rate > 0 ? tokens / rate : NAN;
 }
 
@@ -87,9 +81,7 @@ std::string tiles(const RunSummary& run) {
                run.validation_loss.empty()
                    ? "nats per token"
                    : "validation " + fixed(last(run.validation_loss), 3) + " nats per token");
-  html += tile(
-      "Steps", compact(steps),
-      compact(total(run.tokens_per_step)) == "n/a" ? "" : compact(total(run.tokens_per_step)) + " tokens");
+  html += tile("Steps", compact(steps), run.tokens.empty() ? "" : compact(last(run.tokens)) + " tokens");
   html +=
       tile("Tokens per second", compact(median(run.tokens_per_second)),
            std::isfinite(training_seconds(run)) ? duration_text(training_seconds(run)) + " of training" : "");

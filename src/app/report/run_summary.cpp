@@ -112,7 +112,7 @@ void read_ledger(RunSummary& run) {
     append(run.loss, step, number(line, "loss"));
     append(run.gradient_norm, step, number(line, "gradient_norm"));
     append(run.learning_rate, step, number(line, "learning_rate"));
-    append(run.tokens_per_step, step, number(line, "tokens"));
+    append(run.tokens, step, number(line, "tokens"));
     const auto skipped = line.find("skipped");
     if (skipped != line.end() && skipped->is_boolean() && skipped->get<bool>() &&
         run.skipped_steps.size() < 1000) {
@@ -260,8 +260,8 @@ Expected<RunSummary> read_run(const fs::path& folder) {
   run.name = (whole.has_filename() ? whole : whole.parent_path()).filename().string();
   read_ledger(run);
   read_metrics(run);
-  for (Points* points : {&run.loss, &run.gradient_norm, &run.learning_rate, &run.tokens_per_step,
-                         &run.validation_loss, &run.tokens_per_second, &run.mfu, &run.step_ms}) {
+  for (Points* points : {&run.loss, &run.gradient_norm, &run.learning_rate, &run.tokens, &run.validation_loss,
+                         &run.tokens_per_second, &run.mfu, &run.step_ms}) {
     settle(*points);
   }
   if (const std::optional<Json> object = read_object(run, folder / "run.json"))

@@ -47,17 +47,18 @@ struct Sample {
 
 struct RunSummary {
   std::filesystem::path folder;
-  std::string name;                                            // of the folder
-  Points loss, gradient_norm, learning_rate, tokens_per_step;  // ledger.jsonl
-  Points validation_loss, tokens_per_second, mfu, step_ms;     // metrics.jsonl
-  std::vector<double> skipped_steps;                           // ledger.jsonl, "skipped": true
-  std::vector<Fact> facts;                                     // run.json, flattened
-  std::string config;                                          // config.toml
-  std::int64_t planned_steps = 0;                              // of it; 0 where it cannot be understood
-  bool has_tokenizer = true;                                   // likewise
-  std::optional<Evaluation> evaluation;                        // evaluation.json
-  std::vector<Sample> samples;                                 // samples/*.json, ascending by step
-  std::vector<std::string> notes;                              // what was left out, and why
+  std::string name;                                         // of the folder
+  Points loss, gradient_norm, learning_rate;                // ledger.jsonl
+  Points tokens;                                            // of it; read since step 1
+  Points validation_loss, tokens_per_second, mfu, step_ms;  // metrics.jsonl
+  std::vector<double> skipped_steps;                        // ledger.jsonl, "skipped": true
+  std::vector<Fact> facts;                                  // run.json, flattened
+  std::string config;                                       // config.toml
+  std::int64_t planned_steps = 0;                           // of it; 0 where it cannot be understood
+  bool has_tokenizer = true;                                // likewise
+  std::optional<Evaluation> evaluation;                     // evaluation.json
+  std::vector<Sample> samples;                              // samples/*.json, ascending by step
+  std::vector<std::string> notes;                           // what was left out, and why
 };
 
 // Refused: `folder` is not a folder, or has none of the files of a run.

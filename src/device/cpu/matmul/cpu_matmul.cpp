@@ -323,27 +323,28 @@ void CpuMatmul::bias_gradient(const BiasGradient& args) {
   constexpr std::int64_t kBlockRows = 32;
   constexpr std::int64_t kChunk = 64;  // columns of one task
   const std::int64_t rows = args.dy.rows();
+  const float scale = std::bit_cast<float>(static_cast<std::uint32_t>(args.shift + 127) << 23);
   with_float_type(args.dy.dtype, [&]<class T>(T) {
     pool_.for_range(args.dy.columns(), kChunk, [&](std::int64_t begin, std::int64_t end, int) {
-      const std::int64_t count = end - begin;
-      float sum[kChunk];
+      float row[kChunk] = {};
+      float block_sum[kChunk];
+      std::int64_t total[kChunk] = {};
       bool good = true;
       for (std::int64_t block = 0; block < rows; block += kBlockRows) {
         const std::int64_t last = std::min(block + kBlockRows, rows);
-        std::fill_n(sum, kChunk, 0.0f);
+        std::fill_n(block_sum, kChunk, 0.0f);
         for (std::int64_t r = block; r < last; ++r) {
-          const T* row = args.dy.row<T>(r) + begin;
-          for (std::int64_t j = 0; j < count; ++j) sum[j] = sum[j] + to_float(row[j]);
+          widen(args.dy.row<T>(r) + begin, end - begin, row);
+          kernels_.add(block_sum, row, kChunk, block_sum);
         }
-        const std::uint32_t limit = contribution_limit_bits(last - block);
-        std::int64_t* to = args.db.as<std::int64_t>() + begin;
-        for (std::int64_t j = 0; j < count; ++j) {
-          good = good && magnitude_bits(sum[j]) < limit;
-          to[j] = static_cast<std::int64_t>(static_cast<std::uint64_t>(to[j]) +
-                                            static_cast<std::uint64_t>(to_fixed_point(sum[j], args.shift)));
-        }
+        good &= kernels_.accumulate(block_sum, scale, kChunk, total) < contribution_limit_bits(last - block);
       }
       if (!good) args.verdict->declare_bad();
+      std::int64_t* to = args.db.as<std::int64_t>() + begin;
+      for (std::int64_t j = 0; j < end - begin; ++j) {
+        to[j] = static_cast<std::int64_t>(static_cast<std::uint64_t>(to[j]) +
+                                          static_cast<std::uint64_t>(total[j]));
+      }
     });
   });
 }
