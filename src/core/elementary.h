@@ -67,8 +67,8 @@ F log_lanes(F x) {
   return select(less(x, F::zero()), F::broadcast(NAN), result);
 }
 
-// erf(x), absolute error under 1.2e-7 (two ulp of 1/2 and above): x P(x^2) below 1, 1 - exp(-x^2) Q(1 / (1 +
-// x/2)) up to 4 (both fitted at Chebyshev nodes), +-1 beyond. NaN stays NaN.
+// erf(x), absolute error at most 1.46e-7 (of all floats, at 0.99365473): x P(x^2) below 1, 1 - exp(-x^2) Q(1
+// / (1 + x/2)) up to 4 (both fitted at Chebyshev nodes), +-1 beyond. NaN stays NaN.
 template <class F>
 F erf_lanes(F x) {
   using Ints = typename F::Ints;
