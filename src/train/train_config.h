@@ -67,6 +67,9 @@ struct SampleConfig {
   std::int64_t interval = 0;  // steps; 0: only at the end
   std::string prompt = {};
   std::int64_t tokens = 64;  // per sample; 0: no samples
+  double temperature = 0.7;  // 0: greedy
+  std::int64_t top_k = 0;    // 0: all
+  double top_p = 0.9;
 };
 
 struct TrainConfig {

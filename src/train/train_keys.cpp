@@ -186,7 +186,7 @@ void declare_output_keys(Registry& registry, TrainConfig& config) {
                     .help = "Steps between samples.",
                     .may_change_on_resume = true});
   registry.text("sample.prompt", config.sample.prompt,
-                {.empty = "the end-of-text token",
+                {.empty = "the first tokens of held-out documents",
                  .help = "What the sample begins with.",
                  .may_change_on_resume = true});
   registry.integer("sample.tokens", config.sample.tokens,
@@ -196,6 +196,24 @@ void declare_output_keys(Registry& registry, TrainConfig& config) {
                     .unit = "tokens",
                     .help = "Length of a sample.",
                     .may_change_on_resume = true});
+  registry.real("sample.temperature", config.sample.temperature,
+                {.min = 0,
+                 .max = 100,
+                 .zero = "the most likely token",
+                 .help = "Divides the logits.",
+                 .may_change_on_resume = true});
+  registry.integer("sample.top_k", config.sample.top_k,
+                   {.min = 1,
+                    .max = 1 << 24,
+                    .zero = "all",
+                    .unit = "tokens",
+                    .help = "Only the most likely tokens are drawn from.",
+                    .may_change_on_resume = true});
+  registry.real("sample.top_p", config.sample.top_p,
+                {.min = 0,
+                 .max = 1,
+                 .help = "Only the most likely tokens that hold this much probability are drawn from.",
+                 .may_change_on_resume = true});
   registry.section("log", "What is printed.");
   registry.integer("log.interval", config.log_interval,
                    {.min = 1,

@@ -37,10 +37,11 @@ TrainingSample draw_sample(const TrainConfig& config, Trainer& trainer, const Da
                            std::int64_t number) {
   const Tokenizer* tokenizer = data.tokenizer ? &*data.tokenizer : nullptr;
   Generator generator(trainer.device(), trainer.transformer(), config.numerics, 1);
-  GenerationRequest request{
-      .max_tokens = config.sample.tokens,
-      .sampling = {
-          .temperature = 0.7, .top_p = 0.9, .seed = config.seed + static_cast<std::uint64_t>(number)}};
+  GenerationRequest request{.max_tokens = config.sample.tokens,
+                            .sampling = {.temperature = config.sample.temperature,
+                                         .top_k = static_cast<int>(config.sample.top_k),
+                                         .top_p = config.sample.top_p,
+                                         .seed = config.seed + static_cast<std::uint64_t>(number)}};
   TrainingSample sample;
   const TokenFile* held_out = data.held_out_tokens.get();
   if (config.sample.prompt.empty() && held_out != nullptr && held_out->num_documents() > 0) {
