@@ -13,12 +13,13 @@
 namespace megalith::cpu {
 namespace {
 
-constexpr std::int64_t kTermsPerBlock = 384;  // of a B panel: stays in the second-level cache while rows pass
+constexpr std::int64_t kWordsPerBlock = 384;  // of a B panel: stays in the second-level cache while rows pass
 constexpr std::int64_t kTilesPerBlock = 32;   // of kTileRows rows: their partial sums stay in the cache too
 
 MatmulKernels kernels_of(Isa isa) {
 #if defined(__x86_64__)
-  if (isa == Isa::avx512 || isa == Isa::avx512_bf16) return matmul_kernels_avx512();
+  if (isa == Isa::avx512_bf16) return matmul_kernels_avx512_bf16();
+  if (isa == Isa::avx512) return matmul_kernels_avx512();
   if (isa == Isa::avx2) return matmul_kernels_avx2();
 #else
   static_cast<void>(isa);
@@ -72,6 +73,8 @@ class CpuMatmul final : public MatmulOps {
   template <class T>
   void pack_strip(const Product& product, std::int64_t first, std::int64_t count, float* panel,
                   float* rows) const;
+  template <class T>
+  void pack_untransposed(const Product& product, std::int64_t first, std::int64_t count, float* panel) const;
   void strip(const Product& product, const float* a, std::int64_t first, float* panel, float* sums) const;
   void finish_tile(const Product& product, std::int64_t row, std::int64_t column, const float* tile) const;
   template <class T>
@@ -83,16 +86,23 @@ class CpuMatmul final : public MatmulOps {
     }
   }
   template <class T>
-  void widen_chain(const T* from, std::int64_t count, float* to) const {
+  void pack_chain(const T* from, std::int64_t count, float* to) const {
     if constexpr (std::is_same_v<T, bf16>) {
-      kernels_.widen_chain_bf16(from, count, to);
+      kernels_.pack_chain_bf16(from, count, to);
     } else {
-      kernels_.widen_chain_f32(from, count, to);
+      kernels_.pack_chain_f32(from, count, to);
     }
+  }
+  // Terms in a word of packed operands.
+  [[nodiscard]] std::int64_t terms_in_word(DType dtype) const {
+    return dtype == DType::bf16 ? kernels_.bf16_terms_word : 1;
+  }
+  [[nodiscard]] MatmulKernels::Tile tile_of(DType dtype) const {
+    return dtype == DType::bf16 ? kernels_.tile_bf16 : kernels_.tile_f32;
   }
   template <class T>
   void weight_gradient_typed(const WeightGradientProduct& args);
-  // Columns [first, first + count) of a [M, ...] matrix as a panel [M][width] in token-chain order.
+  // Columns [first, first + count) of a [M, ...] matrix as a panel [words of M][width], chains along tokens.
   template <class T>
   void pack_columns(const Tensor& matrix, std::int64_t first, std::int64_t count, std::int64_t width,
                     float* panel) const {
@@ -115,63 +125,94 @@ class CpuMatmul final : public MatmulOps {
   std::vector<Scratch> thread_scratch_;
 };
 
-// Rows of A in chain order, [rounded up rows][length]; rows past the end are zero.
+// Words of one row in chain order, element by element: for parts that begin or end inside a pair.
+template <class T>
+void gather_chain(const T* from, const std::vector<std::int64_t>& sources, std::int64_t terms_in_word,
+                  float* to) {
+  const auto element = [&](std::size_t place) { return sources[place] < 0 ? T{} : from[sources[place]]; };
+  for (std::size_t place = 0; place < sources.size(); place += static_cast<std::size_t>(terms_in_word)) {
+    if constexpr (std::is_same_v<T, bf16>) {
+      if (terms_in_word == 2) {  // places stand high before low
+        const std::uint32_t word = std::uint32_t{element(place).bits} << 16 | element(place + 1).bits;
+        to[place / 2] = std::bit_cast<float>(word);
+        continue;
+      }
+    }
+    to[place] = to_float(element(place));
+  }
+}
+
+// Rows of A in chain order, [rounded up rows][words]; rows past the end are zero.
 template <class T>
 void CpuMatmul::pack_rows(const Tensor& a, float* packed) {
-  const std::int64_t length = order_.length();
+  const std::int64_t terms = terms_in_word(a.dtype);
+  const std::int64_t words = order_.length() / terms;
   const std::int64_t rows = a.rows();
   const std::int64_t padded = round_up(rows, kTileRows);
   pool_.for_range(padded, 16, [&](std::int64_t begin, std::int64_t end, int) {
     for (std::int64_t r = begin; r < end; ++r) {
-      float* to = packed + r * length;
+      float* to = packed + r * words;
       if (r >= rows) {
-        std::fill_n(to, length, 0.0f);
-        continue;
-      }
-      const T* from = a.row<T>(r);
-      if (order_.parts_are_whole()) {
+        std::fill_n(to, words, 0.0f);
+      } else if (order_.parts_are_whole()) {
         for (const ChainPart& part : order_.parts())
-          widen_chain(from + part.source, part.count, to + part.packed);
+          pack_chain(a.row<T>(r) + part.source, part.count, to + part.packed / terms);
       } else {
-        for (std::int64_t i = 0; i < length; ++i) {
-          const std::int64_t source = order_.sources()[static_cast<std::size_t>(i)];
-          to[i] = source < 0 ? 0.0f : to_float(from[source]);
-        }
+        gather_chain(a.row<T>(r), order_.sources(), terms, to);
       }
     }
   });
 }
 
-// The panel [length][columns] of columns [first, first + count) of y; columns past the end are zero.
+// Rows of w are terms: they become panel rows as they are.
+template <class T>
+void CpuMatmul::pack_untransposed(const Product& product, std::int64_t first, std::int64_t count,
+                                  float* panel) const {
+  const std::int64_t columns = kernels_.columns;
+  const std::vector<std::int64_t>& sources = order_.sources();
+  const auto row = [&](std::size_t place) {
+    return sources[place] < 0 ? nullptr : product.w.row<T>(sources[place]) + first;
+  };
+  const auto terms = static_cast<std::size_t>(terms_in_word(product.w.dtype));
+  for (std::size_t place = 0; place < sources.size(); place += terms, panel += columns) {
+    if (count < columns) std::fill_n(panel, columns, 0.0f);
+    if constexpr (std::is_same_v<T, bf16>) {
+      if (terms == 2) {  // places stand high before low
+        kernels_.interleave_bf16(row(place + 1), row(place), count, panel);
+        continue;
+      }
+    }
+    if (row(place) == nullptr) {
+      std::fill_n(panel, columns, 0.0f);
+    } else {
+      widen(row(place), count, panel);
+    }
+  }
+}
+
+// The panel [words][columns] of columns [first, first + count) of y; columns past the end are zero.
 template <class T>
 void CpuMatmul::pack_strip(const Product& product, std::int64_t first, std::int64_t count, float* panel,
                            float* rows) const {
+  if (!product.transposed) return pack_untransposed<T>(product, first, count, panel);
   const std::int64_t columns = kernels_.columns;
-  const std::int64_t length = order_.length();
-  if (!product.transposed) {
-    for (std::int64_t i = 0; i < length; ++i) {
-      const std::int64_t source = order_.sources()[static_cast<std::size_t>(i)];
-      float* to = panel + i * columns;
-      if (source < 0 || count < columns) std::fill_n(to, columns, 0.0f);
-      if (source >= 0) widen(product.w.row<T>(source) + first, count, to);
-    }
-    return;
-  }
+  const std::int64_t terms = terms_in_word(product.w.dtype);
+  const std::int64_t words = order_.length() / terms;
   for (std::int64_t j = 0; j < columns; ++j) {
-    float* to = rows + j * length;
+    float* to = rows + j * words;
     if (j >= count) {
-      std::fill_n(to, length, 0.0f);
+      std::fill_n(to, words, 0.0f);
       continue;
     }
     const T* from = product.w.row<T>(first + j);
     for (const ChainPart& part : order_.parts())
-      widen_chain(from + part.source, part.count, to + part.packed);
+      pack_chain(from + part.source, part.count, to + part.packed / terms);
   }
   constexpr std::int64_t kBlock = 16;
-  for (std::int64_t k0 = 0; k0 < length; k0 += kBlock) {
-    const std::int64_t k1 = std::min(k0 + kBlock, length);
+  for (std::int64_t k0 = 0; k0 < words; k0 += kBlock) {
+    const std::int64_t k1 = std::min(k0 + kBlock, words);
     for (std::int64_t j = 0; j < columns; ++j) {
-      for (std::int64_t k = k0; k < k1; ++k) panel[k * columns + j] = rows[j * length + k];
+      for (std::int64_t k = k0; k < k1; ++k) panel[k * columns + j] = rows[j * words + k];
     }
   }
 }
@@ -195,8 +236,9 @@ void CpuMatmul::finish_tile(const Product& product, std::int64_t row, std::int64
 // subtrees of 2^l leaves that wait for their partners, and last the leaf that is being added up.
 void CpuMatmul::strip(const Product& product, const float* a, std::int64_t first, float* panel,
                       float* sums) const {
-  const std::int64_t length = order_.length();
-  const std::int64_t leaf_length = order_.leaf_length();
+  const MatmulKernels::Tile multiply = tile_of(product.a.dtype);
+  const std::int64_t row_words = order_.length() / terms_in_word(product.a.dtype);
+  const std::int64_t leaf_words = order_.leaf_length() / terms_in_word(product.a.dtype);
   const std::int64_t tiles = round_up(product.y.rows(), kTileRows) / kTileRows;
   const std::int64_t size = tile_floats();
   const int levels = std::bit_width(static_cast<unsigned>(order_.leaves())) - 1;
@@ -207,12 +249,12 @@ void CpuMatmul::strip(const Product& product, const float* a, std::int64_t first
     };
     for (int leaf = 0; leaf < order_.leaves(); ++leaf) {
       const int target = leaf % 2 == 0 ? 0 : levels + 1;  // an even leaf waits at once
-      for (std::int64_t k0 = 0; k0 < leaf_length; k0 += kTermsPerBlock) {
-        const std::int64_t terms = std::min(kTermsPerBlock, leaf_length - k0);
-        const std::int64_t at = leaf * leaf_length + k0;
+      for (std::int64_t k0 = 0; k0 < leaf_words; k0 += kWordsPerBlock) {
+        const std::int64_t words = std::min(kWordsPerBlock, leaf_words - k0);
+        const std::int64_t at = leaf * leaf_words + k0;
         for (std::int64_t tile = tile0; tile < tile1; ++tile) {
-          kernels_.tile(a + tile * kTileRows * length + at, length, 1, panel + at * kernels_.columns, terms,
-                        slot(target, tile), k0 == 0);
+          multiply(a + tile * kTileRows * row_words + at, row_words, 1, panel + at * kernels_.columns, words,
+                   slot(target, tile), k0 == 0);
         }
       }
       // An odd leaf joins the subtrees it completes, like a binary counter's carry.
@@ -232,12 +274,12 @@ void CpuMatmul::strip(const Product& product, const float* a, std::int64_t first
 
 template <class T>
 void CpuMatmul::run_typed(const Product& product) {
-  const std::int64_t length = order_.length();
+  const std::int64_t words = order_.length() / terms_in_word(product.a.dtype);
   const std::int64_t columns = kernels_.columns;
   const std::int64_t padded_rows = round_up(product.a.rows(), kTileRows);
-  float* a = packed_.get<float>(static_cast<std::size_t>(padded_rows * length));
+  float* a = packed_.get<float>(static_cast<std::size_t>(padded_rows * words));
   pack_rows<T>(product.a, a);
-  const std::int64_t panel_floats = length * columns;
+  const std::int64_t panel_floats = words * columns;
   const std::int64_t row_floats = product.transposed ? panel_floats : 0;
   const std::int64_t sum_floats = 8 * kTilesPerBlock * tile_floats();
   for (Scratch& scratch : thread_scratch_) {
@@ -260,16 +302,17 @@ void CpuMatmul::run(const Product& product) {
 bool CpuMatmul::gradient_strip(const WeightGradientProduct& args, const float* a, std::int64_t first,
                                const float* panel, float* tile, std::int64_t* sums) const {
   const std::int64_t columns = kernels_.columns;
-  const std::int64_t tokens = args.dy.rows();
+  const MatmulKernels::Tile multiply = tile_of(args.dy.dtype);
+  const std::int64_t words = args.dy.rows() / terms_in_word(args.dy.dtype);
+  const std::int64_t grain_words = args.grain / terms_in_word(args.dy.dtype);
   const float scale = std::bit_cast<float>(static_cast<std::uint32_t>(args.shift + 127) << 23);
   const std::uint32_t limit = contribution_limit_bits(args.grain);
   const std::int64_t count = std::min(columns, args.dw.columns() - first);
   std::uint32_t greatest = 0;
   for (std::int64_t row = 0; row < args.dw.rows(); row += kTileRows) {
     std::fill_n(sums, tile_floats(), std::int64_t{0});
-    for (std::int64_t t = 0; t < tokens; t += args.grain) {
-      kernels_.tile(a + row * tokens + t * kTileRows, 1, kTileRows, panel + t * columns, args.grain, tile,
-                    true);
+    for (std::int64_t t = 0; t < words; t += grain_words) {
+      multiply(a + row * words + t * kTileRows, 1, kTileRows, panel + t * columns, grain_words, tile, true);
       greatest = std::max(greatest, kernels_.accumulate(tile, scale, tile_floats(), sums));
     }
     const std::int64_t rows = std::min<std::int64_t>(kTileRows, args.dw.rows() - row);
@@ -287,16 +330,16 @@ bool CpuMatmul::gradient_strip(const WeightGradientProduct& args, const float* a
 
 template <class T>
 void CpuMatmul::weight_gradient_typed(const WeightGradientProduct& args) {
-  const std::int64_t tokens = args.dy.rows();
+  const std::int64_t words = args.dy.rows() / terms_in_word(args.dy.dtype);
   const std::int64_t columns = kernels_.columns;
   const std::int64_t row_tiles = round_up(args.dw.rows(), kTileRows) / kTileRows;
-  float* a = packed_.get<float>(static_cast<std::size_t>(row_tiles * kTileRows * tokens));
+  float* a = packed_.get<float>(static_cast<std::size_t>(row_tiles * kTileRows * words));
   pool_.for_each(row_tiles, [&](std::int64_t index, int) {
     const std::int64_t first = index * kTileRows;
     pack_columns<T>(args.dy, first, std::min<std::int64_t>(kTileRows, args.dw.rows() - first), kTileRows,
-                    a + first * tokens);
+                    a + first * words);
   });
-  const std::int64_t panel_floats = tokens * columns;
+  const std::int64_t panel_floats = words * columns;
   const auto bytes = static_cast<std::size_t>((panel_floats + tile_floats()) * 4 + tile_floats() * 8);
   for (Scratch& scratch : thread_scratch_) scratch.get<char>(bytes);
   pool_.for_each((args.dw.columns() + columns - 1) / columns, [&](std::int64_t index, int thread) {

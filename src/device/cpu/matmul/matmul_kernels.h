@@ -1,9 +1,10 @@
 // Kernels of exact products, templates over the lanes of one kernel family. Raw pointers only: these files
 // are compiled with the family's own instruction set.
 //
-// Everything multiplies fp32 operands: bf16 is widened when packed, which is exact. In bf16 the summed
-// dimension is packed with the elements of each pair swapped, high before low, so that one plain loop is the
-// promised chain.
+// Packed operands are made of 32-bit words kept in float arrays. A word is one fp32 term: bf16 is widened
+// when packed, which is exact, with the elements of each pair swapped, high before low, so that one plain
+// loop is the promised chain. Where the processor multiplies bf16 itself a word is a pair of bf16 terms in
+// their own order, and the instruction takes the high one first.
 #pragma once
 
 #include <cstddef>
@@ -17,18 +18,24 @@ inline constexpr int kTileRows = 6;
 
 // Functions of one kernel family. A tile is kTileRows x columns floats, row after row.
 struct MatmulKernels {
-  int columns;  // of a tile: a multiple of 16
+  int columns;          // of a tile: a multiple of 16
+  int bf16_terms_word;  // terms in a word of packed bf16: 1 or 2
 
-  // Continues the tile's chains over `terms` terms, or starts them at +0. Row i of A lies at a + i * a_row;
-  // term t of it at distance t * a_term. B is a panel [terms][columns].
-  void (*tile)(const float* a, std::ptrdiff_t a_row, std::ptrdiff_t a_term, const float* b,
-               std::int64_t terms, float* c, bool fresh);
-  // Widens `count` elements and swaps the elements of each pair; an odd end gets a zero before its last
-  // element. fp32 is copied as it is. Writes packed_length(count) floats.
-  void (*widen_chain_bf16)(const bf16* from, std::int64_t count, float* to);
-  void (*widen_chain_f32)(const float* from, std::int64_t count, float* to);
-  // Rows [0, rows) x columns [0, count) of a matrix as a panel [rows][width], count <= width: columns past
-  // the end are zero, and with bf16 the rows of each pair are swapped (REQUIRES an even number of rows then).
+  // Continues the tile's chains over `words` words, or starts them at +0. Row i of A lies at a + i * a_row;
+  // word t of it at distance t * a_word. B is a panel [words][columns].
+  using Tile = void (*)(const float* a, std::ptrdiff_t a_row, std::ptrdiff_t a_word, const float* b,
+                        std::int64_t words, float* c, bool fresh);
+  Tile tile_bf16;
+  Tile tile_f32;
+  // Packs `count` consecutive elements as words of a chain; an odd number of bf16 gets a zero as the high
+  // element of its last pair.
+  void (*pack_chain_bf16)(const bf16* from, std::int64_t count, float* to);
+  void (*pack_chain_f32)(const float* from, std::int64_t count, float* to);
+  // Columns [0, count) of two rows as the words of one panel row, `low` and `high` being the elements of a
+  // pair; null stands for zeros. Null where a word is one term.
+  void (*interleave_bf16)(const bf16* low, const bf16* high, std::int64_t count, float* to);
+  // Rows [0, rows) x columns [0, count) of a matrix as a panel [words][width], chains along the rows, count
+  // <= width: columns past the end are zero. With bf16 the number of rows must be even.
   void (*pack_panel_bf16)(const bf16* from, std::ptrdiff_t stride, std::int64_t rows, std::int64_t count,
                           std::int64_t width, float* panel);
   void (*pack_panel_f32)(const float* from, std::ptrdiff_t stride, std::int64_t rows, std::int64_t count,
@@ -48,25 +55,26 @@ struct MatmulKernels {
 MatmulKernels matmul_kernels_portable();
 MatmulKernels matmul_kernels_avx2();
 MatmulKernels matmul_kernels_avx512();
+MatmulKernels matmul_kernels_avx512_bf16();
 
 template <class F, int kVectors>
 struct MatmulFamily {
   static constexpr int kColumns = 16 * kVectors;
 
-  static void tile(const float* a, std::ptrdiff_t a_row, std::ptrdiff_t a_term, const float* b,
-                   std::int64_t terms, float* c, bool fresh) {
+  static void tile(const float* a, std::ptrdiff_t a_row, std::ptrdiff_t a_word, const float* b,
+                   std::int64_t words, float* c, bool fresh) {
     F sum[kTileRows][kVectors];
     for (int i = 0; i < kTileRows; ++i) {
       for (int v = 0; v < kVectors; ++v) sum[i][v] = fresh ? F::zero() : F::load(c + i * kColumns + v * 16);
     }
-    for (std::int64_t t = 0; t < terms; ++t) {
+    for (std::int64_t t = 0; t < words; ++t) {
       F right[kVectors];
       for (int v = 0; v < kVectors; ++v) right[v] = F::load(b + v * 16);
       for (int i = 0; i < kTileRows; ++i) {
         const F left = F::broadcast(a[i * a_row]);
         for (int v = 0; v < kVectors; ++v) sum[i][v] = fma(left, right[v], sum[i][v]);
       }
-      a += a_term;
+      a += a_word;
       b += kColumns;
     }
     for (int i = 0; i < kTileRows; ++i) {
@@ -74,7 +82,7 @@ struct MatmulFamily {
     }
   }
 
-  static void widen_chain_bf16(const bf16* from, std::int64_t count, float* to) {
+  static void widen_chain(const bf16* from, std::int64_t count, float* to) {
     std::int64_t i = 0;
     for (; i + 1 < count; i += 2) {
       to[i] = to_float(from[i + 1]);
@@ -146,9 +154,12 @@ struct MatmulFamily {
 
   static MatmulKernels kernels() {
     return {.columns = kColumns,
-            .tile = tile,
-            .widen_chain_bf16 = widen_chain_bf16,
-            .widen_chain_f32 = widen<float>,
+            .bf16_terms_word = 1,
+            .tile_bf16 = tile,
+            .tile_f32 = tile,
+            .pack_chain_bf16 = widen_chain,
+            .pack_chain_f32 = widen<float>,
+            .interleave_bf16 = nullptr,
             .pack_panel_bf16 = pack_panel<bf16>,
             .pack_panel_f32 = pack_panel<float>,
             .widen_bf16 = widen<bf16>,

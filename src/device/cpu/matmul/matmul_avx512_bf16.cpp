@@ -1,0 +1,100 @@
+// Products of bf16 by vdpbf16ps: two terms of sixteen chains an instruction, the high one first.
+#include <immintrin.h>
+
+#include "device/cpu/matmul/matmul_kernels.h"
+
+namespace megalith::cpu {
+namespace {
+
+constexpr int kVectors = 4;
+constexpr int kColumns = 16 * kVectors;
+
+// The operands of one step, as the instruction wants them.
+__m512bh pairs(__m512 words) {
+  return reinterpret_cast<__m512bh>(words);
+}
+
+void tile(const float* a, std::ptrdiff_t a_row, std::ptrdiff_t a_word, const float* b, std::int64_t words,
+          float* c, bool fresh) {
+  __m512 sum[kTileRows][kVectors];
+  for (int i = 0; i < kTileRows; ++i) {
+    for (int v = 0; v < kVectors; ++v) {
+      sum[i][v] = fresh ? _mm512_setzero_ps() : _mm512_loadu_ps(c + i * kColumns + v * 16);
+    }
+  }
+  for (std::int64_t t = 0; t < words; ++t) {
+    __m512 right[kVectors];
+    for (int v = 0; v < kVectors; ++v) right[v] = _mm512_loadu_ps(b + v * 16);
+    for (int i = 0; i < kTileRows; ++i) {
+      const __m512 left = _mm512_set1_ps(a[i * a_row]);
+      for (int v = 0; v < kVectors; ++v)
+        sum[i][v] = _mm512_dpbf16_ps(sum[i][v], pairs(left), pairs(right[v]));
+    }
+    a += a_word;
+    b += kColumns;
+  }
+  for (int i = 0; i < kTileRows; ++i) {
+    for (int v = 0; v < kVectors; ++v) _mm512_storeu_ps(c + i * kColumns + v * 16, sum[i][v]);
+  }
+}
+
+__mmask16 first_lanes(std::int64_t count) {
+  return static_cast<__mmask16>(count >= 16 ? 0xffff : (1u << count) - 1);
+}
+
+// Sixteen words of which `count` count; the others are zero.
+__m512i words_of(const bf16* low, const bf16* high, std::int64_t count) {
+  const __mmask16 mask = first_lanes(count);
+  const __m256i zero = _mm256_setzero_si256();
+  const __m256i lower = low == nullptr ? zero : _mm256_maskz_loadu_epi16(mask, low);
+  const __m256i upper = high == nullptr ? zero : _mm256_maskz_loadu_epi16(mask, high);
+  // The forms with a full mask: those without warn of an uninitialised register in GCC 12.
+  const __m512i wide = _mm512_maskz_cvtepu16_epi32(0xffff, upper);
+  return _mm512_or_si512(_mm512_maskz_cvtepu16_epi32(0xffff, lower),
+                         _mm512_maskz_slli_epi32(0xffff, wide, 16));
+}
+
+void interleave(const bf16* low, const bf16* high, std::int64_t count, float* to) {
+  for (std::int64_t i = 0; i < count; i += 16) {
+    const __m512i words =
+        words_of(low == nullptr ? low : low + i, high == nullptr ? high : high + i, count - i);
+    _mm512_mask_storeu_epi32(to + i, first_lanes(count - i), words);
+  }
+}
+
+void pack_chain(const bf16* from, std::int64_t count, float* to) {
+  // Pairs lie in memory as they are wanted.
+  std::int64_t i = 0;
+  for (; i + 32 <= count; i += 32) _mm512_storeu_si512(to + i / 2, _mm512_loadu_si512(from + i));
+  if (i == count) return;
+  const auto elements = static_cast<__mmask32>((1u << (count - i)) - 1);
+  _mm512_mask_storeu_epi32(to + i / 2, first_lanes((count - i + 1) / 2),
+                           _mm512_maskz_loadu_epi16(elements, from + i));
+}
+
+void pack_panel(const bf16* from, std::ptrdiff_t stride, std::int64_t rows, std::int64_t count,
+                std::int64_t width, float* panel) {
+  for (std::int64_t r = 0; r < rows; r += 2) {
+    const bf16* low = from + r * stride;
+    float* to = panel + r / 2 * width;
+    for (std::int64_t i = 0; i < width; i += 16) {
+      const std::int64_t here = count - i < 0 ? 0 : count - i;
+      _mm512_mask_storeu_epi32(to + i, first_lanes(width - i), words_of(low + i, low + stride + i, here));
+    }
+  }
+}
+
+}  // namespace
+
+MatmulKernels matmul_kernels_avx512_bf16() {
+  MatmulKernels kernels = matmul_kernels_avx512();
+  static_assert(kColumns == 64, "the tile shape of the fp32 kernels, whose other functions serve here too");
+  kernels.bf16_terms_word = 2;
+  kernels.tile_bf16 = tile;
+  kernels.pack_chain_bf16 = pack_chain;
+  kernels.interleave_bf16 = interleave;
+  kernels.pack_panel_bf16 = pack_panel;
+  return kernels;
+}
+
+}  // namespace megalith::cpu
