@@ -3,10 +3,9 @@
 
 #include <gtest/gtest.h>
 
-#include <cmath>
 #include <functional>
-#include <limits>
 
+#include "core/bf16.h"
 #include "run/temporary_folder.h"
 #include "train/trainer_fixture.h"
 
@@ -18,12 +17,13 @@ using test::small_run;
 using test::SmallTraining;
 
 // A run in a folder: training and the loop over it, step counts of what was seen.
-class Run final : public LoopObserver {
+class LoopRun final : public LoopObserver {
  public:
-  explicit Run(const fs::path& folder, const TrainConfig& config)
+  explicit LoopRun(const fs::path& folder, const TrainConfig& config)
       : config_(config), folder_(folder), ledger_(value_or_throw(Ledger::open(folder / "ledger.jsonl"))) {}
 
   LoopEnd run() {
+    fs::create_directories(folder_ / "checkpoints");
     return run_loop(config_, training.trainer, nullptr,
                     {.ledger = ledger_,
                      .checkpoints = folder_ / "checkpoints",
@@ -36,11 +36,12 @@ class Run final : public LoopObserver {
   bool stop_requested() override { return ledger_.last_step() == stop_after; }
   void checkpoint_written(std::int64_t step, const fs::path&) override { saved.push_back(step); }
 
-  // From now on one log-probability of every micro batch is NaN, or no longer.
+  // From now on a gradient that reaches the embedding is out of range, or no longer.
   void poison(bool poisoned) {
     if (!poisoned) return training.device.leave_alone();
-    training.device.watch([](std::string_view operation, const Tensor& result) {
-      if (operation == "loss forward") result.as<float>()[0] = std::numeric_limits<float>::quiet_NaN();
+    constexpr int kNorms = 5;  // two in each block and the head's
+    training.device.watch([seen = 0](std::string_view operation, const Tensor& result) mutable {
+      if (operation == "norm backward" && ++seen % kNorms == 0) result.row<bf16>(3)[1] = to_bf16(1e20f);
     });
   }
   [[nodiscard]] std::vector<std::int64_t> checkpoints() const {
@@ -84,10 +85,10 @@ using Steps = std::vector<std::int64_t>;
 
 TEST(Loop, EndsAfterTheStepInWhichAStopIsAskedForAndGoesOnAsIfNothingHadBeen) {
   const test::TemporaryFolder whole_folder, folder;
-  Run whole(whole_folder.path(), loop_config(8));
+  LoopRun whole(whole_folder.path(), loop_config(8));
   EXPECT_EQ(whole.run().kind, LoopEnd::Kind::finished);
   {
-    Run run(folder.path(), loop_config(8));
+    LoopRun run(folder.path(), loop_config(8));
     run.stop_after = 3;
     const LoopEnd end = run.run();
     EXPECT_EQ(end.kind, LoopEnd::Kind::stopped);
@@ -95,7 +96,7 @@ TEST(Loop, EndsAfterTheStepInWhichAStopIsAskedForAndGoesOnAsIfNothingHadBeen) {
     EXPECT_EQ(run.ledger().last_step(), 3);
     EXPECT_EQ(run.saved, (Steps{3}));
   }
-  Run rest(folder.path(), loop_config(8));
+  LoopRun rest(folder.path(), loop_config(8));
   const LoopEnd end = rest.run();
   EXPECT_EQ(end.kind, LoopEnd::Kind::finished);
   EXPECT_EQ(end.step, 8);
@@ -106,7 +107,7 @@ TEST(Loop, EndsAfterTheStepInWhichAStopIsAskedForAndGoesOnAsIfNothingHadBeen) {
 
 TEST(Loop, SavesOnceWhenAStopFallsOnACheckpointStep) {
   const test::TemporaryFolder folder;
-  Run run(folder.path(), loop_config(8, 2));
+  LoopRun run(folder.path(), loop_config(8, 2));
   run.stop_after = 4;
   EXPECT_EQ(run.run().kind, LoopEnd::Kind::stopped);
   EXPECT_EQ(run.saved, (Steps{2, 4}));
@@ -114,8 +115,8 @@ TEST(Loop, SavesOnceWhenAStopFallsOnACheckpointStep) {
 
 TEST(Loop, IsDoneWhenAskedForNoMoreStepsThanItHas) {
   const test::TemporaryFolder folder;
-  EXPECT_EQ(Run(folder.path(), loop_config(2)).run().kind, LoopEnd::Kind::finished);
-  Run again(folder.path(), loop_config(2));
+  EXPECT_EQ(LoopRun(folder.path(), loop_config(2)).run().kind, LoopEnd::Kind::finished);
+  LoopRun again(folder.path(), loop_config(2));
   const LoopEnd end = again.run();
   EXPECT_EQ(end.kind, LoopEnd::Kind::already_done);
   EXPECT_EQ(end.step, 2);
@@ -124,7 +125,7 @@ TEST(Loop, IsDoneWhenAskedForNoMoreStepsThanItHas) {
 
 TEST(Loop, WritesABadStepIntoTheLedgerAndGoesOn) {
   const test::TemporaryFolder folder;
-  Run run(folder.path(), loop_config(6));
+  LoopRun run(folder.path(), loop_config(6));
   run.after_step = [&](const LedgerLine& line) { run.poison(line.step == 2 || line.step == 3); };
   EXPECT_EQ(run.run().kind, LoopEnd::Kind::finished);
   const std::vector<LedgerLine>& lines = run.ledger().lines();
@@ -140,7 +141,7 @@ TEST(Loop, WritesABadStepIntoTheLedgerAndGoesOn) {
 
 TEST(Loop, EndsAsDivergedAfterTwentyBadStepsInARow) {
   const test::TemporaryFolder folder;
-  Run run(folder.path(), loop_config(100));
+  LoopRun run(folder.path(), loop_config(100));
   run.after_step = [&](const LedgerLine& line) { run.poison(line.step >= 3); };
   const LoopEnd end = run.run();
   EXPECT_EQ(LoopEnd::kMostSkipped, 20);
@@ -152,7 +153,7 @@ TEST(Loop, EndsAsDivergedAfterTwentyBadStepsInARow) {
 
 TEST(Loop, CountsBadStepsAnewAfterEveryGoodOne) {
   const test::TemporaryFolder folder;
-  Run run(folder.path(), loop_config(60));
+  LoopRun run(folder.path(), loop_config(60));
   run.after_step = [&](const LedgerLine& line) { run.poison(line.step % 20 != 0); };  // 19 bad, one good
   const LoopEnd end = run.run();
   EXPECT_EQ(end.kind, LoopEnd::Kind::finished);
@@ -162,9 +163,9 @@ TEST(Loop, CountsBadStepsAnewAfterEveryGoodOne) {
 // Checkpoints that fall into bad steps hold the state of the last good step.
 TEST(Loop, SavesNoPoisonedState) {
   const test::TemporaryFolder folder, good_folder;
-  Run good(good_folder.path(), loop_config(4));
+  LoopRun good(good_folder.path(), loop_config(4));
   good.run();
-  Run run(folder.path(), loop_config(100, 5));
+  LoopRun run(folder.path(), loop_config(100, 5));
   run.after_step = [&](const LedgerLine& line) { run.poison(line.step >= 4); };
   EXPECT_EQ(run.run().kind, LoopEnd::Kind::diverged);
   EXPECT_EQ(run.checkpoints(), (Steps{5, 10, 15, 20}));
@@ -179,11 +180,11 @@ TEST(Loop, SavesNoPoisonedState) {
 // The names of bad places are compared when steps are done again, and batch.micro may change on a resume.
 TEST(Loop, ChecksBadStepsAgainAfterAResumeWithAnotherMicroBatch) {
   const test::TemporaryFolder folder;
-  const auto poison_third = [](Run& run) {
+  const auto poison_third = [](LoopRun& run) {
     run.after_step = [&run](const LedgerLine& line) { run.poison(line.step == 2); };
   };
   {
-    Run run(folder.path(), loop_config(6, 2));
+    LoopRun run(folder.path(), loop_config(6, 2));
     poison_third(run);
     EXPECT_EQ(run.run().kind, LoopEnd::Kind::finished);
   }
@@ -191,7 +192,7 @@ TEST(Loop, ChecksBadStepsAgainAfterAResumeWithAnotherMicroBatch) {
   fs::remove_all(folder.path() / "checkpoints" / checkpoint_folder_name(4));
   TrainConfig config = loop_config(6, 2);
   config.batch.micro = 4;
-  Run again(folder.path(), config);
+  LoopRun again(folder.path(), config);
   poison_third(again);
   again.poison(true);
   const LoopEnd end = again.run();
