@@ -113,7 +113,9 @@ void Head::forward_backward(const StepContext& step, const Tensor& x, const Tens
                                        .dlogits = dlogits});
     step.observe(kHeadLayer, "loss", Direction::backward, dlogits);
     output_.weight_gradient(step, dlogits, input);
-    output_.input_gradient(step, dlogits, dnormed.row_slice(begin, rows));
+    const Tensor dinput = dnormed.row_slice(begin, rows);
+    output_.input_gradient(step, dlogits, dinput);
+    step.observe(kHeadLayer, "output", Direction::backward, dinput);
   }
   norm_.backward(step, dnormed, Tensor{}, dx, stash);
   step.observe(kHeadLayer, "norm", Direction::backward, dx);

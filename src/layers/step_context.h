@@ -31,7 +31,7 @@ enum class Direction : std::uint8_t { forward, backward };
 class TensorObserver {
  public:
   virtual ~TensorObserver() = default;
-  // layer: 0-based block, -1 the embedding, -2 the head.
+  // layer: 0-based block, -1 the embedding, -2 the head. `operation` is a literal.
   virtual void observe(int layer, std::string_view operation, Direction direction, const Tensor& tensor) = 0;
 };
 

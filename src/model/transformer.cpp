@@ -100,6 +100,7 @@ void Transformer::forward_backward(const StepContext& step, Stash& stash, LossTo
   for (auto block = blocks_.rbegin(); block != blocks_.rend(); ++block)
     block->backward(step, gradient, stash);
   embedding_.backward(step, gradient);
+  step.observe(kEmbeddingLayer, "embedding", Direction::backward, gradient);
   MEGALITH_CHECK(stash.empty(), "backward left activations in the stash");
   stash.clear();
 }

@@ -47,25 +47,51 @@ std::vector<SavedTensor> saved_tensors(const Parameters& parameters) {
   return list;
 }
 
-// Names where a step first went wrong: a tensor that is not finite, or a gradient contribution out of range.
+// Names where a step first went wrong: a tensor that is not finite, or a loss or gradient contribution out of
+// range. First means in the order of one micro batch, whichever of them it was, so that the name does not
+// depend on how the batch is cut.
 class FirstBadPlace final : public TensorObserver {
  public:
-  FirstBadPlace(Device& device, const Verdict& verdict) : device_(device), verdict_(verdict) {}
+  FirstBadPlace(Device& device, Verdict& verdict) : device_(device), verdict_(verdict) {}
   void observe(int layer, std::string_view operation, Direction direction, const Tensor& tensor) override {
-    if (!name_.empty()) return;
+    const std::size_t place = index_of({layer, operation, direction});
     const bool finite = device_.optimizer().all_finite(tensor);
     if (finite && !verdict_.bad()) return;
-    const std::string place = layer >= 0 ? fmt::format("layer {}", layer) : layer == -1 ? "start" : "head";
-    name_ = fmt::format("{} {} {}: {}", place, operation,
-                        direction == Direction::forward ? "forward" : "backward",
-                        finite ? "a gradient contribution out of range just before" : "not finite");
+    verdict_.clear();  // the next micro batch has one of its own
+    if (place > first_ || (place == first_ && finite)) return;
+    first_ = place;
+    finite_ = finite;
   }
-  [[nodiscard]] const std::string& name() const { return name_; }
+  // REQUIRES: a bad place was observed.
+  [[nodiscard]] std::string name() const {
+    const Place& place = places_.at(first_);
+    const std::string layer = place.layer >= 0    ? fmt::format("layer {}", place.layer)
+                              : place.layer == -1 ? "start"
+                                                  : "head";
+    return fmt::format("{} {} {}: {}", layer, place.operation,
+                       place.direction == Direction::forward ? "forward" : "backward",
+                       finite_ ? "a loss or gradient contribution out of range just before" : "not finite");
+  }
 
  private:
+  struct Place {
+    int layer;
+    std::string_view operation;
+    Direction direction;
+    bool operator==(const Place&) const = default;
+  };
+  std::size_t index_of(const Place& place) {
+    const auto found = std::find(places_.begin(), places_.end(), place);
+    const auto index = static_cast<std::size_t>(found - places_.begin());
+    if (found == places_.end()) places_.push_back(place);
+    return index;
+  }
+
   Device& device_;
-  const Verdict& verdict_;
-  std::string name_;
+  Verdict& verdict_;
+  std::vector<Place> places_;  // in the order of the first micro batch, which passes all of them
+  std::size_t first_ = SIZE_MAX;
+  bool finite_ = false;
 };
 
 }  // namespace
@@ -116,8 +142,7 @@ LossTotals Trainer::accumulate(std::int64_t step, TensorObserver* observer, std:
 std::string Trainer::first_bad_place(std::int64_t step) {
   FirstBadPlace observer(device_, verdict_);
   accumulate(step, &observer, nullptr);
-  return observer.name().empty() ? "start embedding backward: a gradient contribution out of range"
-                                 : observer.name();
+  return observer.name();
 }
 
 StepResult Trainer::run_step(std::int64_t step) {

@@ -1,190 +1,191 @@
-// Steps in which something is not finite: skipped, named, and without a trace in parameters or checkpoints.
+// Steps in which something is not finite: found wherever it arises, named, skipped without a trace.
 #include <gtest/gtest.h>
 
-#include "device/cpu/cpu_device.h"
-#include "run/temporary_folder.h"
-#include "train/loop.h"
-#include "train/poisoned_device.h"
+#include <bit>
+#include <cmath>
+#include <limits>
+
+#include "core/bf16.h"
+#include "train/trainer_fixture.h"
 
 namespace megalith {
 namespace {
 
-using test::PoisonedDevice;
+using test::small_run;
+using test::SmallTraining;
 
-TrainConfig small_run(std::int64_t micro = 2) {
-  TrainConfig config;
-  config.model.layers = 2;
-  config.model.hidden = 32;
-  config.model.heads = 4;
-  config.model.sequence = 32;
-  config.model.vocabulary = 61;
-  config.batch.global = 4;
-  config.batch.micro = micro;
-  config.schedule.steps = 30;
-  config.optimizer.learning_rate = 1e-3;
-  config.sample.tokens = 0;
-  resolve(config);
-  return config;
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+// Of a token whose target counts.
+constexpr std::int64_t kPoisonedRow = 3;
+
+void poison(const Tensor& result, float value) {
+  const std::int64_t row = result.rows() > 1 ? kPoisonedRow : 0;
+  const std::int64_t column = result.rows() > 1 ? 1 : kPoisonedRow;
+  if (result.dtype == DType::bf16) {
+    result.row<bf16>(row)[column] = to_bf16(value);
+  } else {
+    result.row<float>(row)[column] = value;
+  }
 }
 
-struct Bench {
-  explicit Bench(const TrainConfig& run = small_run(), int threads = 2)
-      : config(run),
-        cpu(cpu::make_device(threads, cpu::available_isas().back())),
-        device(*cpu),
-        data(make_synthetic_dataset(config.model.vocabulary, config.batch.sequence, config.seed, false)),
-        trainer(config, device, *data) {}
+// Poisons result number `which` (from 0) of the operations of this name in every pass over the batch, a pass
+// being `per_pass` of them. An empty name stands for all operations.
+void poison_result(SmallTraining& training, std::string name, int which, int per_pass, float value) {
+  training.device.watch([=, seen = 0](std::string_view operation, const Tensor& result) mutable {
+    if (!name.empty() && operation != name) return;
+    if (seen++ % per_pass == which) poison(result, value);
+  });
+}
 
-  [[nodiscard]] const void* weight(const std::string& name) const {
-    return trainer.parameters().named(name).working.data;
+int results_per_pass(SmallTraining& training, const std::string& name) {
+  int seen = 0;
+  training.device.watch([&](std::string_view operation, const Tensor&) {
+    if (name.empty() || operation == name) ++seen;
+  });
+  training.trainer.run_step(0);
+  training.device.leave_alone();
+  return seen;
+}
+
+void expect_same(const StepResult& found, const StepResult& expected) {
+  EXPECT_EQ(std::bit_cast<std::uint64_t>(found.loss), std::bit_cast<std::uint64_t>(expected.loss));
+  EXPECT_EQ(std::bit_cast<std::uint64_t>(found.gradient_norm),
+            std::bit_cast<std::uint64_t>(expected.gradient_norm));
+  EXPECT_EQ(found.parameter_digest, expected.parameter_digest);
+  EXPECT_EQ(found.skipped, expected.skipped);
+}
+
+TEST(BadStep, IsFoundWhicheverOperationBringsItAndLeavesNoTrace) {
+  TrainConfig config = small_run(4);
+  config.model.dropout = config.model.attention_dropout = 0.1;
+  SmallTraining training(config), clean(config);
+  const int results = results_per_pass(training, "");
+  EXPECT_GT(results, 40);
+  clean.trainer.run_step(0);
+  const std::string before = training.state();
+  ASSERT_EQ(before == clean.state(), true);
+  for (int which = 0; which < results; ++which) {
+    for (const float value : {kNan, kInfinity}) {
+      std::string operation;
+      int seen = 0;
+      training.device.watch([&](std::string_view name, const Tensor& result) {
+        if (seen++ % results != which) return;
+        operation = name;
+        poison(result, value);
+      });
+      // One logit of -Inf is a token of probability zero, and that is a number; likewise behind an
+      // activation.
+      const StepResult result = training.trainer.run_step(1);
+      EXPECT_TRUE(result.skipped) << operation << ", result " << which << ", " << value;
+      EXPECT_NE(result.bad, "");
+      EXPECT_EQ(result.loss, 0);
+      EXPECT_EQ(result.gradient_norm, 0);
+      ASSERT_EQ(training.state() == before, true) << operation << ", result " << which << ", " << value;
+    }
   }
+  training.device.leave_alone();
+  expect_same(training.trainer.run_step(1), clean.trainer.run_step(1));
+  EXPECT_EQ(training.state() == clean.state(), true);
+}
 
-  TrainConfig config;
-  std::unique_ptr<Device> cpu;
-  PoisonedDevice device;
-  std::unique_ptr<Dataset> data;
-  Trainer trainer;
+struct Place {
+  const char* operation;
+  int which;
+  const char* bad;
 };
 
-const std::string kUp = "layers.1.feed_forward.up.weight";
-const std::string kOut = "layers.0.attention.out.weight";
-
-TEST(BadStep, NamesLayerOperationAndDirectionAndLeavesTheParametersAlone) {
-  Bench bench;
-  const StepResult before = bench.trainer.run_step(0);
-  ASSERT_FALSE(before.skipped);
-
-  bench.device.forward_weight = bench.weight(kUp);
-  const StepResult bad = bench.trainer.run_step(1);
-  EXPECT_TRUE(bad.skipped);
-  EXPECT_EQ(bad.bad, "layer 1 feed_forward.up forward: not finite");
-  EXPECT_EQ(bad.parameter_digest, before.parameter_digest);
-
-  bench.device.forward_weight = nullptr;
-  bench.device.backward_weight = bench.weight(kOut);
-  const StepResult backward = bench.trainer.run_step(1);
-  EXPECT_TRUE(backward.skipped);
-  EXPECT_NE(backward.bad.find("layer 0 attention"), std::string::npos) << backward.bad;
-  EXPECT_NE(backward.bad.find("backward: not finite"), std::string::npos) << backward.bad;
-  EXPECT_EQ(backward.parameter_digest, before.parameter_digest);
+TEST(BadStep, NamesLayerOperationAndDirectionOfItsFirstBadTensor) {
+  const Place places[] = {
+      {"embedding forward", 0, "start embedding forward: not finite"},
+      {"norm forward", 0, "layer 0 attention.norm forward: not finite"},
+      {"product forward", 0, "layer 0 attention.qkv forward: not finite"},
+      {"attention forward", 1, "layer 1 attention.core forward: not finite"},
+      {"product forward", 5, "layer 1 attention.out forward: not finite"},
+      {"norm forward", 3, "layer 1 feed_forward.norm forward: not finite"},
+      {"product forward", 6, "layer 1 feed_forward.up forward: not finite"},
+      {"activation forward", 0, "layer 0 feed_forward.down forward: not finite"},
+      {"residual forward", 3, "layer 1 feed_forward.down forward: not finite"},
+      {"norm forward", 4, "head norm forward: not finite"},
+      {"product forward", 8, "head output forward: not finite"},
+      {"loss backward", 0, "head loss backward: not finite"},
+      {"product backward", 0, "head output backward: not finite"},
+      {"norm backward", 0, "head norm backward: not finite"},
+      {"activation backward", 0, "layer 1 feed_forward.up backward: not finite"},
+      {"norm backward", 1, "layer 1 feed_forward.norm backward: not finite"},
+      {"attention backward", 1, "layer 0 attention.qkv backward: not finite"},
+      {"norm backward", 4, "layer 0 attention.norm backward: not finite"},
+  };
+  SmallTraining training(small_run(4));
+  for (const Place& place : places) {
+    const int per_pass = results_per_pass(training, place.operation);
+    ASSERT_LT(place.which, per_pass) << place.operation;
+    poison_result(training, place.operation, place.which, per_pass, kNan);
+    const StepResult result = training.trainer.run_step(7);
+    EXPECT_EQ(result.step, 7);
+    EXPECT_EQ(result.bad, place.bad);
+  }
 }
 
-TEST(BadStep, LeavesNoTraceInTheStepsThatFollow) {
-  Bench disturbed;
-  Bench undisturbed;
-  disturbed.trainer.run_step(0);
-  undisturbed.trainer.run_step(0);
-  disturbed.device.forward_weight = disturbed.weight(kUp);
-  ASSERT_TRUE(disturbed.trainer.run_step(1).skipped);
-  disturbed.device.forward_weight = nullptr;
-  const StepResult a = disturbed.trainer.run_step(2);
-  const StepResult b = undisturbed.trainer.run_step(2);
-  EXPECT_FALSE(a.skipped);
-  EXPECT_EQ(a.parameter_digest, b.parameter_digest);
-  EXPECT_EQ(a.loss, b.loss);
-  EXPECT_EQ(a.gradient_norm, b.gradient_norm);
+TEST(BadStep, NamesWhereALossOrAGradientLeftItsRange) {
+  SmallTraining training(small_run(4));
+  poison_result(training, "loss forward", 0, 1, -0x1p20f);
+  EXPECT_EQ(training.trainer.run_step(0).bad,
+            "head loss backward: a loss or gradient contribution out of range just before");
+  poison_result(training, "loss backward", 0, 1, 1e20f);
+  EXPECT_EQ(training.trainer.run_step(0).bad,
+            "head output backward: a loss or gradient contribution out of range just before");
+  poison_result(training, "norm backward", 4, 5, 1e20f);
+  EXPECT_EQ(training.trainer.run_step(0).bad,
+            "start embedding backward: a loss or gradient contribution out of range just before");
 }
 
-TEST(BadStep, IsTheSameVerdictForEveryMicroBatchAndThreadCount) {
-  for (const std::int64_t micro : {1, 2, 4}) {
-    for (const int threads : {1, 3}) {
-      Bench bench(small_run(micro), threads);
-      bench.device.forward_weight = bench.weight(kUp);
-      const StepResult bad = bench.trainer.run_step(0);
-      EXPECT_TRUE(bad.skipped);
-      EXPECT_EQ(bad.bad, "layer 1 feed_forward.up forward: not finite");
+struct Planting {
+  const char* parameter;
+  std::int64_t element;
+  float value;
+};
+
+TEST(BadStep, IsTheSameVerdictForEveryMicroBatchAndThreadNumber) {
+  const std::int32_t id = test::small_batch().ids[2 * test::kTokens + 5];
+  const Planting plantings[] = {
+      {"embedding.tokens", id * 32 + 3, kNan},   {"layers.1.feed_forward.up.weight", 77, kInfinity},
+      {"layers.0.attention.qkv.bias", 90, kNan}, {"layers.1.attention.norm.gain", 0, 3e38f},
+      {"head.norm.bias", 31, -kInfinity},        {"head.output.weight", 12, 1e30f}};
+  for (const Planting& planting : plantings) {
+    std::string bad;
+    for (const std::int64_t micro : {4, 2, 1}) {
+      for (const int threads : {1, 2}) {
+        SmallTraining training(small_run(micro), threads), clean(small_run(micro), threads);
+        const float before = training.plant(planting.parameter, planting.element, planting.value);
+        const std::string state = training.state();
+        const StepResult result = training.trainer.run_step(0);
+        EXPECT_TRUE(result.skipped) << planting.parameter << " " << planting.value;
+        if (bad.empty()) bad = result.bad;
+        EXPECT_EQ(result.bad, bad) << micro << " sequences, " << threads << " threads";
+        EXPECT_EQ(training.state() == state, true);
+        training.plant(planting.parameter, planting.element, before);
+        expect_same(training.trainer.run_step(1), clean.trainer.run_step(1));
+        EXPECT_EQ(training.state() == clean.state(), true) << planting.parameter;
+      }
     }
   }
 }
 
-// Poisons the steps from `first` on, and remembers what the loop said.
-class Saboteur final : public LoopObserver {
- public:
-  Saboteur(Bench& bench, std::int64_t first) : bench_(bench), first_(first) {}
-  void step_done(const LedgerLine& line) override {
-    lines.push_back(line);
-    if (line.step + 1 >= first_) bench_.device.forward_weight = bench_.weight(kUp);
+// Ids of their own in the first and the third sample: the first goes wrong late, the third early.
+TEST(BadStep, NamesTheEarliestPlaceOfAnySampleHoweverTheBatchIsCut) {
+  test::Batch batch = test::small_batch();
+  batch.ids[5] = 59;
+  batch.ids[2 * test::kTokens + 5] = 60;
+  for (const std::int64_t micro : {4, 2, 1}) {
+    SmallTraining training(small_run(micro), 1, batch);
+    for (const int feature : {0, 1})
+      training.plant("embedding.tokens", 59 * 32 + feature, 3e38f);  // sum: Inf
+    EXPECT_EQ(training.trainer.run_step(0).bad, "layer 0 attention.norm forward: not finite") << micro;
+    training.plant("embedding.tokens", 60 * 32, kNan);
+    EXPECT_EQ(training.trainer.run_step(0).bad, "start embedding forward: not finite") << micro;
   }
-  void checkpoint_written(std::int64_t step, const std::filesystem::path& /*folder*/) override {
-    checkpoints.push_back(step);
-  }
-  bool stop_requested() override { return static_cast<std::int64_t>(lines.size()) == stop_after; }
-
-  std::vector<LedgerLine> lines;
-  std::vector<std::int64_t> checkpoints;
-  std::int64_t stop_after = -1;
-
- private:
-  Bench& bench_;
-  std::int64_t first_;
-};
-
-LoopEnd run(Bench& bench, Saboteur& observer, const test::TemporaryFolder& folder) {
-  std::filesystem::create_directories(folder.path() / "checkpoints");
-  Ledger ledger = value_or_throw(Ledger::open(folder.path() / "ledger.jsonl"));
-  return run_loop(bench.config, bench.trainer, nullptr,
-                  {.ledger = ledger,
-                   .checkpoints = folder.path() / "checkpoints",
-                   .frozen_config = to_toml(bench.config),
-                   .tokenizer_json = ""},
-                  1, observer);
-}
-
-TEST(Loop, GivesUpAfterTwentyBadStepsInARowAndSavesNone) {
-  TrainConfig config = small_run();
-  config.checkpoint.interval = 0;
-  Bench bench(config);
-  const test::TemporaryFolder folder;
-  Saboteur observer(bench, 4);
-  const LoopEnd end = run(bench, observer, folder);
-  EXPECT_EQ(end.kind, LoopEnd::Kind::diverged);
-  EXPECT_EQ(end.step, 3 + LoopEnd::kMostSkipped);
-  EXPECT_TRUE(observer.checkpoints.empty());
-  for (const LedgerLine& line : observer.lines) {
-    EXPECT_EQ(line.skipped, line.step >= 4) << line.step;
-    if (line.step >= 4) {
-      EXPECT_EQ(line.parameter_digest, observer.lines[2].parameter_digest);
-    }
-  }
-}
-
-TEST(Loop, ACheckpointAmidBadStepsHoldsTheLastGoodParameters) {
-  TrainConfig config = small_run();
-  config.checkpoint.interval = 5;
-  Bench bench(config);
-  const test::TemporaryFolder folder;
-  Saboteur observer(bench, 4);
-  run(bench, observer, folder);
-  ASSERT_FALSE(observer.checkpoints.empty());
-
-  Bench fresh(config);
-  const NewestGood newest = newest_good_checkpoint(folder.path() / "checkpoints");
-  ASSERT_TRUE(newest.checkpoint.has_value());
-  ASSERT_TRUE(fresh.trainer.load(*newest.checkpoint));
-  EXPECT_EQ(fresh.trainer.parameters().digest(*fresh.cpu), observer.lines[2].parameter_digest);
-}
-
-TEST(Loop, StopsAfterTheStepInWhichItWasAskedAndGoesOnWithTheSameBits) {
-  const TrainConfig config = small_run();
-  Bench whole(config);
-  const test::TemporaryFolder whole_folder;
-  Saboteur whole_observer(whole, 1000);
-  ASSERT_EQ(run(whole, whole_observer, whole_folder).kind, LoopEnd::Kind::finished);
-
-  const test::TemporaryFolder folder;
-  Bench first(config);
-  Saboteur first_observer(first, 1000);
-  first_observer.stop_after = 7;
-  const LoopEnd stopped = run(first, first_observer, folder);
-  EXPECT_EQ(stopped.kind, LoopEnd::Kind::stopped);
-  EXPECT_EQ(stopped.step, 7);
-  Bench second(config);
-  Saboteur second_observer(second, 1000);
-  ASSERT_EQ(run(second, second_observer, folder).kind, LoopEnd::Kind::finished);
-  ASSERT_EQ(second_observer.lines.size(), 23u);
-  EXPECT_EQ(second_observer.lines.back().parameter_digest, whole_observer.lines.back().parameter_digest);
-  EXPECT_EQ(read_file(folder.path() / "ledger.jsonl", 1 << 20).value(),
-            read_file(whole_folder.path() / "ledger.jsonl", 1 << 20).value());
 }
 
 }  // namespace

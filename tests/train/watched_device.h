@@ -1,0 +1,139 @@
+// A CPU device that shows every floating-point result to a test, which may change it.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string_view>
+#include <utility>
+
+#include "device/cpu/cpu_device.h"
+
+namespace megalith::test {
+
+// Called after an operation of this name with what it wrote.
+using AfterOperation = std::function<void(std::string_view operation, const Tensor& result)>;
+
+class WatchedMatmul final : public MatmulOps {
+ public:
+  WatchedMatmul(MatmulOps& ops, const AfterOperation& after) : ops_(ops), after_(after) {}
+  void forward(const ForwardProduct& a) override {
+    ops_.forward(a);
+    after_("product forward", a.y);
+  }
+  void input_gradient(const InputGradientProduct& a) override {
+    ops_.input_gradient(a);
+    after_("product backward", a.dx);
+  }
+  void weight_gradient(const WeightGradientProduct& a) override { ops_.weight_gradient(a); }
+  void bias_gradient(const BiasGradient& a) override { ops_.bias_gradient(a); }
+
+ private:
+  MatmulOps& ops_;
+  const AfterOperation& after_;
+};
+
+class WatchedAttention final : public AttentionOps {
+ public:
+  WatchedAttention(AttentionOps& ops, const AfterOperation& after) : ops_(ops), after_(after) {}
+  void forward(const AttentionForward& a) override {
+    ops_.forward(a);
+    after_("attention forward", a.out);
+  }
+  void backward(const AttentionBackward& a) override {
+    ops_.backward(a);
+    after_("attention backward", a.dv);
+  }
+  void cached(const CachedAttention& a) override { ops_.cached(a); }
+  void append(const CacheAppend& a) override { ops_.append(a); }
+
+ private:
+  AttentionOps& ops_;
+  const AfterOperation& after_;
+};
+
+class WatchedElementwise final : public ElementwiseOps {
+ public:
+  WatchedElementwise(ElementwiseOps& ops, const AfterOperation& after) : ops_(ops), after_(after) {}
+  void forward(const LayerNormForward& a) override {
+    watched(&ElementwiseOps::forward, a, "norm forward", a.y);
+  }
+  void backward(const LayerNormBackward& a) override {
+    watched(&ElementwiseOps::backward, a, "norm backward", a.dx);
+  }
+  void forward(const ActivationForward& a) override {
+    watched(&ElementwiseOps::forward, a, "activation forward", a.y);
+  }
+  void backward(const ActivationBackward& a) override {
+    watched(&ElementwiseOps::backward, a, "activation backward", a.dx);
+  }
+  void forward(const BiasDropoutResidual& a) override {
+    watched(&ElementwiseOps::forward, a, "residual forward", a.y);
+  }
+  void backward(const DropoutBackward& a) override {
+    watched(&ElementwiseOps::backward, a, "dropout backward", a.dx);
+  }
+  void forward(const EmbeddingForward& a) override {
+    watched(&ElementwiseOps::forward, a, "embedding forward", a.y);
+  }
+  void backward(const EmbeddingBackward& a) override { ops_.backward(a); }
+
+ private:
+  template <class Args>
+  void watched(void (ElementwiseOps::*operation)(const Args&), const Args& args, std::string_view name,
+               const Tensor& result) {
+    (ops_.*operation)(args);
+    after_(name, result);
+  }
+
+  ElementwiseOps& ops_;
+  const AfterOperation& after_;
+};
+
+class WatchedLoss final : public LossOps {
+ public:
+  WatchedLoss(LossOps& ops, const AfterOperation& after) : ops_(ops), after_(after) {}
+  void forward(const CrossEntropyForward& a) override {
+    ops_.forward(a);
+    after_("loss forward", a.log_probability);
+  }
+  void backward(const CrossEntropyBackward& a) override {
+    ops_.backward(a);
+    after_("loss backward", a.dlogits);
+  }
+  void sum(const LossSum& a) override { ops_.sum(a); }
+
+ private:
+  LossOps& ops_;
+  const AfterOperation& after_;
+};
+
+class WatchedDevice final : public Device {
+ public:
+  explicit WatchedDevice(int num_threads)
+      : device_(cpu::make_device(num_threads, cpu::available_isas().back())) {}
+
+  // What every operation calls from now on.
+  void watch(AfterOperation after) { after_ = std::move(after); }
+  void leave_alone() {
+    watch([](std::string_view, const Tensor&) {});
+  }
+
+  MatmulOps& matmul() override { return matmul_; }
+  AttentionOps& attention() override { return attention_; }
+  ElementwiseOps& elementwise() override { return elementwise_; }
+  LossOps& loss() override { return loss_; }
+  OptimizerOps& optimizer() override { return device_->optimizer(); }
+  [[nodiscard]] std::string description() const override { return device_->description(); }
+  [[nodiscard]] int num_threads() const override { return device_->num_threads(); }
+  double peak_flops(DType) override { return 0; }
+
+ private:
+  std::unique_ptr<Device> device_;
+  AfterOperation after_ = [](std::string_view, const Tensor&) {};
+  WatchedMatmul matmul_{device_->matmul(), after_};
+  WatchedAttention attention_{device_->attention(), after_};
+  WatchedElementwise elementwise_{device_->elementwise(), after_};
+  WatchedLoss loss_{device_->loss(), after_};
+};
+
+}  // namespace megalith::test
