@@ -146,7 +146,7 @@ if [ ${#files[@]} -eq 0 ]; then
     fetch_jargon
     files=("$jargon")
   fi
-elif [ -f "$text/files" ] && [ "$(printf '%s\n' "${files[@]}")" != "$(cat "$text/files")" ]; then
+elif [ -f "$text/complete" ] && [ "$(printf '%s\n' "${files[@]}")" != "$(cat "$text/files")" ]; then
   echo "quickstart: $run belongs to other text: $(head -n 1 "$text/files")" >&2
   echo "  try: ./quickstart.sh --run-dir runs/another-name FILES" >&2
   exit 2
@@ -160,8 +160,11 @@ if command -v flock >/dev/null 2>&1 && ! flock -n 9; then
   exit 2
 fi
 
-printf '%s\n' "${files[@]}" >"$text/files"
 tokenizer=$text/tokenizer.json
+if [ -f "$text/files" ] && [ "$(printf '%s\n' "${files[@]}")" != "$(cat "$text/files")" ]; then
+  rm -f "$tokenizer"  # of other text, which was refused
+fi
+printf '%s\n' "${files[@]}" >"$text/files"
 if [ ! -f "$tokenizer" ]; then
   step="training the tokenizer"
   say "Training a tokenizer of 4,096 entries"
@@ -170,7 +173,11 @@ fi
 if [ ! -f "$text/complete" ]; then
   step="packing the text"
   say "Packing the text; every 20th block is held out"
-  "$megalith" data build "${files[@]}" --tokenizer "$tokenizer" --output "$text/text" --held-out-every 20
+  "$megalith" data build "${files[@]}" --tokenizer "$tokenizer" --output "$text/text" --held-out-every 20 || {
+    code=$?
+    if [ "$code" -eq 2 ]; then echo "quickstart: it needs 80 kB of plain text at the least" >&2; fi
+    exit "$code"
+  }
   : >"$text/complete"
 fi
 # What was packed: PREFIX.idx and PREFIX.bin to train on, and the same with "held" in the name, never trained on.

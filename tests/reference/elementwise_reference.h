@@ -1,6 +1,7 @@
 // Row-wise operations in float64.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <vector>
