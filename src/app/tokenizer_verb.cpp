@@ -1,6 +1,7 @@
 // megalith tokenizer train|encode|decode|verify.
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <charconv>
 #include <memory>
 

@@ -1,5 +1,6 @@
 #include "app/html_check.h"
 
+#include <algorithm>
 #include <array>
 #include <cctype>
 #include <vector>

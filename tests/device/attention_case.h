@@ -1,6 +1,7 @@
 // A ready-made attention problem for tests: seeded operands in one dtype, results, and the calls.
 #pragma once
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
 #include <random>

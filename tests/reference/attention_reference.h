@@ -4,6 +4,7 @@
 // can do.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <functional>

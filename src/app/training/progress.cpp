@@ -1,5 +1,6 @@
 #include "app/training/progress.h"
 
+#include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
 
