@@ -1,6 +1,7 @@
 #include "config/nearest.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace megalith {
 namespace {

@@ -1,5 +1,6 @@
 #include "data/tokenizer/strict_json.h"
 
+#include <cstdint>
 #include <string>
 #include <unordered_set>
 #include <vector>

@@ -1,6 +1,7 @@
 #include "device/cpu/isa.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "device/cpu/bf16_rate.h"
 
