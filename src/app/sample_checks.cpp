@@ -34,18 +34,25 @@ void for_each_word(std::string_view text, Use use) {
   }
 }
 
+// The sample without the letters at its ends: they may be parts of words that were cut there.
+std::string_view whole_words(std::string_view sample) {
+  while (!sample.empty() && is_letter(sample.front())) sample.remove_prefix(1);
+  while (!sample.empty() && is_letter(sample.back())) sample.remove_suffix(1);
+  return sample;
+}
+
 void count_known_words(std::span<const std::string> samples, std::string_view training,
                        SampleChecks& checks) {
   std::unordered_set<std::string> unseen;  // words of the samples not met in the training text so far
   for (const std::string& sample : samples) {
-    for_each_word(sample, [&](const std::string& word) {
+    for_each_word(whole_words(sample), [&](const std::string& word) {
       if (word.size() >= kShortestWord) unseen.insert(word);
     });
   }
   for_each_word(training, [&](const std::string& word) { unseen.erase(word); });
   std::size_t known = 0;
   for (const std::string& sample : samples) {
-    for_each_word(sample, [&](const std::string& word) {
+    for_each_word(whole_words(sample), [&](const std::string& word) {
       if (word.size() < kShortestWord) return;
       ++checks.words;
       known += unseen.count(word) == 0 ? 1 : 0;

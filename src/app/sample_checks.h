@@ -8,7 +8,7 @@
 namespace megalith::app {
 
 struct SampleChecks {
-  std::size_t words = 0;   // of four or more letters, in all samples
+  std::size_t words = 0;   // of four or more letters, whole ones: not those at a sample's ends
   double known_share = 0;  // of these, the share that occurs in the training text; 1 when there are none
   std::size_t most_repeats = 0;  // how often the most frequent run of eight words occurs within one sample
   std::string repeated_words;    // that run, when it occurs at least three times; else empty

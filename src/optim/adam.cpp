@@ -8,7 +8,9 @@
 namespace megalith {
 
 Adam::Adam(std::vector<OptimizedTensor> tensors, const AdamSettings& settings)
-    : tensors_(std::move(tensors)), settings_(settings) {}
+    : tensors_(std::move(tensors)), settings_(settings) {
+  std::erase_if(tensors_, [](const OptimizedTensor& tensor) { return tensor.rate_factor == 0; });
+}
 
 double Adam::gradient_norm(Device& device, const GradientScale& scale) const {
   SquareSum sum;
@@ -33,7 +35,7 @@ void Adam::update(Device& device, const GradientScale& scale, double norm, doubl
                                .working = tensor.working,
                                .scale = scale,
                                .clip = clip,
-                               .rate = static_cast<float>(rate),
+                               .rate = static_cast<float>(rate * tensor.rate_factor),
                                .beta1 = static_cast<float>(settings_.beta1),
                                .beta2 = static_cast<float>(settings_.beta2),
                                .epsilon = static_cast<float>(settings_.epsilon),

@@ -25,6 +25,7 @@ struct OptimizedTensor {
   Tensor second_moment;  // f32
   Tensor working;        // compute dtype, or empty when the model uses the master itself
   bool decay = false;
+  double rate_factor = 1;  // of the learning rate; 0: frozen, and no part of the gradient norm
 };
 
 class Adam {

@@ -2,8 +2,13 @@
 
 #include <algorithm>
 #include <numeric>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "config/load.h"
+#include "config/nearest.h"
+#include "train/rate_rules.h"
 
 namespace megalith {
 namespace {
@@ -41,6 +46,7 @@ class Checker {
     batch();
     grain();
     numerics();
+    rates();
     schedule();
     data();
     return std::move(refusals_);
@@ -103,6 +109,28 @@ class Checker {
       refuse_key("numerics.attention_split",
                  fmt::format("a multiple of numerics.key_block = {}", n.key_block),
                  std::to_string(n.key_block));
+    }
+  }
+
+  void rates() {
+    const char* const key = "optimizer.learning_rate_factors";
+    for (const std::string& text : config_.optimizer.learning_rate_factors) {
+      const Expected<RateRule> rule = parse_rate_rule(text);
+      if (!rule) {
+        for (Refusal refusal : rule.error()) {
+          refusal.where = registry_.where(key);
+          refusals_.push_back(std::move(refusal));
+        }
+        continue;
+      }
+      std::vector<std::string> names;
+      for (TensorShape& tensor : tensor_shapes(config_.model)) names.push_back(std::move(tensor.name));
+      if (std::any_of(names.begin(), names.end(), [&](const auto& name) { return matches(*rule, name); }))
+        continue;
+      refusals_.push_back({.where = registry_.where(key),
+                           .found = fmt::format("\"{}\", which names no parameter", rule->pattern),
+                           .allowed = "a pattern of parameter names, such as embedding.* or layers.0.*",
+                           .nearest = nearest_name(rule->pattern, names)});
     }
   }
 

@@ -73,6 +73,11 @@ void declare_optimizer_keys(Registry& registry, OptimizerConfig& optimizer) {
                  .min_excluded = true,
                  .zero = "no clipping",
                  .help = "Largest global norm of the mean gradient."});
+  registry.text_list(
+      "optimizer.learning_rate_factors", optimizer.learning_rate_factors,
+      {.max_bytes = 200,
+       .help = "\"PATTERN = FACTOR\": parameters whose name matches (* takes anything) learn at that "
+               "multiple of the rate; 0 freezes them. Of several the last that matches counts."});
 }
 
 void declare_schedule_keys(Registry& registry, ScheduleConfig& schedule) {

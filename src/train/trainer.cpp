@@ -5,11 +5,12 @@
 #include <optional>
 
 #include "core/digest.h"
+#include "train/rate_rules.h"
 
 namespace megalith {
 namespace {
 
-std::vector<OptimizedTensor> optimized(const Parameters& parameters) {
+std::vector<OptimizedTensor> optimized(const Parameters& parameters, const OptimizerConfig& config) {
   std::vector<OptimizedTensor> tensors;
   for (const Parameter& p : parameters.all()) {
     tensors.push_back({.gradient = p.gradient,
@@ -17,7 +18,8 @@ std::vector<OptimizedTensor> optimized(const Parameters& parameters) {
                        .first_moment = p.first_moment,
                        .second_moment = p.second_moment,
                        .working = p.working.data == p.master.data ? Tensor{} : p.working,
-                       .decay = p.spec.decay});
+                       .decay = p.spec.decay,
+                       .rate_factor = rate_factor(config.learning_rate_factors, p.spec.name)});
   }
   return tensors;
 }
@@ -104,7 +106,7 @@ Trainer::Trainer(const TrainConfig& config, Device& device, const Dataset& train
       parameters_(Transformer::specs(config.model, config.numerics), config.numerics.compute,
                   Parameters::Use::training),
       transformer_(config.model, config.numerics, parameters_),
-      adam_(optimized(parameters_), adam_settings(config.optimizer)),
+      adam_(optimized(parameters_, config.optimizer), adam_settings(config.optimizer)),
       schedule_(config),
       stash_arena_("activations", needs_.stash_bytes),
       workspace_("workspace", needs_.workspace_bytes),

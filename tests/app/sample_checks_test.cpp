@@ -14,9 +14,16 @@ SampleChecks check(const std::string& sample, std::string_view training) {
 }
 
 TEST(SampleChecks, CountsKnownWordsOfFourLettersOrMore) {
-  const SampleChecks checks = check("The HACKER wrote a frobnitz, and a hacker", "a hacker who wrote it");
+  const SampleChecks checks = check("The HACKER wrote a frobnitz, and a hacker.", "a hacker who wrote it");
   EXPECT_EQ(checks.words, 4u);  // hacker, wrote, frobnitz, hacker
   EXPECT_DOUBLE_EQ(checks.known_share, 0.75);
+}
+
+TEST(SampleChecks, DoNotJudgeWordsThatTheEndsOfASampleCut) {
+  const SampleChecks checks = check("acker wrote a progr", "a hacker wrote a program");
+  EXPECT_EQ(checks.words, 1u);
+  EXPECT_DOUBLE_EQ(checks.known_share, 1.0);
+  EXPECT_EQ(check("onewordonly", "text").words, 0u);
 }
 
 TEST(SampleChecks, OfSamplesWithoutWordsAreHarmless) {

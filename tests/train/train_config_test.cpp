@@ -7,6 +7,7 @@
 
 #include "config/describe.h"
 #include "core/file.h"
+#include "train/rate_rules.h"
 
 namespace megalith {
 namespace {
@@ -178,6 +179,30 @@ TEST(TrainConfig, TheReferencePageIsTheOneTheKeysGive) {
     GTEST_SKIP() << "wrote docs/configuration.md";
   }
   EXPECT_TRUE(*page == to_markdown(config.registry)) << "run this test with MEGALITH_UPDATE_DOCS=1";
+}
+
+TEST(TrainConfig, LearningRateFactorsNameParametersByPattern) {
+  const auto factors = [](const std::string& list) {
+    return refused({"optimizer.learning_rate_factors=" + list});
+  };
+  EXPECT_EQ(factors(R"(["embedding.*=4", "layers.[0-1].* = 0", " *.bias = 2.5 "])"), "accepted");
+  EXPECT_EQ(
+      factors(R"(["embeding.tokens = 4"])"),
+      "--set optimizer.learning_rate_factors: found \"embeding.tokens\", which names no parameter; "
+      "allowed: a pattern of parameter names, such as embedding.* or layers.0.*; try: embedding.tokens");
+  for (const char* bad : {"embedding.*", "embedding.* = x", "embedding.* = -1", "embedding.* = nan",
+                          "embedding.* = 1 2", "= 4"}) {
+    const std::string refusal = factors(fmt::format("[\"{}\"]", bad));
+    EXPECT_NE(refusal.find("PATTERN = FACTOR"), std::string::npos) << bad << ": " << refusal;
+  }
+}
+
+TEST(TrainConfig, OfSeveralLearningRateFactorsTheLastThatNamesAParameterCounts) {
+  const std::vector<std::string> rules = {"*=2", "layers.*=0", "layers.1.*.bias=3"};
+  EXPECT_EQ(rate_factor(rules, "embedding.tokens"), 2);
+  EXPECT_EQ(rate_factor(rules, "layers.1.attention.qkv.weight"), 0);
+  EXPECT_EQ(rate_factor(rules, "layers.1.attention.qkv.bias"), 3);
+  EXPECT_EQ(rate_factor({}, "embedding.tokens"), 1);
 }
 
 }  // namespace

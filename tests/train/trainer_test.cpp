@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <vector>
 
 #include "train/trainer_fixture.h"
 
@@ -14,6 +15,10 @@ namespace {
 
 using test::small_run;
 using test::SmallTraining;
+
+std::vector<float> values(const Tensor& tensor) {
+  return {tensor.as<float>(), tensor.as<float>() + tensor.count()};
+}
 
 struct Cut {
   std::int64_t micro;
@@ -163,6 +168,33 @@ TEST(Trainer, DecaysMatricesAndTablesAndNeitherBiasesNorNorms) {
   }
   EXPECT_EQ(with, 2 * 4 + 3);           // products of two blocks, two tables, the output
   EXPECT_EQ(without, 2 * (4 + 4) + 2);  // biases and norms of two blocks, the head's norm
+}
+
+TEST(Trainer, ALearningRateFactorOfAllParametersIsAnotherLearningRate) {
+  TrainConfig doubled = small_run(2);
+  doubled.optimizer.learning_rate *= 2;
+  TrainConfig factor = small_run(2);
+  factor.optimizer.learning_rate_factors = {"* = 7", "* = 2"};
+  SmallTraining one(doubled);
+  SmallTraining other(factor);
+  for (std::int64_t step = 0; step < 3; ++step) {
+    EXPECT_EQ(one.trainer.run_step(step).parameter_digest, other.trainer.run_step(step).parameter_digest);
+  }
+}
+
+TEST(Trainer, AFrozenParameterStaysAndIsNoPartOfTheGradientNorm) {
+  TrainConfig config = small_run(2);
+  config.optimizer.clip = 0;  // the two norms differ
+  SmallTraining free(config);
+  config.optimizer.learning_rate_factors = {"embedding.* = 0"};
+  SmallTraining frozen(config);
+  const std::vector<float> before = values(frozen.parameter("embedding.tokens").master);
+  const StepResult result = frozen.trainer.run_step(0);
+  EXPECT_EQ(values(frozen.parameter("embedding.tokens").master), before);
+  EXPECT_LT(result.gradient_norm, free.trainer.run_step(0).gradient_norm);
+  EXPECT_NE(values(free.parameter("embedding.tokens").master), before);
+  EXPECT_EQ(values(frozen.parameter("head.output.weight").master),
+            values(free.parameter("head.output.weight").master));
 }
 
 }  // namespace

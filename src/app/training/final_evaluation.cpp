@@ -10,6 +10,9 @@
 namespace megalith::app {
 namespace {
 
+constexpr std::int64_t kSamples = 8;
+constexpr std::size_t kSamplesShown = 3;  // in a terminal; the report has all
+
 // A window of one document, right for a micro batch's sequence: tokens [begin, begin + count], of which the
 // targets from `scored` on are new.
 struct Window {
@@ -179,10 +182,11 @@ FinalEvaluation evaluate_finally(const TrainConfig& config, Trainer& trainer, co
   const std::string training = text_of(tokenizer, training_ids);
   result.baselines = compute_baselines(training, text_of(tokenizer, held_out_ids), counts, held_out_ids);
 
-  constexpr std::int64_t kSamples = 4;
+  // From documents all over the held-out text: one alone may be nothing but a list of names.
+  const std::int64_t distance = std::max<std::int64_t>(data.held_out_tokens->num_documents() / kSamples, 1);
   std::vector<std::string> continuations;
   for (std::int64_t number = 0; number < kSamples; ++number) {
-    result.samples.push_back(draw_sample(config, trainer, data, number));
+    result.samples.push_back(draw_sample(config, trainer, data, number * distance));
     const TrainingSample& sample = result.samples.back();
     write_file_atomically(run.samples() / fmt::format("final-{}.json", number),
                           to_json(sample, config.schedule.steps));
@@ -196,15 +200,16 @@ FinalEvaluation evaluate_finally(const TrainConfig& config, Trainer& trainer, co
 std::string describe(const FinalEvaluation& evaluation) {
   const HeldOutFigure& figure = evaluation.figure;
   std::string text;
-  for (std::size_t i = 0; i < evaluation.samples.size(); ++i) {
+  const std::size_t shown = std::min(evaluation.samples.size(), kSamplesShown);
+  for (std::size_t i = 0; i < shown; ++i) {
     const TrainingSample& sample = evaluation.samples[i];
     text += fmt::format("--- sample {}: the model continues after the bar\n{}|{}\n", i + 1, sample.prompt,
                         sample.text);
   }
   const SampleChecks& checks = evaluation.checks;
   text += fmt::format(
-      "--- {:.0f}% of the samples' {} longer words occur in the training text; longest copy {} bytes\n",
-      100 * checks.known_share, checks.words, checks.longest_copy);
+      "--- of {} samples' {} longer words {:.0f}% occur in the training text; longest copy {} bytes\n",
+      evaluation.samples.size(), checks.words, 100 * checks.known_share, checks.longest_copy);
   text +=
       fmt::format("\nheld-out text: {} bytes, {} tokens, never trained on\n", figure.bytes, figure.tokens);
   text += fmt::format("  {:<44} {:>6.3f} bits per byte\n", "this model", figure.bits_per_byte);

@@ -33,7 +33,7 @@ struct FinalEvaluation {
   SampleChecks checks;
 };
 
-// Figure, baselines, four samples and their checks; written to evaluation.json and samples/. Needs token
+// Figure, baselines, samples and their checks; written to evaluation.json and samples/. Needs token
 // files and a tokenizer.
 FinalEvaluation evaluate_finally(const TrainConfig& config, Trainer& trainer, const DataSources& data,
                                  const RunDirectory& run);
