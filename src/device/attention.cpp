@@ -1,16 +1,23 @@
 #include "device/attention.h"
 
+#include <algorithm>
+
 namespace megalith {
 namespace {
 
 // (query, key) pairs that see each other, per head.
 double visible_pairs(const AttentionShape& shape, const std::int32_t* document_start) {
-  const double sequence = static_cast<double>(shape.sequence);
-  if (document_start == nullptr) return static_cast<double>(shape.sequences) * sequence * (sequence + 1) / 2;
+  const std::int64_t window = shape.window == 0 ? shape.sequence : shape.window;
+  const auto seen = [&](std::int64_t t) {
+    const std::int64_t start = document_start == nullptr ? 0 : document_start[t];
+    return static_cast<double>(std::min(t % shape.sequence - start + 1, window));
+  };
   double pairs = 0;
-  for (std::int64_t t = 0; t < shape.sequences * shape.sequence; ++t) {
-    pairs += static_cast<double>(t % shape.sequence - document_start[t] + 1);
+  if (document_start == nullptr) {
+    for (std::int64_t t = 0; t < shape.sequence; ++t) pairs += seen(t);
+    return pairs * static_cast<double>(shape.sequences);
   }
+  for (std::int64_t t = 0; t < shape.sequences * shape.sequence; ++t) pairs += seen(t);
   return pairs;
 }
 

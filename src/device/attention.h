@@ -1,11 +1,12 @@
 // Causal attention with document masks (docs/numerics.md, rules A1-A8).
 //
 // B sequences of S tokens, N query heads, G key/value heads (G divides N), D head size. Token t of sequence b
-// is row b * S + t. A query sees the keys from its document's first token to itself.
+// is row b * S + t. A query sees the keys from its document's first token to itself or, with a window W, the
+// last W of them, itself included.
 //
 // Keys are taken in blocks of `key_block`, counted from the document's first token; a key of a block that the
-// query does not see (later than it, or after the document's end) is masked. Per query row and block with a
-// visible key:
+// query does not see (later than it, before its window, or after the document's end) is masked. Per query row
+// and block with a visible key:
 //   s_j = (chain over D of q k_j) * scale
 //   m' = max(m, largest visible s_j), alpha = exp(m - m')
 //   p_j = exp(s_j - m'), masked keys exactly 0
@@ -15,8 +16,9 @@
 // first. The sum of p has sixteen lanes over j: columns 16 apart are added in ascending order, then
 // sum_of_lanes. round() is to the operands' dtype.
 //
-// Every `attention_split` keys start fresh (m = -Inf, l = 0, o = 0). The first split is taken as it is; each
-// later one joins what came before it: M = max(m1, m2), a1 = exp(m1 - M), a2 = exp(m2 - M), l = l1 * a1 + l2
+// Every `attention_split` keys start fresh (m = -Inf, l = 0, o = 0). The first split with a visible key is
+// taken as it is; each later one joins what came before it: M = max(m1, m2), a1 = exp(m1 - M), a2 = exp(m2 -
+// M), l = l1 * a1 + l2
 // * a2 and o alike, two products and an addition. The result is o / l, rounded to the operands' dtype, -0
 // made +0; the log-sum-exp m + log l is kept in f32. A row's bits depend on nothing but its own query and its
 // document's keys up to it: training, prefill and decode agree.
@@ -54,6 +56,7 @@ struct AttentionShape {
   float scale = 0;             // 1 / sqrt(D) as a rule
   int key_block = 64;          // a multiple of 16
   int attention_split = 1024;  // a multiple of key_block
+  std::int64_t window = 0;     // keys a query sees, itself included; 0: all of its document so far
 };
 
 struct AttentionForward {

@@ -39,6 +39,9 @@ std::vector<AttentionCase> varied_cases() {
     cases.push_back(test::make_case(shape_of(2, 203, 2, 2, 64, 128), dtype, {1, 63, 64}));
     cases.push_back(test::make_case(shape_of(1, 97, 4, 1, 18), dtype, {31}));
     cases.push_back(test::make_case(shape_of(1, 70, 6, 2, 80, 64), dtype));
+    AttentionShape windowed = shape_of(1, 259, 2, 2, 16, 64);
+    windowed.window = 75;
+    cases.push_back(test::make_case(windowed, dtype, {45}));
   }
   return cases;
 }
@@ -50,6 +53,7 @@ AttentionTwin twin_of(const AttentionCase& c, int sequence, int head) {
   twin.length = static_cast<int>(c.shape.sequence);
   twin.size = d;
   twin.split = c.shape.attention_split;
+  twin.window = static_cast<int>(c.shape.window);
   twin.scale = c.shape.scale;
   const int kv_head = head / (c.shape.heads / c.shape.kv_heads);
   for (int i = 0; i < twin.length; ++i) {
@@ -139,6 +143,11 @@ TEST(AttentionBits, EveryPlantedOrderBugIsSeen) {
   const AttentionOutcome joined = test::run_both(three_splits, cpu::available_isas().back(), 1);
   ASSERT_EQ(against_twin(three_splits, joined, 0, 0, Flaw::none).all(), 0);
   EXPECT_GT(against_twin(three_splits, joined, 0, 0, Flaw::splits_joined_descending).out, 0);
+  AttentionCase windowed = test::make_case(shape_of(1, 200, 1, 1, 64, 128), DType::f32, {13});
+  windowed.shape.window = 70;
+  const AttentionOutcome slid = test::run_both(windowed, cpu::available_isas().back(), 1);
+  ASSERT_EQ(against_twin(windowed, slid, 0, 0, Flaw::none).all(), 0);
+  EXPECT_GT(against_twin(windowed, slid, 0, 0, Flaw::blocks_from_the_window_start).out, 0);
 }
 
 TEST(AttentionBits, AreTheSameInEveryKernelFamily) {
@@ -156,6 +165,8 @@ TEST(AttentionBits, AreTheSameForAnyNumberOfThreads) {
   std::vector<AttentionCase> cases = varied_cases();
   cases.push_back(test::make_case(shape_of(1, 700, 1, 1, 32, 256), DType::bf16));
   cases.push_back(test::make_case(shape_of(1, 501, 2, 1, 16, 256), DType::bf16, {3, 201}));
+  cases.push_back(cases.back());
+  cases.back().shape.window = 130;
   for (const AttentionCase& c : cases) {
     const AttentionOutcome one = test::run_both(c, cpu::available_isas().back(), 1);
     for (const int num_threads : {2, 3, 4, 16}) {
@@ -281,16 +292,20 @@ TEST(AttentionBits, OfAnyPrefillAndOfDecodeEqualTrainings) {
     for (const cpu::Isa isa : cpu::available_isas()) {
       if (isa == cpu::Isa::avx512_bf16) continue;  // the kernels of avx512
       const int length = isa == cpu::Isa::portable ? 90 : 280;
-      const AttentionCase c = test::make_case(shape_of(1, length, 4, 2, 32, 128), dtype);
-      ThreadPool pool(2);
-      const auto ops = cpu::make_attention(pool, isa);
-      const AttentionOutcome training = test::run_forward(c, *ops);
-      const Cache cache(c, NAN, 0.0f);
-      for (const int chunk : {1, 2, 5, 6, 7, 64, 100, length}) {
-        SCOPED_TRACE(fmt::format("{} {} chunk {}", cpu::name_of(isa), name_of(dtype), chunk));
-        for (int first = 0; first < length; first += chunk) {
-          const int count = std::min(chunk, length - first);
-          ASSERT_EQ(attend(c, cache, *ops, first, count), training.out.bits(first, count)) << first;
+      for (const int window : {0, 70}) {
+        AttentionCase c = test::make_case(shape_of(1, length, 4, 2, 32, 128), dtype);
+        c.shape.window = window;
+        ThreadPool pool(2);
+        const auto ops = cpu::make_attention(pool, isa);
+        const AttentionOutcome training = test::run_forward(c, *ops);
+        const Cache cache(c, NAN, 0.0f);
+        for (const int chunk : {1, 2, 5, 6, 7, 64, 100, length}) {
+          SCOPED_TRACE(
+              fmt::format("{} {} window {} chunk {}", cpu::name_of(isa), name_of(dtype), window, chunk));
+          for (int first = 0; first < length; first += chunk) {
+            const int count = std::min(chunk, length - first);
+            ASSERT_EQ(attend(c, cache, *ops, first, count), training.out.bits(first, count)) << first;
+          }
         }
       }
     }

@@ -179,6 +179,7 @@ inline reference::Attention reference_of(const AttentionCase& c) {
   a.heads = c.shape.heads;
   a.kv_heads = c.shape.kv_heads;
   a.head_size = c.shape.head_size;
+  a.window = static_cast<int>(c.shape.window);
   a.scale = c.shape.scale;
   a.q = c.q.doubles();
   a.k = c.k.doubles();

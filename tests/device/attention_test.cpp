@@ -92,6 +92,29 @@ TEST(Attention, EqualsTheOracleWithPackedDocumentsAndSplits) {
   }
 }
 
+TEST(Attention, EqualsTheOracleWithAWindow) {
+  for (const cpu::Isa isa : cpu::available_isas()) {
+    for (const DType dtype : {DType::bf16, DType::f32}) {
+      for (const std::int64_t window : {1, 2, 63, 64, 65, 150, 299, 300, 1000}) {
+        AttentionShape shape = shape_of(1, 300, 2, 1, 16, 128);
+        shape.window = window;
+        expect_as_oracle(test::make_case(shape, dtype, {41}), isa);
+      }
+    }
+  }
+}
+
+TEST(Attention, AWindowAsLongAsTheSequenceChangesNoBit) {
+  AttentionCase c = test::make_case(shape_of(2, 200, 2, 1, 16, 64), DType::bf16, {41});
+  const AttentionOutcome all = test::run_both(c, cpu::available_isas().back(), 2);
+  c.shape.window = 200;
+  const AttentionOutcome windowed = test::run_both(c, cpu::available_isas().back(), 2);
+  EXPECT_EQ(windowed.out.bits(), all.out.bits());
+  EXPECT_EQ(windowed.dq.bits(), all.dq.bits());
+  EXPECT_EQ(windowed.dk.bits(), all.dk.bits());
+  EXPECT_EQ(windowed.dv.bits(), all.dv.bits());
+}
+
 TEST(Attention, EqualsTheOracleUnderDropout) {
   for (const DType dtype : {DType::bf16, DType::f32}) {
     AttentionCase c = test::make_case(shape_of(2, 150, 4, 2, 32, 64), dtype, {3, 77});
@@ -168,6 +191,8 @@ TEST(Attention, CostCountsVisiblePairsOnly) {
   args.shape = c.shape;
   args.document_start = c.document_start.data();
   EXPECT_EQ(cost_of(args).flops, 4.0 * 8 * 2 * (1 + 2 + 3 + 4 + 1 + 2));
+  args.shape.window = 3;
+  EXPECT_EQ(cost_of(args).flops, 4.0 * 8 * 2 * (1 + 2 + 3 + 3 + 1 + 2));
 }
 
 }  // namespace

@@ -14,6 +14,7 @@ namespace megalith::reference {
 
 struct Attention {
   int sequences = 1, sequence = 1, heads = 1, kv_heads = 1, head_size = 2;
+  int window = 0;  // keys a query sees, itself included; 0: all of its document so far
   double scale = 1;
   std::vector<double> q, k, v;               // [B*S][N*D], [B*S][G*D], [B*S][G*D]
   std::vector<std::int32_t> document_start;  // [B*S]
@@ -32,7 +33,8 @@ struct Attention {
            static_cast<std::size_t>(n / (heads / kv_heads)) * head_size;
   }
   [[nodiscard]] int first_key(int b, int i) const {
-    return document_start[static_cast<std::size_t>(b) * sequence + i];
+    const int start = document_start[static_cast<std::size_t>(b) * sequence + i];
+    return window == 0 ? start : std::max(start, i - window + 1);
   }
 };
 

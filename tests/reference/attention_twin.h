@@ -17,6 +17,7 @@ namespace megalith::reference {
 enum class Flaw {
   none,
   blocks_from_the_sequence_start,  // A1
+  blocks_from_the_window_start,    // A1
   key_blocks_descending,           // A2
   weights_not_rounded,
   low_element_first,         // P1
@@ -29,6 +30,7 @@ enum class Flaw {
 struct AttentionTwin {
   bool bf16 = true;
   int length = 0, size = 0, block = 64, split = 1024;
+  int window = 0;  // keys a query sees; 0: all
   float scale = 1;
   std::vector<float> q, k, v, dout;
   std::vector<std::int32_t> document_start;
@@ -69,7 +71,11 @@ struct AttentionTwin {
 
   // First key of the row's document, and where its key blocks are counted from.
   [[nodiscard]] int start_of(int i) const { return document_start[static_cast<std::size_t>(i)]; }
+  [[nodiscard]] int first_seen(int i) const {
+    return window == 0 ? start_of(i) : std::max(start_of(i), i - window + 1);
+  }
   [[nodiscard]] int origin_of(int i) const {
+    if (flaw == Flaw::blocks_from_the_window_start) return first_seen(i);
     return flaw == Flaw::blocks_from_the_sequence_start ? 0 : start_of(i);
   }
 
@@ -77,7 +83,7 @@ struct AttentionTwin {
     std::vector<float> scores(static_cast<std::size_t>(block), -INFINITY);
     float max = state.max;
     for (int j = first; j < first + block; ++j) {
-      if (j < start_of(i) || j > i) continue;
+      if (j < first_seen(i) || j > i) continue;
       float& s = scores[static_cast<std::size_t>(j - first)];
       s = dot(q, i, k, j) * scale;
       max = std::max(max, s);
@@ -90,7 +96,7 @@ struct AttentionTwin {
     for (float& x : state.o) x *= alpha;
     for (int s = 0; s < block; ++s) {
       const int j = first + element(s);
-      if (j < start_of(i) || j > i) continue;
+      if (j < first_seen(i) || j > i) continue;
       float weight = scores[static_cast<std::size_t>(j - first)];
       if (factor) weight *= factor(i, j);
       if (flaw != Flaw::weights_not_rounded) weight = rounded(weight);
@@ -161,7 +167,7 @@ struct AttentionTwin {
       lanes[d % 16] = std::fma(dout[at], out[at], lanes[d % 16]);
     }
     const float delta = lane_sum(std::vector<float>(lanes, lanes + 16));
-    for (int j = start_of(i); j <= i; ++j) {
+    for (int j = first_seen(i); j <= i; ++j) {
       const float weight = exp_exact(dot(q, i, k, j) * scale - log_sum_exp[static_cast<std::size_t>(i)]);
       const float kept = factor ? factor(i, j) : 1.0f;
       const float gradient = kept == 0 ? 0.0f : dot(dout, i, v, j) * kept;

@@ -30,7 +30,12 @@ AttentionFamily family_of(Isa isa) {
 }
 
 AttentionGeometry geometry_of(const AttentionShape& s) {
-  return {s.head_size, s.key_block, s.attention_split, s.heads / s.kv_heads, s.scale};
+  return {.head_size = s.head_size,
+          .key_block = s.key_block,
+          .attention_split = s.attention_split,
+          .group = s.heads / s.kv_heads,
+          .scale = s.scale,
+          .window = s.window == 0 ? AttentionGeometry::kNoWindow : s.window};
 }
 
 void check_shape(const AttentionShape& s) {
@@ -41,6 +46,7 @@ void check_shape(const AttentionShape& s) {
                  s.key_block);
   MEGALITH_CHECK(s.attention_split >= s.key_block && s.attention_split % s.key_block == 0,
                  "attention split {}", s.attention_split);
+  MEGALITH_CHECK(s.window >= 0, "a window of {} keys", s.window);
 }
 
 void check_tensor(const char* name, const Tensor& t, DType dtype, std::int64_t rows, std::int64_t columns) {
@@ -175,11 +181,13 @@ void CpuAttention::backward(const AttentionBackward& args) {
     whole_documents(documents_, s.key_block, pieces_);
     run_backward(args, true, true);
   } else {
-    cut_keys(documents_, s.key_block, s.kv_heads, pool_.num_threads(), pieces_);
+    cut_keys(documents_, geometry_of(s), s.kv_heads, pool_.num_threads(), pieces_);
     run_backward(args, true, false);
     cut_queries(documents_, s.kv_heads, pool_.num_threads(), pieces_);
-    for (Piece& piece : pieces_)
+    for (Piece& piece : pieces_) {
+      piece.first_block = geometry_of(s).first_key(piece.first) / s.key_block;
       piece.last_block = (piece.first + piece.count + s.key_block - 1) / s.key_block;
+    }
     run_backward(args, false, true);
   }
 }

@@ -69,13 +69,15 @@ struct BackwardKernel {
                  key_rows, padded);
     transpose_block<F>(key_rows, padded, geometry.head_size, used, scratch + at.keys);
     const std::int64_t from = block > piece.first ? (lead + block - piece.first) / 2 * 2 : 0;
+    const std::int64_t past = geometry.past_block(block) - piece.first;  // later queries see none of it
+    const std::int64_t to = past < piece.count ? (lead + past + 1) / 2 * 2 : rows;
     for (int head = 0; head < geometry.group; ++head) {
       if (piece.want_keys) {
         fill_zero<F>(head_part(at.dk, head), block_floats);
         fill_zero<F>(head_part(at.dv, head), block_floats);
       }
-      for (std::int64_t i = from; i < rows; i += kBackwardTile) {
-        const std::int64_t left = rows - i;
+      for (std::int64_t i = from; i < to; i += kBackwardTile) {
+        const std::int64_t left = to - i;
         visit_tile(head, block, used, i, left < kBackwardTile ? static_cast<int>(left) : kBackwardTile);
       }
     }
@@ -132,15 +134,15 @@ struct BackwardKernel {
   void weigh(int head, std::int64_t block, std::int64_t i, int width, const float* factors, float* weights,
              float* gradients) {
     const std::int64_t query = i - lead;  // within the piece
-    const std::int64_t visible = piece.first + query - block + 1;
-    if (query < 0 || query >= piece.count || visible <= 0) {
+    const Visible visible{geometry.first_key(piece.first + query) - block, piece.first + query - block + 1};
+    if (query < 0 || query >= piece.count || visible.end <= 0 || visible.begin >= width) {
       fill_zero<F>(weights, static_cast<std::size_t>(width));
       fill_zero<F>(gradients, static_cast<std::size_t>(width));
       return;
     }
     const F lse = F::broadcast(piece.log_sum_exp[head * piece.statistics_head + query]);
     const F delta = F::broadcast(piece.row_dots[head * piece.statistics_head + query]);
-    if (visible < width) {
+    if (visible.begin > 0 || visible.end < width) {
       differentiate<true>(lse, delta, width, visible, factors, weights, gradients);
     } else {
       differentiate<false>(lse, delta, width, visible, factors, weights, gradients);
@@ -148,13 +150,13 @@ struct BackwardKernel {
   }
 
   template <bool kMasked>
-  void differentiate(F lse, F delta, int width, std::int64_t visible, const float* factors, float* weights,
+  void differentiate(F lse, F delta, int width, Visible visible, const float* factors, float* weights,
                      float* gradients) {
     const F scale = F::broadcast(geometry.scale);
 #pragma GCC unroll 4
     for (int j = 0; j < width; j += 16) {
       F weight = exp_lanes(F::load(weights + j) * scale - lse);
-      if constexpr (kMasked) weight = select(first_lanes<F>(visible - j), weight, F::zero());
+      if constexpr (kMasked) weight = only_visible(visible, j, weight, F::zero());
       F kept = weight;
       F gradient = F::load(gradients + j);
       if (factors != nullptr) {
@@ -163,7 +165,7 @@ struct BackwardKernel {
         gradient = select(less(F::zero(), factor), gradient * factor, F::zero());
       }
       gradient = (weight * (gradient - delta)) * scale;
-      if constexpr (kMasked) gradient = select(first_lanes<F>(visible - j), gradient, F::zero());
+      if constexpr (kMasked) gradient = only_visible(visible, j, gradient, F::zero());
       rounded_as<T>(kept).store(weights + j);
       rounded_as<T>(gradient).store(gradients + j);
     }

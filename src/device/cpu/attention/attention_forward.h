@@ -26,12 +26,16 @@ struct ForwardKernel {
                     geometry.head_size, row_of(at.q, head, 0), padded);
     }
     const std::int64_t end = piece.first + piece.count;
-    for (std::int64_t split = 0; split < end; split += geometry.attention_split) {
+    const std::int64_t first_key = geometry.first_key(piece.first);
+    for (std::int64_t split = split_of(first_key); split < end; split += geometry.attention_split) {
       start_split();
       const std::int64_t split_end =
           split + geometry.attention_split < end ? split + geometry.attention_split : end;
-      for (std::int64_t block = split; block < split_end; block += geometry.key_block)
+      const std::int64_t first_block = first_key / geometry.key_block * geometry.key_block;
+      for (std::int64_t block = split > first_block ? split : first_block; block < split_end;
+           block += geometry.key_block) {
         visit_block(block, end);
+      }
       close_split(split);
     }
     finish();
@@ -39,6 +43,10 @@ struct ForwardKernel {
 
   float* row_of(std::size_t part, int head, std::int64_t i) const {
     return scratch + part + static_cast<std::size_t>(head * piece.count + i) * padded;
+  }
+  // The first key of the split that holds a key.
+  std::int64_t split_of(std::int64_t key) const {
+    return key / geometry.attention_split * geometry.attention_split;
   }
 
   void start_split() {
@@ -59,10 +67,12 @@ struct ForwardKernel {
     pack_rows<F>(static_cast<const T*>(piece.v.base), piece.v.row, block, valid, geometry.head_size, used,
                  values, padded);
     const std::int64_t from =
-        block > piece.first ? block - piece.first : 0;  // earlier queries see none of it
+        block > piece.first ? block - piece.first : 0;                   // earlier queries see none of it
+    const std::int64_t past = geometry.past_block(block) - piece.first;  // later queries see none of it
+    const std::int64_t to = past < piece.count ? past : piece.count;
     for (int head = 0; head < geometry.group; ++head) {
-      for (std::int64_t i = from; i < piece.count; i += kForwardTile) {
-        const std::int64_t left = piece.count - i;
+      for (std::int64_t i = from; i < to; i += kForwardTile) {
+        const std::int64_t left = to - i;
         visit_tile(head, block, used, i, left < kForwardTile ? static_cast<int>(left) : kForwardTile);
       }
     }
@@ -87,12 +97,14 @@ struct ForwardKernel {
                       width, scratch + at.draws, factors);
     }
     for (int t = 0; t < n; ++t) {
-      const std::int64_t visible = piece.first + i + t - block + 1;
+      const std::int64_t query = piece.first + i + t;
+      const Visible visible{geometry.first_key(query) - block, query - block + 1};
       const float* row_factors = factors == nullptr ? nullptr : factors + t * width;
       float* row = weights + t * width;
       const float before = max[t];
-      max[t] = visible < width ? weigh<true>(row, width, visible, row_factors, before, &block_sum[t])
-                               : weigh<false>(row, width, visible, row_factors, before, &block_sum[t]);
+      const bool masked = visible.begin > 0 || visible.end < width;
+      max[t] = masked ? weigh<true>(row, width, visible, row_factors, before, &block_sum[t])
+                      : weigh<false>(row, width, visible, row_factors, before, &block_sum[t]);
       shift[t] = before - max[t];
     }
     alignas(64) float alpha[16];
@@ -110,15 +122,14 @@ struct ForwardKernel {
 
   // Scores of one row to its rounded (dropped) weights exp(s - m'); returns m'.
   template <bool kMasked>
-  float weigh(float* row, int width, std::int64_t visible, const float* factors, float max_before,
+  float weigh(float* row, int width, Visible visible, const float* factors, float max_before,
               float* block_sum) {
     const F scale = F::broadcast(geometry.scale);
     F highest = F::broadcast(-__builtin_inff());
 #pragma GCC unroll 4
     for (int j = 0; j < width; j += 16) {
       F score = F::load(row + j) * scale;
-      if constexpr (kMasked)
-        score = select(first_lanes<F>(visible - j), score, F::broadcast(-__builtin_inff()));
+      if constexpr (kMasked) score = only_visible(visible, j, score, F::broadcast(-__builtin_inff()));
       score.store(row + j);
       highest = max(highest, score);
     }
@@ -129,7 +140,7 @@ struct ForwardKernel {
 #pragma GCC unroll 4
     for (int j = 0; j < width; j += 16) {
       F weight = exp_lanes(F::load(row + j) - reference);
-      if constexpr (kMasked) weight = select(first_lanes<F>(visible - j), weight, F::zero());
+      if constexpr (kMasked) weight = only_visible(visible, j, weight, F::zero());
       total = total + weight;
       if (factors != nullptr) weight = weight * F::load(factors + j);
       rounded_as<T>(weight).store(row + j);
@@ -138,15 +149,17 @@ struct ForwardKernel {
     return new_max;
   }
 
-  // The split's state joins what earlier splits left; the first is taken as it is.
+  // The split's state joins what earlier splits left; a query's first is taken as it is.
   void close_split(std::int64_t split) {
     const std::int64_t from = split > piece.first ? split - piece.first : 0;
     for (int head = 0; head < geometry.group; ++head) {
       for (std::int64_t i = from; i < piece.count; ++i) {
+        const std::int64_t own = split_of(geometry.first_key(piece.first + i));
+        if (split < own) continue;
         const std::size_t r = static_cast<std::size_t>(head * piece.count + i);
         float* joined = scratch + at.joined + r * padded;
         const float* o = scratch + at.o + r * padded;
-        if (split == 0) {
+        if (split == own) {
           scratch[at.joined_max + r] = scratch[at.max + r];
           scratch[at.joined_sum + r] = scratch[at.sum + r];
           for (std::size_t d = 0; d < padded; d += 16) F::load(o + d).store(joined + d);

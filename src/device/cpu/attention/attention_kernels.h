@@ -25,6 +25,17 @@ struct AttentionGeometry {
   int attention_split;  // a multiple of key_block
   int group;            // query heads of the key/value head
   float scale;
+  std::int64_t window;  // keys a query sees, itself included
+
+  // The first key that a query sees.
+  [[nodiscard]] std::int64_t first_key(std::int64_t query) const {
+    return query < window ? 0 : query - window + 1;
+  }
+  // The first query that sees no key of a block any more.
+  [[nodiscard]] std::int64_t past_block(std::int64_t block) const {
+    return window > kNoWindow - block - key_block ? kNoWindow : block + key_block + window - 1;
+  }
+  static constexpr std::int64_t kNoWindow = INT64_MAX;
 };
 
 // Rows are addressed as base + position * row (in elements); head h of the group is head_size columns further

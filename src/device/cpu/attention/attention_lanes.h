@@ -32,6 +32,18 @@ typename F::Mask first_lanes(std::int64_t n) {
   return F::first(n < 0 ? 0 : n > 16 ? 16 : static_cast<int>(n));
 }
 
+// Keys [begin, end) of a block, for one query; they may lie outside of it.
+struct Visible {
+  std::int64_t begin, end;
+};
+
+// Lanes j .. j + 15 of a block: `seen` where the key is visible, else `masked`.
+template <class F>
+F only_visible(Visible visible, int j, F seen, F masked) {
+  return select(first_lanes<F>(visible.begin - j), masked,
+                select(first_lanes<F>(visible.end - j), seen, masked));
+}
+
 // `count` rows of `size` elements as fp32, each padded with zeros to `padded`.
 template <class F, class T>
 void widen_rows(const T* from, std::int64_t from_row, std::int64_t count, int size, float* to,

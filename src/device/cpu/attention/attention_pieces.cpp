@@ -79,9 +79,10 @@ void cut_queries(const std::vector<Document>& documents, int kv_heads, int num_t
   }
 }
 
-void cut_keys(const std::vector<Document>& documents, int key_block, int kv_heads, int num_threads,
-              std::vector<Piece>& pieces) {
+void cut_keys(const std::vector<Document>& documents, const AttentionGeometry& geometry, int kv_heads,
+              int num_threads, std::vector<Piece>& pieces) {
   pieces.clear();
+  const std::int64_t key_block = geometry.key_block;
   const std::int64_t chunk = chunk_of(documents, kv_heads, num_threads, key_block) / key_block;  // blocks
   for (const Document& d : documents) {
     const std::int64_t blocks = (d.end - d.start + key_block - 1) / key_block;
@@ -90,7 +91,8 @@ void cut_keys(const std::vector<Document>& documents, int key_block, int kv_head
       piece.first_block = block;
       piece.last_block = std::min(blocks, block + chunk);
       piece.first = block * key_block;
-      piece.count = piece.length - piece.first;
+      piece.count =
+          std::min(piece.length, geometry.past_block((piece.last_block - 1) * key_block)) - piece.first;
       pieces.push_back(piece);
     }
   }

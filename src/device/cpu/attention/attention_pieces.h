@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "device/attention.h"
+#include "device/cpu/attention/attention_kernels.h"
 
 namespace megalith::cpu {
 
@@ -32,8 +33,8 @@ void whole_documents(const std::vector<Document>& documents, int key_block, std:
 void cut_queries(const std::vector<Document>& documents, int kv_heads, int num_threads,
                  std::vector<Piece>& pieces);
 // Chunks of key blocks with all queries that see them.
-void cut_keys(const std::vector<Document>& documents, int key_block, int kv_heads, int num_threads,
-              std::vector<Piece>& pieces);
+void cut_keys(const std::vector<Document>& documents, const AttentionGeometry& geometry, int kv_heads,
+              int num_threads, std::vector<Piece>& pieces);
 // Runs of rows with consecutive positions in one slot, each a piece.
 void list_runs(const CachedAttention& args, std::int64_t slots, std::int64_t capacity,
                std::vector<Piece>& pieces);
