@@ -8,15 +8,20 @@
 #include <cstdint>
 
 #include "core/tensor.h"
+#include "device/activation.h"
 #include "device/cost.h"
 #include "device/matmul.h"
 #include "device/random.h"
 
 namespace megalith {
 
-// y = (x - mean) * rstd * gain + bias. Two passes: mean = sum / H, variance = sum (x - mean)^2 / H,
-// rstd = 1 / sqrt(variance + epsilon) by sqrt and division.
-struct LayerNormForward {
+enum class Norm : std::uint8_t { layer, rms };
+
+// y = (x - mean) * rstd * gain + bias, rstd = 1 / sqrt(variance + epsilon) by sqrt and division.
+//   layer: two passes: mean = sum / H, variance = sum (x - mean)^2 / H (Ba, Kiros and Hinton, arXiv
+//   1607.06450) rms:   mean = 0, variance = sum x^2 / H (Zhang and Sennrich, arXiv 1910.07467)
+struct NormForward {
+  Norm norm = Norm::layer;
   Tensor x;           // dt [M, H]
   Tensor gain, bias;  // f32 [H]; bias may be empty
   float epsilon = 1e-5f;
@@ -25,9 +30,10 @@ struct LayerNormForward {
 };
 
 // dx = round(residual_gradient + norm backward), where with n = (x - mean) * rstd and g = dy * gain:
-// norm backward = rstd * (g - sum(g) / H - n * sum(g n) / H).
+// norm backward = rstd * (g - sum(g) / H - n * sum(g n) / H); rms: without sum(g).
 // dgain += fixed_point(dy n), dbias += fixed_point(dy) in blocks of 32 rows as BiasGradient.
-struct LayerNormBackward {
+struct NormBackward {
+  Norm norm = Norm::layer;
   Tensor dy, x;              // dt [M, H]
   Tensor mean, rstd;         // f32 [M]
   Tensor gain;               // f32 [H]
@@ -38,29 +44,58 @@ struct LayerNormBackward {
   Verdict* verdict = nullptr;
 };
 
-enum class Activation : std::uint8_t { gelu_tanh, gelu_erf };
-
-// y = act(x). gelu_tanh(x) = x / (1 + exp(-2u)), u = sqrt(2/pi) (x + 0.044715 x^3), the same function as
-// x (1 + tanh u) / 2 without its cancellation (Hendrycks and Gimpel, arXiv 1606.08415).
 struct ActivationForward {
   Activation activation = Activation::gelu_tanh;
-  Tensor x, y;  // dt [M, H]
+  Tensor x;  // dt [M, F], gated [M, 2 F]
+  Tensor y;  // dt [M, F]
 };
 
-// dx = dy * act'(x).
+// dx = dy * act'(x); gated: [dy * up * act'(gate), dy * act(gate)].
 struct ActivationBackward {
   Activation activation = Activation::gelu_tanh;
-  Tensor x;   // dt [M, H], the stored pre-activation
-  Tensor dy;  // f32 or dt [M, H]
-  Tensor dx;  // dt [M, H]
+  Tensor x;   // as in forward
+  Tensor dy;  // f32 or dt [M, F]
+  Tensor dx;  // dt, as x; may be x itself
 };
 
-// y = residual + dropout(x + bias), one rounding.
+// Rotary positions (Su et al., arXiv 2104.09864) of the first R of D features of each head, after an RMS norm
+// of the head where there is a gain (Henry et al., arXiv 2010.04245). With the position's row of the table,
+// R/2 cosines c and then R/2 sines s, for i < R/2:
+//   y[i] = x[i] c[i] - x[i + R/2] s[i],   y[i + R/2] = x[i + R/2] c[i] + x[i] s[i]
+// each a product and an fma; features from R on pass. Everything in fp32 from the stored x, rounded once.
+struct HeadRotation {
+  int head_size = 0;                        // D
+  Tensor gain;                              // f32 [D], or empty: no norm
+  float epsilon = 1e-6f;                    // of the norm
+  Tensor table;                             // f32 [P, R], or empty: no rotation
+  const std::int32_t* positions = nullptr;  // [M], each < P
+};
+struct HeadRotationForward {
+  HeadRotation rotation;
+  Tensor x;     // dt [M, heads * D]
+  Tensor y;     // dt, as x; may be x itself
+  Tensor rstd;  // f32 [M, heads] where there is a norm, else empty
+};
+
+// dx: the rotation back, then through the norm. dgain += fixed_point(dy' n) per head in blocks of 32 rows.
+struct HeadRotationBackward {
+  HeadRotation rotation;
+  Tensor dy;     // dt [M, heads * D]
+  Tensor x;      // of forward, before the norm; not read without one
+  Tensor rstd;   // of forward
+  Tensor dx;     // dt; may be dy itself
+  Tensor dgain;  // i64 [D], or empty
+  int shift = 0;
+  Verdict* verdict = nullptr;
+};
+
+// y = residual + dropout(x + (bias + second_bias)), one rounding.
 struct BiasDropoutResidual {
-  Tensor x;         // f32 [M, H]
-  Tensor bias;      // f32 [H], or empty
-  Tensor residual;  // dt [M, H]
-  Tensor y;         // dt [M, H]; may be residual itself
+  Tensor x;                 // f32 [M, H]
+  Tensor bias;              // f32 [H], or empty
+  Tensor second_bias = {};  // f32 [H], or empty: added to the first before x
+  Tensor residual;          // dt [M, H]
+  Tensor y;                 // dt [M, H]; may be residual itself
   Dropout dropout;
 };
 
@@ -94,20 +129,24 @@ struct EmbeddingBackward {
 class ElementwiseOps {
  public:
   virtual ~ElementwiseOps() = default;
-  virtual void forward(const LayerNormForward&) = 0;
-  virtual void backward(const LayerNormBackward&) = 0;
+  virtual void forward(const NormForward&) = 0;
+  virtual void backward(const NormBackward&) = 0;
   virtual void forward(const ActivationForward&) = 0;
   virtual void backward(const ActivationBackward&) = 0;
+  virtual void forward(const HeadRotationForward&) = 0;
+  virtual void backward(const HeadRotationBackward&) = 0;
   virtual void forward(const BiasDropoutResidual&) = 0;
   virtual void backward(const DropoutBackward&) = 0;
   virtual void forward(const EmbeddingForward&) = 0;
   virtual void backward(const EmbeddingBackward&) = 0;
 };
 
-Cost cost_of(const LayerNormForward&);
-Cost cost_of(const LayerNormBackward&);
+Cost cost_of(const NormForward&);
+Cost cost_of(const NormBackward&);
 Cost cost_of(const ActivationForward&);
 Cost cost_of(const ActivationBackward&);
+Cost cost_of(const HeadRotationForward&);
+Cost cost_of(const HeadRotationBackward&);
 Cost cost_of(const BiasDropoutResidual&);
 Cost cost_of(const DropoutBackward&);
 Cost cost_of(const EmbeddingForward&);

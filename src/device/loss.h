@@ -20,6 +20,16 @@ struct CrossEntropyShape {
   std::int64_t vocabulary = 0;  // V, logical
   int leaves = 1;
   int vocab_block = 1024;
+  float softcap = 0;  // of the logits (SoftCap), 0: none; backward goes through it
+  float z_loss = 0;   // adds z_loss * (log sum exp)^2 to what is minimised (de Brebisson and Vincent, arXiv
+                      // 1604.08859; PaLM 5), not to the loss that is reported
+};
+
+// logits = cap * tanh(logits / cap), in place, before the loss and before sampling (Gemma 2, arXiv
+// 2408.00118).
+struct SoftCap {
+  Tensor logits;  // f32 [M, padded V]
+  float cap = 0;
 };
 
 // Log-probability of each row's target, and on request what backward needs.
@@ -31,7 +41,8 @@ struct CrossEntropyForward {
   Tensor log_sum_exp;                     // f32 [M, 2]: (M, S) of the row
 };
 
-// dlogits = (p - 1[target]) where the mask is set, p = exp(z - M) / S, rounded to dt; exact zero rows where
+// dlogits = (p f - 1[target]) (1 - (z / softcap)^2) where the mask is set, p = exp(z - M) / S, f = 1 + 2
+// z_loss (M + log S), the last factor only with a softcap; rounded to dt; exact zero rows where
 // it is not (selected, not multiplied) and in padding columns. May overwrite nothing of logits: dlogits is
 // another tensor.
 struct CrossEntropyBackward {
@@ -56,11 +67,13 @@ struct LossSum {
 class LossOps {
  public:
   virtual ~LossOps() = default;
+  virtual void cap(const SoftCap&) = 0;
   virtual void forward(const CrossEntropyForward&) = 0;
   virtual void backward(const CrossEntropyBackward&) = 0;
   virtual void sum(const LossSum&) = 0;
 };
 
+Cost cost_of(const SoftCap&);
 Cost cost_of(const CrossEntropyForward&);
 Cost cost_of(const CrossEntropyBackward&);
 

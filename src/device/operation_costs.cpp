@@ -16,10 +16,10 @@ double count_of(const Tensor& tensor) {
 
 }  // namespace
 
-Cost cost_of(const LayerNormForward& args) {
+Cost cost_of(const NormForward& args) {
   return {.flops = 8 * count_of(args.x), .bytes = bytes_of(args.x) + bytes_of(args.y)};
 }
-Cost cost_of(const LayerNormBackward& args) {
+Cost cost_of(const NormBackward& args) {
   return {
       .flops = 14 * count_of(args.x),
       .bytes = bytes_of(args.dy) + bytes_of(args.x) + bytes_of(args.residual_gradient) + bytes_of(args.dx)};
@@ -29,6 +29,12 @@ Cost cost_of(const ActivationForward& args) {
 }
 Cost cost_of(const ActivationBackward& args) {
   return {.flops = 26 * count_of(args.x), .bytes = bytes_of(args.x) + bytes_of(args.dy) + bytes_of(args.dx)};
+}
+Cost cost_of(const HeadRotationForward& args) {
+  return {.flops = 6 * count_of(args.x), .bytes = bytes_of(args.x) + bytes_of(args.y)};
+}
+Cost cost_of(const HeadRotationBackward& args) {
+  return {.flops = 6 * count_of(args.dy), .bytes = bytes_of(args.dy) + bytes_of(args.dx)};
 }
 Cost cost_of(const BiasDropoutResidual& args) {
   return {.flops = 3 * count_of(args.x),
@@ -43,6 +49,9 @@ Cost cost_of(const EmbeddingForward& args) {
 Cost cost_of(const EmbeddingBackward& args) {
   // Each token reads and writes 8 bytes per feature in both tables.
   return {.flops = 2 * count_of(args.dy), .bytes = bytes_of(args.dy) + 32 * count_of(args.dy)};
+}
+Cost cost_of(const SoftCap& args) {
+  return {.flops = 15 * count_of(args.logits), .bytes = 2 * bytes_of(args.logits)};
 }
 Cost cost_of(const CrossEntropyForward& args) {
   return {.flops = 15 * count_of(args.logits), .bytes = bytes_of(args.logits)};

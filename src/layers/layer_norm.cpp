@@ -12,7 +12,7 @@ Tensor as_vector(const Tensor& tensor) {
 void LayerNorm::run(const StepContext& step, const Tensor& x, const Tensor& y, const Tensor& mean,
                     const Tensor& rstd) const {
   step.device.elementwise().forward(
-      LayerNormForward{.x = x,
+      NormForward{.x = x,
                        .gain = as_vector(gain_.master),
                        .bias = bias_ == nullptr ? Tensor{} : as_vector(bias_->master),
                        .epsilon = epsilon_,
@@ -42,7 +42,7 @@ void LayerNorm::backward(const StepContext& step, const Tensor& dy, const Tensor
   const Tensor mean = stash.take();
   const Tensor x = stash.take();
   step.device.elementwise().backward(
-      LayerNormBackward{.dy = dy,
+      NormBackward{.dy = dy,
                         .x = x,
                         .mean = mean,
                         .rstd = rstd,

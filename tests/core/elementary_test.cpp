@@ -69,6 +69,18 @@ TEST(Elementary, ErfIsWithinItsAbsoluteError) {
   EXPECT_TRUE(std::isnan(erf_exact(NAN)));
 }
 
+TEST(Elementary, TanhIsWithinItsRelativeError) {
+  for (float x = 1e-6f; x < 30; x *= 1.0007f) {
+    const double expected = std::tanh(static_cast<double>(x));
+    ASSERT_NEAR(tanh_lanes(ScalarFloat{x}).value, expected, 4e-7 * expected) << x;
+    ASSERT_EQ(tanh_lanes(ScalarFloat{-x}).value, -tanh_lanes(ScalarFloat{x}).value);
+  }
+  EXPECT_EQ(tanh_lanes(ScalarFloat{INFINITY}).value, 1.0f);
+  EXPECT_EQ(tanh_lanes(ScalarFloat{-INFINITY}).value, -1.0f);
+  EXPECT_EQ(tanh_lanes(ScalarFloat{0.0f}).value, 0.0f);
+  EXPECT_TRUE(std::isnan(tanh_lanes(ScalarFloat{NAN}).value));
+}
+
 TEST(Elementary, TheCosineOfARateIsRightToTheLastDigits) {
   for (double turns = 0; turns <= 1; turns += 1e-4) {
     EXPECT_NEAR(exact_cos_two_pi(turns), std::cos(2 * M_PI * turns), 5e-15) << turns;

@@ -58,28 +58,42 @@ Tensor vector_of(RandomTensor& tensor, std::int64_t count) {
   return {tensor.tensor().data, DType::f32, {count}};
 }
 
+Row reference_norm(Norm norm, const Row& x, const Row& gain, const Row& bias) {
+  return norm == Norm::layer ? reference::layer_norm(x, gain, bias, 1e-5)
+                             : reference::rms_norm(x, gain, 1e-5);
+}
+
+std::vector<std::pair<Norm, std::int64_t>> norms_and_widths(const std::vector<std::int64_t>& widths) {
+  std::vector<std::pair<Norm, std::int64_t>> all;
+  for (const Norm norm : {Norm::layer, Norm::rms}) {
+    for (const std::int64_t width : widths) all.emplace_back(norm, width);
+  }
+  return all;
+}
+
 class ElementwiseOperations : public testing::TestWithParam<DType> {
  protected:
   [[nodiscard]] double rounding() const { return GetParam() == DType::bf16 ? 0x1p-8 : 0x1p-21; }
 };
 
-TEST_P(ElementwiseOperations, LayerNormAgreesWithFloat64) {
-  for (const std::int64_t width : kWidths) {
-    expect_equal_everywhere([&](ElementwiseOps& ops, Bits& bits) {
+TEST_P(ElementwiseOperations, NormsAgreeWithFloat64) {
+  for (const auto& [norm, width] : norms_and_widths({1, 2, 15, 16, 17, 33, 100, 768})) {
+    expect_equal_everywhere([&, norm = norm, width = width](ElementwiseOps& ops, Bits& bits) {
       RandomTensor x(GetParam(), 9, width, 1, 2);
       RandomTensor gain(DType::f32, 1, width, 2);
       RandomTensor bias(DType::f32, 1, width, 3);
       RandomTensor y(GetParam(), 9, width, 4);
       RandomTensor statistics(DType::f32, 2, 9, 5);
-      ops.forward(LayerNormForward{.x = x.tensor(),
-                                   .gain = vector_of(gain, width),
-                                   .bias = vector_of(bias, width),
-                                   .y = y.tensor(),
-                                   .mean = Tensor(statistics.tensor().data, DType::f32, {9}),
-                                   .rstd = Tensor(statistics.tensor().row<float>(1), DType::f32, {9})});
+      ops.forward(NormForward{.norm = norm,
+                              .x = x.tensor(),
+                              .gain = vector_of(gain, width),
+                              .bias = norm == Norm::layer ? vector_of(bias, width) : Tensor{},
+                              .y = y.tensor(),
+                              .mean = Tensor(statistics.tensor().data, DType::f32, {9}),
+                              .rstd = Tensor(statistics.tensor().row<float>(1), DType::f32, {9})});
       for (std::int64_t r = 0; r < 9; ++r) {
         const Row expected =
-            reference::layer_norm(row_of(x, r, width), row_of(gain, 0, width), row_of(bias, 0, width), 1e-5);
+            reference_norm(norm, row_of(x, r, width), row_of(gain, 0, width), row_of(bias, 0, width));
         for (std::int64_t c = 0; c < width; ++c) {
           const double e = expected[static_cast<std::size_t>(c)];
           ASSERT_NEAR(y.at(r, c), e, rounding() * (std::fabs(e) + 1)) << width;
@@ -92,10 +106,10 @@ TEST_P(ElementwiseOperations, LayerNormAgreesWithFloat64) {
   }
 }
 
-TEST_P(ElementwiseOperations, LayerNormBackwardAgreesWithFiniteDifferences) {
+TEST_P(ElementwiseOperations, NormsBackwardAgreeWithFiniteDifferences) {
   constexpr int kShift = 30;
-  for (const std::int64_t width : {2, 17, 100}) {
-    expect_equal_everywhere([&](ElementwiseOps& ops, Bits& bits) {
+  for (const auto& [norm, width] : norms_and_widths({2, 17, 100})) {
+    expect_equal_everywhere([&, norm = norm, width = width](ElementwiseOps& ops, Bits& bits) {
       constexpr std::int64_t kRows = 40;  // a whole block of 32 and a short one
       RandomTensor x(GetParam(), kRows, width, 1, 2);
       RandomTensor dy(GetParam(), kRows, width, 2);
@@ -107,29 +121,31 @@ TEST_P(ElementwiseOperations, LayerNormBackwardAgreesWithFiniteDifferences) {
       RandomTensor statistics(DType::f32, 2, kRows, 7);
       const Tensor mean(statistics.tensor().data, DType::f32, {kRows});
       const Tensor rstd(statistics.tensor().row<float>(1), DType::f32, {kRows});
-      ops.forward(LayerNormForward{.x = x.tensor(),
-                                   .gain = vector_of(gain, width),
-                                   .bias = vector_of(bias, width),
-                                   .y = y.tensor(),
-                                   .mean = mean,
-                                   .rstd = rstd});
+      ops.forward(NormForward{.norm = norm,
+                              .x = x.tensor(),
+                              .gain = vector_of(gain, width),
+                              .bias = norm == Norm::layer ? vector_of(bias, width) : Tensor{},
+                              .y = y.tensor(),
+                              .mean = mean,
+                              .rstd = rstd});
       std::vector<std::int64_t> dgain(static_cast<std::size_t>(width), 0);
       std::vector<std::int64_t> dbias(static_cast<std::size_t>(width), 0);
       Verdict verdict;
-      ops.backward(LayerNormBackward{.dy = dy.tensor(),
-                                     .x = x.tensor(),
-                                     .mean = mean,
-                                     .rstd = rstd,
-                                     .gain = vector_of(gain, width),
-                                     .residual_gradient = residual.tensor(),
-                                     .dx = residual.tensor(),
-                                     .dgain = Tensor(dgain.data(), DType::i64, {width}),
-                                     .dbias = Tensor(dbias.data(), DType::i64, {width}),
-                                     .shift = kShift,
-                                     .verdict = &verdict});
+      ops.backward(NormBackward{.norm = norm,
+                                .dy = dy.tensor(),
+                                .x = x.tensor(),
+                                .mean = mean,
+                                .rstd = rstd,
+                                .gain = vector_of(gain, width),
+                                .residual_gradient = residual.tensor(),
+                                .dx = residual.tensor(),
+                                .dgain = Tensor(dgain.data(), DType::i64, {width}),
+                                .dbias = Tensor(dbias.data(), DType::i64, {width}),
+                                .shift = kShift,
+                                .verdict = &verdict});
       EXPECT_FALSE(verdict.bad());
       const auto loss = [&](std::int64_t r, const Row& values, const Row& gains) {
-        const Row out = reference::layer_norm(values, gains, row_of(bias, 0, width), 1e-5);
+        const Row out = reference_norm(norm, values, gains, row_of(bias, 0, width));
         double sum = 0;
         for (std::int64_t c = 0; c < width; ++c) sum += out[static_cast<std::size_t>(c)] * dy.at(r, c);
         return sum;
@@ -209,6 +225,48 @@ TEST_P(ElementwiseOperations, GeluAndItsSlopeAgreeWithFloat64) {
   }
 }
 
+TEST_P(ElementwiseOperations, GatedActivationsAndTheirSlopesAgreeWithFloat64) {
+  for (const Activation activation : {Activation::swiglu, Activation::geglu}) {
+    const auto act = [&](double v) {
+      return activation == Activation::swiglu ? reference::silu(v) : reference::gelu(false, v);
+    };
+    for (const std::int64_t width : kWidths) {
+      expect_equal_everywhere([&](ElementwiseOps& ops, Bits& bits) {
+        RandomTensor x(GetParam(), 5, 2 * width, 1, 3);
+        x.set(0, 0, -40.0f);
+        x.set(1, 0, 40.0f);
+        RandomTensor y(GetParam(), 5, width, 2);
+        RandomTensor dy(DType::f32, 5, width, 3);
+        RandomTensor dx(GetParam(), 5, 2 * width, 4);
+        RandomTensor in_place = x;
+        ops.forward(ActivationForward{.activation = activation, .x = x.tensor(), .y = y.tensor()});
+        ops.backward(ActivationBackward{
+            .activation = activation, .x = x.tensor(), .dy = dy.tensor(), .dx = dx.tensor()});
+        ops.backward(ActivationBackward{
+            .activation = activation, .x = in_place.tensor(), .dy = dy.tensor(), .dx = in_place.tensor()});
+        for (std::int64_t r = 0; r < 5; ++r) {
+          for (std::int64_t c = 0; c < width; ++c) {
+            const double gate = x.at(r, c);
+            const double up = x.at(r, width + c);
+            const double scale = 1 + std::fabs(up) * (1 + std::fabs(gate));
+            ASSERT_NEAR(y.at(r, c), act(gate) * up, rounding() * std::fabs(act(gate) * up) + 1e-6 * scale);
+            const double dgate = dy.at(r, c) * up * reference::slope(act, gate);
+            const double dup = dy.at(r, c) * act(gate);
+            ASSERT_NEAR(dx.at(r, c), dgate, rounding() * std::fabs(dgate) + 1e-5 * scale) << gate;
+            ASSERT_NEAR(dx.at(r, width + c), dup, rounding() * std::fabs(dup) + 1e-5) << gate;
+            ASSERT_EQ(in_place.at(r, c), dx.at(r, c));
+            ASSERT_EQ(in_place.at(r, width + c), dx.at(r, width + c));
+          }
+        }
+        y.expect_guards_untouched();
+        dx.expect_guards_untouched();
+        append(bits, y, 5, width);
+        append(bits, dx, 5, 2 * width);
+      });
+    }
+  }
+}
+
 // The mask by its definition in device/random.h.
 float multiplier(const Dropout& dropout, std::int64_t token, std::int64_t feature) {
   const PhiloxCounter block = dropout_block(dropout, dropout.samples[token / dropout.sequence],
@@ -226,11 +284,13 @@ TEST_P(ElementwiseOperations, DropoutFollowsItsDefinitionAndResidualsAreRoundedO
     expect_equal_everywhere([&](ElementwiseOps& ops, Bits& bits) {
       RandomTensor x(DType::f32, 12, width, 1);
       RandomTensor bias(DType::f32, 1, width, 2);
+      RandomTensor second_bias(DType::f32, 1, width, 6);
       RandomTensor residual(GetParam(), 12, width, 3);
       RandomTensor y(GetParam(), 12, width, 4);
       RandomTensor dx(GetParam(), 12, width, 5);
       ops.forward(BiasDropoutResidual{.x = x.tensor(),
                                       .bias = vector_of(bias, width),
+                                      .second_bias = width == 40 ? vector_of(second_bias, width) : Tensor{},
                                       .residual = residual.tensor(),
                                       .y = y.tensor(),
                                       .dropout = dropout});
@@ -240,7 +300,8 @@ TEST_P(ElementwiseOperations, DropoutFollowsItsDefinitionAndResidualsAreRoundedO
         for (std::int64_t c = 0; c < width; ++c) {
           const float m = multiplier(dropout, r, c);
           dropped += m == 0 ? 1 : 0;
-          const float sum = residual.at(r, c) + (m == 0 ? 0.0f : (x.at(r, c) + bias.at(0, c)) * m);
+          const float offset = width == 40 ? bias.at(0, c) + second_bias.at(0, c) : bias.at(0, c);
+          const float sum = residual.at(r, c) + (m == 0 ? 0.0f : (x.at(r, c) + offset) * m);
           const bool half = GetParam() == DType::bf16;
           ASSERT_EQ(y.at(r, c), half ? to_float(to_bf16(sum)) : sum);
           const float gradient = m == 0 ? 0.0f : residual.at(r, c) * m;

@@ -30,14 +30,15 @@ std::uint32_t bits(float x) {
 
 Result run(RandomTensor& logits, const std::vector<std::int32_t>& targets,
            const std::vector<std::uint8_t>& mask, std::int64_t vocabulary, cpu::Isa isa, int threads,
-           DType dtype) {
+           DType dtype, float softcap = 0, float z_loss = 0) {
   const auto rows = static_cast<std::int64_t>(targets.size());
   RandomTensor log_probability(DType::f32, 1, rows, 1);
   RandomTensor state(DType::f32, rows, 2, 2);
   RandomTensor gradient(dtype, rows, padded(vocabulary), 3);
   ThreadPool pool(threads);
   const std::unique_ptr<LossOps> ops = cpu::make_loss(pool, isa);
-  const CrossEntropyShape shape{.vocabulary = vocabulary, .leaves = kLeaves, .vocab_block = 64};
+  const CrossEntropyShape shape{
+      .vocabulary = vocabulary, .leaves = kLeaves, .vocab_block = 64, .softcap = softcap, .z_loss = z_loss};
   ops->forward(
       CrossEntropyForward{.shape = shape,
                           .logits = logits.tensor(),
@@ -105,6 +106,68 @@ TEST(CrossEntropy, AgreesWithFloat64AndEverywhereByBits) {
     const Result half = run(logits, targets, mask, vocabulary, cpu::Isa::portable, 1, DType::bf16);
     for (const cpu::Isa isa : cpu::available_isas()) {
       EXPECT_EQ(run(logits, targets, mask, vocabulary, isa, 2, DType::bf16), half) << cpu::name_of(isa);
+    }
+  }
+}
+
+// What is minimised, in float64: the loss of capped logits plus z_loss times their squared log sum.
+double objective(const reference::Row& raw, std::size_t target, double softcap, double z_loss) {
+  reference::Row logits;
+  double sum = 0;
+  for (const double z : raw) {
+    logits.push_back(softcap == 0 ? z : softcap * std::tanh(z / softcap));
+    sum += std::exp(logits.back());
+  }
+  return -reference::log_softmax(logits, target) + z_loss * std::log(sum) * std::log(sum);
+}
+
+TEST(CrossEntropy, WithASoftcapAndAZLossHasTheSlopeOfFiniteDifferences) {
+  constexpr std::int64_t kVocabulary = 77;
+  const std::vector<std::int32_t> targets = {5, 76};
+  for (const auto& [softcap, z_loss] : {std::pair{5.0f, 0.0f}, {0.0f, 0.01f}, {7.0f, 0.02f}}) {
+    RandomTensor raw = random_logits(2, kVocabulary, 4);
+    RandomTensor logits = raw;
+    ThreadPool pool(2);
+    if (softcap != 0)
+      cpu::make_loss(pool, cpu::available_isas().back())->cap({.logits = logits.tensor(), .cap = softcap});
+    const Result found = run(logits, targets, {1, 1}, kVocabulary, cpu::available_isas().back(), 2,
+                             DType::f32, softcap, z_loss);
+    for (std::int64_t r = 0; r < 2; ++r) {
+      reference::Row row;
+      for (std::int64_t c = 0; c < kVocabulary; ++c) row.push_back(raw.at(r, c));
+      const auto target = static_cast<std::size_t>(targets[static_cast<std::size_t>(r)]);
+      for (std::size_t c = 0; c < row.size(); ++c) {
+        const double slope = reference::slope(
+            [&](double v) {
+              reference::Row changed = row;
+              changed[c] = v;
+              return objective(changed, target, softcap, z_loss);
+            },
+            row[c]);
+        ASSERT_NEAR(as_float(found.gradient[static_cast<std::size_t>(r * padded(kVocabulary)) + c]), slope,
+                    3e-6);
+      }
+    }
+    for (const cpu::Isa isa : cpu::available_isas()) {
+      EXPECT_EQ(run(logits, targets, {1, 1}, kVocabulary, isa, 1, DType::f32, softcap, z_loss), found);
+    }
+  }
+}
+
+TEST(SoftCap, AgreesWithFloat64AndEverywhereByBits) {
+  RandomTensor expected(DType::f32, 1, 1, 1);
+  for (const cpu::Isa isa : cpu::available_isas()) {
+    ThreadPool pool(2);
+    RandomTensor logits(DType::f32, 9, 131, 4, 40);
+    RandomTensor before = logits;
+    cpu::make_loss(pool, isa)->cap({.logits = logits.tensor(), .cap = 30.0f});
+    logits.expect_guards_untouched();
+    if (isa == cpu::available_isas().front()) expected = logits;
+    for (std::int64_t r = 0; r < 9; ++r) {
+      for (std::int64_t c = 0; c < 131; ++c) {
+        ASSERT_NEAR(logits.at(r, c), 30 * std::tanh(before.at(r, c) / 30.0), 1.5e-5);
+        ASSERT_EQ(bits(logits.at(r, c)), bits(expected.at(r, c))) << cpu::name_of(isa);
+      }
     }
   }
 }

@@ -23,6 +23,29 @@ inline Row layer_norm(const Row& x, const Row& gain, const Row& bias, double eps
   return y;
 }
 
+inline Row rms_norm(const Row& x, const Row& gain, double epsilon) {
+  double square = 0;
+  for (const double v : x) square += v * v / static_cast<double>(x.size());
+  Row y;
+  for (std::size_t i = 0; i < x.size(); ++i) y.push_back(x[i] / std::sqrt(square + epsilon) * gain[i]);
+  return y;
+}
+
+// One head: the first cosines.size() * 2 features turn as pairs (i, i + half).
+inline Row rotate(const Row& x, const Row& cosines, const Row& sines) {
+  Row y = x;
+  const std::size_t half = cosines.size();
+  for (std::size_t i = 0; i < half; ++i) {
+    y[i] = x[i] * cosines[i] - x[half + i] * sines[i];
+    y[half + i] = x[half + i] * cosines[i] + x[i] * sines[i];
+  }
+  return y;
+}
+
+inline double silu(double x) {
+  return x / (1 + std::exp(-x));
+}
+
 inline double gelu(bool use_erf, double x) {
   if (use_erf) return 0.5 * x * (1 + std::erf(x / std::sqrt(2.0)));
   return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));

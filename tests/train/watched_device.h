@@ -54,10 +54,8 @@ class WatchedAttention final : public AttentionOps {
 class WatchedElementwise final : public ElementwiseOps {
  public:
   WatchedElementwise(ElementwiseOps& ops, const AfterOperation& after) : ops_(ops), after_(after) {}
-  void forward(const LayerNormForward& a) override {
-    watched(&ElementwiseOps::forward, a, "norm forward", a.y);
-  }
-  void backward(const LayerNormBackward& a) override {
+  void forward(const NormForward& a) override { watched(&ElementwiseOps::forward, a, "norm forward", a.y); }
+  void backward(const NormBackward& a) override {
     watched(&ElementwiseOps::backward, a, "norm backward", a.dx);
   }
   void forward(const ActivationForward& a) override {
@@ -65,6 +63,12 @@ class WatchedElementwise final : public ElementwiseOps {
   }
   void backward(const ActivationBackward& a) override {
     watched(&ElementwiseOps::backward, a, "activation backward", a.dx);
+  }
+  void forward(const HeadRotationForward& a) override {
+    watched(&ElementwiseOps::forward, a, "rotation forward", a.y);
+  }
+  void backward(const HeadRotationBackward& a) override {
+    watched(&ElementwiseOps::backward, a, "rotation backward", a.dx);
   }
   void forward(const BiasDropoutResidual& a) override {
     watched(&ElementwiseOps::forward, a, "residual forward", a.y);
@@ -92,6 +96,7 @@ class WatchedElementwise final : public ElementwiseOps {
 class WatchedLoss final : public LossOps {
  public:
   WatchedLoss(LossOps& ops, const AfterOperation& after) : ops_(ops), after_(after) {}
+  void cap(const SoftCap& a) override { ops_.cap(a); }
   void forward(const CrossEntropyForward& a) override {
     ops_.forward(a);
     after_("loss forward", a.log_probability);

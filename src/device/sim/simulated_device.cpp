@@ -45,10 +45,12 @@ class SimulatedAttention final : public AttentionOps {
 class SimulatedElementwise final : public ElementwiseOps {
  public:
   explicit SimulatedElementwise(Meter& meter) : meter_(meter) {}
-  void forward(const LayerNormForward& operation) override { meter_.add(operation); }
-  void backward(const LayerNormBackward& operation) override { meter_.add(operation); }
+  void forward(const NormForward& operation) override { meter_.add(operation); }
+  void backward(const NormBackward& operation) override { meter_.add(operation); }
   void forward(const ActivationForward& operation) override { meter_.add(operation); }
   void backward(const ActivationBackward& operation) override { meter_.add(operation); }
+  void forward(const HeadRotationForward& operation) override { meter_.add(operation); }
+  void backward(const HeadRotationBackward& operation) override { meter_.add(operation); }
   void forward(const BiasDropoutResidual& operation) override { meter_.add(operation); }
   void backward(const DropoutBackward& operation) override { meter_.add(operation); }
   void forward(const EmbeddingForward& operation) override { meter_.add(operation); }
@@ -61,6 +63,7 @@ class SimulatedElementwise final : public ElementwiseOps {
 class SimulatedLoss final : public LossOps {
  public:
   explicit SimulatedLoss(Meter& meter) : meter_(meter) {}
+  void cap(const SoftCap& operation) override { meter_.add(operation); }
   void forward(const CrossEntropyForward& operation) override { meter_.add(operation); }
   void backward(const CrossEntropyBackward& operation) override { meter_.add(operation); }
   void sum(const LossSum&) override {}

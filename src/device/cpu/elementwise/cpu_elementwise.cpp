@@ -52,6 +52,24 @@ void check_same(const char* operation, const Tensor& a, const Tensor& b) {
                  describe(b));
 }
 
+void check_activation(Activation activation, const Tensor& x, const Tensor& y) {
+  const std::int64_t parts = is_gated(activation) ? 2 : 1;
+  MEGALITH_CHECK(x.rows() == y.rows() && x.columns() == parts * y.columns(), "activation: {} and {}",
+                 describe(x), describe(y));
+}
+
+void check_rotation(const HeadRotation& rotation, const Tensor& x) {
+  const std::int64_t rotated = rotation.table.empty() ? 0 : rotation.table.columns();
+  MEGALITH_CHECK(rotation.head_size > 0 && x.columns() % rotation.head_size == 0 && rotated % 2 == 0 &&
+                     rotated <= rotation.head_size,
+                 "{} features of heads of {} turn, in {}", rotated, rotation.head_size, describe(x));
+}
+
+// Cosines and sines of token t, or null.
+const float* table_row(const HeadRotation& rotation, std::int64_t t) {
+  return rotation.table.empty() ? nullptr : rotation.table.row<float>(rotation.positions[t]);
+}
+
 class CpuElementwise final : public ElementwiseOps {
  public:
   CpuElementwise(ThreadPool& pool, Isa isa)
@@ -60,56 +78,100 @@ class CpuElementwise final : public ElementwiseOps {
         bf16_(kernels_of<bf16>(isa)),
         scratch_(static_cast<std::size_t>(pool.num_threads())) {}
 
-  void forward(const LayerNormForward& args) override {
-    check_same("layer norm", args.x, args.y);
+  void forward(const NormForward& args) override {
+    check_same("norm", args.x, args.y);
     with_kernels(args.x.dtype, [&]<class T>(const ElementwiseKernels<T>& kernels) {
       for_rows(args.x.rows(), [&](std::int64_t r, int) {
-        kernels.norm_forward(args.x.row<T>(r), args.gain.as<float>(), floats_or_null(args.bias), args.epsilon,
-                             args.x.columns(), args.y.row<T>(r), args.mean.as<float>() + r,
-                             args.rstd.as<float>() + r);
+        kernels.norm_forward(args.norm == Norm::layer, args.x.row<T>(r), args.gain.as<float>(),
+                             floats_or_null(args.bias), args.epsilon, args.x.columns(), args.y.row<T>(r),
+                             args.mean.as<float>() + r, args.rstd.as<float>() + r);
       });
     });
   }
 
-  void backward(const LayerNormBackward& args) override {
-    check_same("layer norm backward", args.dy, args.x);
-    check_same("layer norm backward", args.dy, args.dx);
+  void backward(const NormBackward& args) override {
+    check_same("norm backward", args.dy, args.x);
+    check_same("norm backward", args.dy, args.dx);
     with_kernels(args.x.dtype, [&]<class T>(const ElementwiseKernels<T>& kernels) {
       norm_gradients(args, kernels);
       for_rows(args.x.rows(), [&](std::int64_t r, int) {
         const T* residual = args.residual_gradient.empty() ? nullptr : args.residual_gradient.row<T>(r);
-        kernels.norm_backward(args.dy.row<T>(r), args.x.row<T>(r), args.mean.as<float>()[r],
-                              args.rstd.as<float>()[r], args.gain.as<float>(), residual, args.x.columns(),
-                              args.dx.row<T>(r));
+        kernels.norm_backward(args.norm == Norm::layer, args.dy.row<T>(r), args.x.row<T>(r),
+                              args.mean.as<float>()[r], args.rstd.as<float>()[r], args.gain.as<float>(),
+                              residual, args.x.columns(), args.dx.row<T>(r));
       });
     });
   }
 
   void forward(const ActivationForward& args) override {
-    check_same("activation", args.x, args.y);
-    const bool use_erf = args.activation == Activation::gelu_erf;
+    check_activation(args.activation, args.x, args.y);
     with_kernels(args.x.dtype, [&]<class T>(const ElementwiseKernels<T>& kernels) {
+      const std::int64_t width = args.y.columns();
       for_rows(args.x.rows(), [&](std::int64_t r, int) {
-        kernels.gelu_forward(use_erf, args.x.row<T>(r), args.x.columns(), args.y.row<T>(r));
+        const T* x = args.x.row<T>(r);
+        const T* up = is_gated(args.activation) ? x + width : nullptr;
+        kernels.activate(args.activation, x, up, width, args.y.row<T>(r));
       });
     });
   }
 
   void backward(const ActivationBackward& args) override {
-    check_same("activation backward", args.x, args.dy);
+    check_activation(args.activation, args.x, args.dy);
     check_same("activation backward", args.x, args.dx);
-    const bool use_erf = args.activation == Activation::gelu_erf;
     with_kernels(args.x.dtype, [&]<class T>(const ElementwiseKernels<T>& kernels) {
+      const std::int64_t width = args.dy.columns();
       for_rows(args.x.rows(), [&](std::int64_t r, int) {
+        const T* x = args.x.row<T>(r);
+        T* dx = args.dx.row<T>(r);
+        const T* up = is_gated(args.activation) ? x + width : nullptr;
         if (args.dy.dtype == DType::f32) {
-          kernels.gelu_backward_f32(use_erf, args.x.row<T>(r), args.dy.row<float>(r), args.x.columns(),
-                                    args.dx.row<T>(r));
+          kernels.activate_backward_f32(args.activation, x, up, args.dy.row<float>(r), width, dx, dx + width);
         } else {
-          kernels.gelu_backward(use_erf, args.x.row<T>(r), args.dy.row<T>(r), args.x.columns(),
-                                args.dx.row<T>(r));
+          kernels.activate_backward(args.activation, x, up, args.dy.row<T>(r), width, dx, dx + width);
         }
       });
     });
+  }
+
+  void forward(const HeadRotationForward& args) override {
+    const HeadRotation& rotation = args.rotation;
+    check_same("head rotation", args.x, args.y);
+    check_rotation(rotation, args.x);
+    const std::int64_t heads = args.x.columns() / rotation.head_size;
+    const int rotated = rotation.table.empty() ? 0 : static_cast<int>(rotation.table.columns());
+    with_kernels(args.x.dtype, [&]<class T>(const ElementwiseKernels<T>& kernels) {
+      for_rows(args.x.rows(), [&](std::int64_t r, int) {
+        for (std::int64_t h = 0; h < heads; ++h) {
+          kernels.rotate(args.x.row<T>(r) + h * rotation.head_size, floats_or_null(rotation.gain),
+                         rotation.epsilon, table_row(rotation, r), rotation.head_size, rotated,
+                         args.y.row<T>(r) + h * rotation.head_size,
+                         args.rstd.empty() ? nullptr : args.rstd.row<float>(r) + h);
+        }
+      });
+    });
+  }
+
+  // A task is a block of rows: what it adds to the gain's gradient is summed per head, then rounded once.
+  void backward(const HeadRotationBackward& args) override {
+    check_same("head rotation backward", args.dy, args.dx);
+    check_rotation(args.rotation, args.dy);
+    const std::int64_t size = args.rotation.head_size;
+    reserve(4 * size);
+    for (Scratch& s : scratch_) std::fill_n(s.get<std::int64_t>(0), size, std::int64_t{0});
+    with_kernels(args.dy.dtype, [&]<class T>(const ElementwiseKernels<T>& kernels) {
+      pool_.for_range(args.dy.rows(), kBlockRows, [&](std::int64_t begin, std::int64_t end, int thread) {
+        rotate_block_back(args, kernels, begin, end, thread);
+      });
+    });
+    if (args.rotation.gain.empty()) return;
+    auto* dgain = args.dgain.as<std::int64_t>();
+    for (Scratch& s : scratch_) {
+      const std::int64_t* sums = s.get<std::int64_t>(0);
+      for (std::int64_t i = 0; i < size; ++i) {
+        dgain[i] = static_cast<std::int64_t>(static_cast<std::uint64_t>(dgain[i]) +
+                                             static_cast<std::uint64_t>(sums[i]));
+      }
+    }
   }
 
   void forward(const BiasDropoutResidual& args) override {
@@ -117,9 +179,10 @@ class CpuElementwise final : public ElementwiseOps {
     check_same("residual", args.x, args.y);
     with_kernels(args.y.dtype, [&]<class T>(const ElementwiseKernels<T>& kernels) {
       for_rows(args.x.rows(), [&](std::int64_t r, int thread) {
-        kernels.bias_dropout_residual(
-            args.x.row<float>(r), floats_or_null(args.bias), args.residual.row<T>(r),
-            multipliers(args.dropout, r, args.x.columns(), thread), args.x.columns(), args.y.row<T>(r));
+        kernels.bias_dropout_residual(args.x.row<float>(r), floats_or_null(args.bias),
+                                      floats_or_null(args.second_bias), args.residual.row<T>(r),
+                                      multipliers(args.dropout, r, args.x.columns(), thread),
+                                      args.x.columns(), args.y.row<T>(r));
       });
     });
   }
@@ -202,7 +265,7 @@ class CpuElementwise final : public ElementwiseOps {
   }
 
   template <class T>
-  void norm_gradients(const LayerNormBackward& args, const ElementwiseKernels<T>& kernels) {
+  void norm_gradients(const NormBackward& args, const ElementwiseKernels<T>& kernels) {
     const std::int64_t rows = args.x.rows();
     pool_.for_range(args.x.columns(), 16, [&](std::int64_t begin, std::int64_t end, int) {
       bool good = true;
@@ -218,6 +281,32 @@ class CpuElementwise final : public ElementwiseOps {
       }
       if (!good) args.verdict->declare_bad();
     });
+  }
+
+  // Scratch of a thread: sums of the gain's gradient, then one head's dy turned back, then a block's sums.
+  template <class T>
+  void rotate_block_back(const HeadRotationBackward& args, const ElementwiseKernels<T>& kernels,
+                         std::int64_t begin, std::int64_t end, int thread) {
+    const HeadRotation& rotation = args.rotation;
+    const bool norm = !rotation.gain.empty();
+    const std::int64_t size = rotation.head_size;
+    const int rotated = rotation.table.empty() ? 0 : static_cast<int>(rotation.table.columns());
+    auto* sums = scratch_[static_cast<std::size_t>(thread)].get<std::int64_t>(0);
+    float* turned = scratch(thread) + 2 * size;
+    float* gain_sum = turned + size;
+    for (std::int64_t h = 0; h < args.dy.columns(); h += size) {
+      std::fill_n(gain_sum, size, 0.0f);
+      for (std::int64_t r = begin; r < end; ++r) {
+        kernels.rotate_backward(args.dy.row<T>(r) + h, norm ? args.x.row<T>(r) + h : nullptr,
+                                floats_or_null(rotation.gain),
+                                norm ? args.rstd.row<float>(r)[h / size] : 1.0f, table_row(rotation, r),
+                                rotation.head_size, rotated, turned, gain_sum, args.dx.row<T>(r) + h);
+      }
+      if (!norm) continue;
+      const std::uint32_t greatest =
+          f32_.add_row(gain_sum, nullptr, power_of_two(args.shift), size, sums, nullptr);
+      if (greatest >= contribution_limit_bits(end - begin)) args.verdict->declare_bad();
+    }
   }
 
   ThreadPool& pool_;

@@ -7,28 +7,42 @@
 #include <cstdint>
 
 #include "core/elementary.h"
+#include "device/activation.h"
+#include "device/cpu/elementwise/activation_lanes.h"
 
 namespace megalith::cpu {
 
 template <class T>
 struct ElementwiseKernels {
-  // One row of LayerNormForward; bias may be null.
-  void (*norm_forward)(const T* x, const float* gain, const float* bias, float epsilon, std::int64_t count,
-                       T* y, float* mean, float* rstd);
-  // One row of LayerNormBackward's dx; residual may be null, and dx may be residual.
-  void (*norm_backward)(const T* dy, const T* x, float mean, float rstd, const float* gain, const T* residual,
-                        std::int64_t count, T* dx);
+  // One row of NormForward; bias may be null.
+  void (*norm_forward)(bool centred, const T* x, const float* gain, const float* bias, float epsilon,
+                       std::int64_t count, T* y, float* mean, float* rstd);
+  // One row of NormBackward's dx; residual may be null, and dx may be residual.
+  void (*norm_backward)(bool centred, const T* dy, const T* x, float mean, float rstd, const float* gain,
+                        const T* residual, std::int64_t count, T* dx);
   // Up to 16 columns of one block of rows: adds the fixed-point sums of dy n to dgain and of dy to dbias (may
   // be null). Returns the greatest magnitude's bits.
   std::uint32_t (*norm_gradients)(const T* dy, const T* x, std::int64_t stride, const float* mean,
                                   const float* rstd, std::int64_t rows, int columns, float scale,
                                   std::int64_t* dgain, std::int64_t* dbias);
-  void (*gelu_forward)(bool use_erf, const T* x, std::int64_t count, T* y);
-  void (*gelu_backward_f32)(bool use_erf, const T* x, const float* dy, std::int64_t count, T* dx);
-  void (*gelu_backward)(bool use_erf, const T* x, const T* dy, std::int64_t count, T* dx);
-  // One row; bias and multipliers may be null. A multiplier is 0 (dropped) or the scale of what is kept.
-  void (*bias_dropout_residual)(const float* x, const float* bias, const T* residual,
-                                const float* multipliers, std::int64_t count, T* y);
+  // y = act(x), or y = act(x) * up where up is not null; `count` of each.
+  void (*activate)(Activation activation, const T* x, const T* up, std::int64_t count, T* y);
+  // dx and, where up is not null, dup.
+  void (*activate_backward_f32)(Activation activation, const T* x, const T* up, const float* dy,
+                                std::int64_t count, T* dx, T* dup);
+  void (*activate_backward)(Activation activation, const T* x, const T* up, const T* dy, std::int64_t count,
+                            T* dx, T* dup);
+  // One head of HeadRotation: `size` features, the first `rotated` of which turn by `table`. gain and rstd
+  // may be null.
+  void (*rotate)(const T* x, const float* gain, float epsilon, const float* table, int size, int rotated,
+                 T* y, float* rstd);
+  // Turns one head's dy back into `turned` and, where there is a gain, takes it through the norm and adds the
+  // gain's gradient to gain_sum. Both are `size` floats.
+  void (*rotate_backward)(const T* dy, const T* x, const float* gain, float rstd, const float* table,
+                          int size, int rotated, float* turned, float* gain_sum, T* dx);
+  // One row; biases and multipliers may be null. A multiplier is 0 (dropped) or the scale of what is kept.
+  void (*bias_dropout_residual)(const float* x, const float* bias, const float* second_bias,
+                                const T* residual, const float* multipliers, std::int64_t count, T* y);
   void (*dropout_backward)(const T* dy, const float* multipliers, std::int64_t count, T* dx);
   void (*embed)(const T* token, const T* position, const float* multipliers, std::int64_t count, T* y);
   // sum += fixed point of the row times its multipliers (null: 1); returns the greatest magnitude's bits.
@@ -71,37 +85,6 @@ F apply_multipliers(F value, const float* multipliers, int lanes) {
   return select(less(F::zero(), m), value * m, F::zero());
 }
 
-// Phi(x) * x and its derivative, both from u and the pieces they share.
-template <class F>
-struct Gelu {
-  static constexpr float kRootTwoOverPi = 0x1.988454p-1f;
-  static constexpr float kCubic = 0x1.6e4e26p-5f;  // 0.044715
-  static constexpr float kRootHalf = 0x1.6a09e6p-1f;
-  static constexpr float kInverseRootTwoPi = 0x1.988454p-2f;
-
-  // 1 / (1 + exp(-2u)), u = sqrt(2/pi) (x + 0.044715 x^3)
-  static F sigmoid_of_twice_u(F x) {
-    const F inner = x * fma(x * x, F::broadcast(kCubic), F::broadcast(1.0f));
-    return F::broadcast(1.0f) /
-           (F::broadcast(1.0f) + exp_lanes(inner * F::broadcast(-2.0f * kRootTwoOverPi)));
-  }
-  static F normal_cdf(F x) {
-    return fma(erf_lanes(x * F::broadcast(kRootHalf)), F::broadcast(0.5f), F::broadcast(0.5f));
-  }
-  static F value(bool use_erf, F x) { return use_erf ? x * normal_cdf(x) : x * sigmoid_of_twice_u(x); }
-  static F derivative(bool use_erf, F x) {
-    if (use_erf) {
-      const F density = exp_lanes(x * x * F::broadcast(-0.5f)) * F::broadcast(kInverseRootTwoPi);
-      return fma(x, density, normal_cdf(x));
-    }
-    const F s = sigmoid_of_twice_u(x);
-    const F twice_du =
-        fma(x * x, F::broadcast(3.0f * kCubic), F::broadcast(1.0f)) * F::broadcast(2.0f * kRootTwoOverPi);
-    // x s (1 - s) 2u'; where s is 0 the factor x may have overflowed to Inf in 2u', so it is taken last.
-    return fma(s * (F::broadcast(1.0f) - s) * x, twice_du, s);
-  }
-};
-
 template <class F, class T>
 struct ElementwiseFamily {
   using Ints = typename F::Ints;
@@ -115,11 +98,12 @@ struct ElementwiseFamily {
     return sum_of_lanes(sum);
   }
 
-  static void norm_forward(const T* x, const float* gain, const float* bias, float epsilon,
+  static void norm_forward(bool centred, const T* x, const float* gain, const float* bias, float epsilon,
                            std::int64_t count, T* y, float* mean_out, float* rstd_out) {
     const float length = static_cast<float>(count);
-    const float mean =
-        row_sum(count, [&](std::int64_t i, int lanes) { return load_lanes<F>(x + i, lanes); }) / length;
+    float mean = 0;
+    if (centred)
+      mean = row_sum(count, [&](std::int64_t i, int lanes) { return load_lanes<F>(x + i, lanes); }) / length;
     const F mean_lanes = F::broadcast(mean);
     const float squares = row_sum(count, [&](std::int64_t i, int lanes) {
       const F d = load_lanes<F>(x + i, lanes) - mean_lanes;
@@ -137,7 +121,7 @@ struct ElementwiseFamily {
     *rstd_out = rstd;
   }
 
-  static void norm_backward(const T* dy, const T* x, float mean, float rstd, const float* gain,
+  static void norm_backward(bool centred, const T* dy, const T* x, float mean, float rstd, const float* gain,
                             const T* residual, std::int64_t count, T* dx) {
     const F mean_lanes = F::broadcast(mean);
     const F rstd_lanes = F::broadcast(rstd);
@@ -148,13 +132,13 @@ struct ElementwiseFamily {
       return load_lanes<F>(dy + i, lanes) * load_lanes<F>(gain + i, lanes);
     };
     const float length = static_cast<float>(count);
-    const F mean_g = F::broadcast(row_sum(count, weighted) / length);
+    const F mean_g = centred ? F::broadcast(row_sum(count, weighted) / length) : F::zero();
     const F mean_gn = F::broadcast(
         row_sum(count, [&](std::int64_t i, int lanes) { return weighted(i, lanes) * normed(i, lanes); }) /
         length);
     for_lanes(count, [&](std::int64_t i, int lanes) {
-      const F centred = (weighted(i, lanes) - mean_g) - normed(i, lanes) * mean_gn;
-      F value = rstd_lanes * centred;
+      const F difference = (weighted(i, lanes) - mean_g) - normed(i, lanes) * mean_gn;
+      F value = rstd_lanes * difference;
       if (residual != nullptr) value = load_lanes<F>(residual + i, lanes) + value;
       store_lanes(value, dx + i, lanes);
     });
@@ -194,24 +178,123 @@ struct ElementwiseFamily {
     return greatest;
   }
 
-  static void gelu_forward(bool use_erf, const T* x, std::int64_t count, T* y) {
-    for_lanes(count, [&](std::int64_t i, int lanes) {
-      store_lanes(Gelu<F>::value(use_erf, load_lanes<F>(x + i, lanes)), y + i, lanes);
+  // Calls body with the activation's slopes: value(x) and derivative(x).
+  template <class Body>
+  static void with_slope(Activation activation, Body body) {
+    switch (activation) {
+      case Activation::gelu_erf:
+        return body(GeluErf<F>{});
+      case Activation::swiglu:
+        return body(Silu<F>{});
+      case Activation::gelu_tanh:
+      case Activation::geglu:
+        return body(GeluTanh<F>{});
+    }
+  }
+  static void activate(Activation activation, const T* x, const T* up, std::int64_t count, T* y) {
+    with_slope(activation, [&](auto slope) {
+      for_lanes(count, [&](std::int64_t i, int lanes) {
+        F value = slope.value(load_lanes<F>(x + i, lanes));
+        if (up != nullptr) value = value * load_lanes<F>(up + i, lanes);
+        store_lanes(value, y + i, lanes);
+      });
     });
   }
   template <class D>
-  static void gelu_backward(bool use_erf, const T* x, const D* dy, std::int64_t count, T* dx) {
-    for_lanes(count, [&](std::int64_t i, int lanes) {
-      const F slope = Gelu<F>::derivative(use_erf, load_lanes<F>(x + i, lanes));
-      store_lanes(load_lanes<F>(dy + i, lanes) * slope, dx + i, lanes);
+  static void activate_backward(Activation activation, const T* x, const T* up, const D* dy,
+                                std::int64_t count, T* dx, T* dup) {
+    with_slope(activation, [&](auto slope) {
+      for_lanes(count, [&](std::int64_t i, int lanes) {
+        const F input = load_lanes<F>(x + i, lanes);
+        F gradient = load_lanes<F>(dy + i, lanes);
+        if (up != nullptr) {
+          const F factor = load_lanes<F>(up + i, lanes);
+          store_lanes(gradient * slope.value(input), dup + i, lanes);
+          gradient = gradient * factor;
+        }
+        store_lanes(gradient * slope.derivative(input), dx + i, lanes);
+      });
     });
   }
 
-  static void bias_dropout_residual(const float* x, const float* bias, const T* residual,
-                                    const float* multipliers, std::int64_t count, T* y) {
+  // Both halves of a pair from the two halves of the input, for every lane of the first half.
+  template <class Pair>
+  static void for_pairs(const float* table, int rotated, Pair pair) {
+    const int half = rotated / 2;
+    for_lanes(half, [&](std::int64_t i, int lanes) {
+      pair(i, lanes, load_lanes<F>(table + i, lanes), load_lanes<F>(table + half + i, lanes));
+    });
+  }
+  static void rotate(const T* x, const float* gain, float epsilon, const float* table, int size, int rotated,
+                     T* y, float* rstd_out) {
+    F rstd = F::broadcast(1.0f);
+    if (gain != nullptr) {
+      const float squares = row_sum(size, [&](std::int64_t i, int lanes) {
+        const F value = load_lanes<F>(x + i, lanes);
+        return value * value;
+      });
+      const ScalarFloat root = sqrt(ScalarFloat{squares / static_cast<float>(size) + epsilon});
+      *rstd_out = 1.0f / root.value;
+      rstd = F::broadcast(*rstd_out);
+    }
+    const auto input = [&](std::int64_t i, int lanes) {
+      const F value = load_lanes<F>(x + i, lanes);
+      return gain == nullptr ? value : (value * rstd) * load_lanes<F>(gain + i, lanes);
+    };
+    const int half = rotated / 2;
+    for_pairs(table, rotated, [&](std::int64_t i, int lanes, F cosine, F sine) {
+      const F low = input(i, lanes);
+      const F high = input(half + i, lanes);
+      store_lanes(fma(low, cosine, F::zero() - high * sine), y + i, lanes);
+      store_lanes(fma(high, cosine, low * sine), y + half + i, lanes);
+    });
+    for_lanes(size - rotated, [&](std::int64_t i, int lanes) {
+      store_lanes(input(rotated + i, lanes), y + rotated + i, lanes);
+    });
+  }
+  static void rotate_backward(const T* dy, const T* x, const float* gain, float rstd, const float* table,
+                              int size, int rotated, float* turned, float* gain_sum, T* dx) {
+    const int half = rotated / 2;
+    for_pairs(table, rotated, [&](std::int64_t i, int lanes, F cosine, F sine) {
+      const F low = load_lanes<F>(dy + i, lanes);
+      const F high = load_lanes<F>(dy + half + i, lanes);
+      store_lanes(fma(low, cosine, high * sine), turned + i, lanes);
+      store_lanes(fma(high, cosine, F::zero() - low * sine), turned + half + i, lanes);
+    });
+    for_lanes(size - rotated, [&](std::int64_t i, int lanes) {
+      store_lanes(load_lanes<F>(dy + rotated + i, lanes), turned + rotated + i, lanes);
+    });
+    if (gain == nullptr) {
+      for_lanes(size, [&](std::int64_t i, int lanes) {
+        store_lanes(load_lanes<F>(turned + i, lanes), dx + i, lanes);
+      });
+      return;
+    }
+    const F rstd_lanes = F::broadcast(rstd);
+    const auto normed = [&](std::int64_t i, int lanes) { return load_lanes<F>(x + i, lanes) * rstd_lanes; };
+    const auto weighted = [&](std::int64_t i, int lanes) {
+      return load_lanes<F>(turned + i, lanes) * load_lanes<F>(gain + i, lanes);
+    };
+    const F mean_gn = F::broadcast(
+        row_sum(size, [&](std::int64_t i, int lanes) { return weighted(i, lanes) * normed(i, lanes); }) /
+        static_cast<float>(size));
+    for_lanes(size, [&](std::int64_t i, int lanes) {
+      const F n = normed(i, lanes);
+      store_lanes(load_lanes<F>(gain_sum + i, lanes) + load_lanes<F>(turned + i, lanes) * n, gain_sum + i,
+                  lanes);
+      store_lanes(rstd_lanes * (weighted(i, lanes) - n * mean_gn), dx + i, lanes);
+    });
+  }
+
+  static void bias_dropout_residual(const float* x, const float* bias, const float* second_bias,
+                                    const T* residual, const float* multipliers, std::int64_t count, T* y) {
     for_lanes(count, [&](std::int64_t i, int lanes) {
       F value = load_lanes<F>(x + i, lanes);
-      if (bias != nullptr) value = value + load_lanes<F>(bias + i, lanes);
+      if (bias != nullptr) {
+        F offset = load_lanes<F>(bias + i, lanes);
+        if (second_bias != nullptr) offset = offset + load_lanes<F>(second_bias + i, lanes);
+        value = value + offset;
+      }
       value = apply_multipliers(value, multipliers == nullptr ? nullptr : multipliers + i, lanes);
       store_lanes(load_lanes<F>(residual + i, lanes) + value, y + i, lanes);
     });
@@ -246,9 +329,11 @@ struct ElementwiseFamily {
     return {.norm_forward = norm_forward,
             .norm_backward = norm_backward,
             .norm_gradients = norm_gradients,
-            .gelu_forward = gelu_forward,
-            .gelu_backward_f32 = gelu_backward<float>,
-            .gelu_backward = gelu_backward<T>,
+            .activate = activate,
+            .activate_backward_f32 = activate_backward<float>,
+            .activate_backward = activate_backward<T>,
+            .rotate = rotate,
+            .rotate_backward = rotate_backward,
             .bias_dropout_residual = bias_dropout_residual,
             .dropout_backward = dropout_backward,
             .embed = embed,

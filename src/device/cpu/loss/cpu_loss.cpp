@@ -31,9 +31,20 @@ SoftmaxPart join(SoftmaxPart a, SoftmaxPart b) {
           .sum = a.sum * exp_exact(a.greatest - greatest) + b.sum * exp_exact(b.greatest - greatest)};
 }
 
+// d/dz of log p + z_loss (log sum)^2 multiplies the softmax by this.
+float z_loss_scale(float z_loss, SoftmaxPart row) {
+  return z_loss == 0 ? 1.0f : 1.0f + 2.0f * z_loss * (row.greatest + log_exact(row.sum));
+}
+
 class CpuLoss final : public LossOps {
  public:
   CpuLoss(ThreadPool& pool, Isa isa) : pool_(pool), kernels_(kernels_of(isa)) {}
+
+  void cap(const SoftCap& args) override {
+    for_rows(args.logits.rows(), [&](std::int64_t r) {
+      kernels_.cap(args.logits.row<float>(r), args.cap, args.logits.columns());
+    });
+  }
 
   void forward(const CrossEntropyForward& args) override {
     check(args.shape, args.logits);
@@ -115,12 +126,15 @@ class CpuLoss final : public LossOps {
     const float* state = args.log_sum_exp.as<float>() + 2 * r;
     const SoftmaxPart row{.greatest = state[0], .sum = state[1]};
     const std::int32_t target = args.targets[r];
-    const float gradient = exp_exact(logits[target] - row.greatest) / row.sum - 1.0f;
+    const SoftmaxSlope slope{.scale = z_loss_scale(args.shape.z_loss, row), .softcap = args.shape.softcap};
+    float gradient = exp_exact(logits[target] - row.greatest) / row.sum * slope.scale - 1.0f;
+    if (slope.softcap != 0)
+      gradient *= cap_slope(ScalarFloat{logits[target]}, ScalarFloat{slope.softcap}).value;
     if constexpr (std::is_same_v<T, bf16>) {
-      kernels_.softmax_bf16(logits, row, vocabulary, out);
+      kernels_.softmax_bf16(logits, row, slope, vocabulary, out);
       out[target] = to_bf16(gradient);
     } else {
-      kernels_.softmax_f32(logits, row, vocabulary, out);
+      kernels_.softmax_f32(logits, row, slope, vocabulary, out);
       out[target] = gradient;
     }
   }

@@ -16,13 +16,30 @@ struct SoftmaxPart {
   float sum = 0;
 };
 
+// What the gradient of a row's logits has besides the softmax.
+struct SoftmaxSlope {
+  float scale = 1;    // of the z-loss
+  float softcap = 0;  // 0: none
+};
+
 struct LossKernels {
   // One block of `count` logits.
   SoftmaxPart (*block)(const float* logits, std::int64_t count);
-  // out = round(exp(z - greatest) / sum).
-  void (*softmax_f32)(const float* logits, SoftmaxPart row, std::int64_t count, float* out);
-  void (*softmax_bf16)(const float* logits, SoftmaxPart row, std::int64_t count, bf16* out);
+  // out = round(exp(z - greatest) / sum * scale), with a cap times 1 - (z / cap)^2.
+  void (*softmax_f32)(const float* logits, SoftmaxPart row, SoftmaxSlope slope, std::int64_t count,
+                      float* out);
+  void (*softmax_bf16)(const float* logits, SoftmaxPart row, SoftmaxSlope slope, std::int64_t count,
+                       bf16* out);
+  // logits = cap tanh(logits / cap)
+  void (*cap)(float* logits, float cap, std::int64_t count);
 };
+
+// The slope of the cap, from the capped logit: 1 - (z / cap)^2.
+template <class F>
+F cap_slope(F z, F cap) {
+  const F t = z / cap;
+  return fma(F::zero() - t, t, F::broadcast(1.0f));
+}
 
 LossKernels loss_kernels_portable();
 LossKernels loss_kernels_avx2();
@@ -52,17 +69,31 @@ struct LossFamily {
   }
 
   template <class T>
-  static void softmax(const float* logits, SoftmaxPart row, std::int64_t count, T* out) {
+  static void softmax(const float* logits, SoftmaxPart row, SoftmaxSlope slope, std::int64_t count, T* out) {
     const F m = F::broadcast(row.greatest);
     const F sum = F::broadcast(row.sum);
+    const F scale = F::broadcast(slope.scale);
+    const auto gradient = [&](F z) {
+      const F value = exp_lanes(z - m) / sum * scale;
+      return slope.softcap == 0 ? value : value * cap_slope(z, F::broadcast(slope.softcap));
+    };
     std::int64_t i = 0;
-    for (; i + 16 <= count; i += 16) (exp_lanes(F::load(logits + i) - m) / sum).store(out + i);
+    for (; i + 16 <= count; i += 16) gradient(F::load(logits + i)).store(out + i);
     const int rest = static_cast<int>(count - i);
-    if (rest > 0) (exp_lanes(F::load_first(logits + i, rest) - m) / sum).store_first(out + i, rest);
+    if (rest > 0) gradient(F::load_first(logits + i, rest)).store_first(out + i, rest);
+  }
+
+  static void cap_row(float* logits, float cap, std::int64_t count) {
+    const F limit = F::broadcast(cap);
+    const auto capped = [&](F z) { return limit * tanh_lanes(z / limit); };
+    std::int64_t i = 0;
+    for (; i + 16 <= count; i += 16) capped(F::load(logits + i)).store(logits + i);
+    const int rest = static_cast<int>(count - i);
+    if (rest > 0) capped(F::load_first(logits + i, rest)).store_first(logits + i, rest);
   }
 
   static LossKernels kernels() {
-    return {.block = block, .softmax_f32 = softmax<float>, .softmax_bf16 = softmax<bf16>};
+    return {.block = block, .softmax_f32 = softmax<float>, .softmax_bf16 = softmax<bf16>, .cap = cap_row};
   }
 };
 
