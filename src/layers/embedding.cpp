@@ -8,26 +8,25 @@ constexpr const char* kPositionTable = "embedding.positions";
 }
 
 std::vector<ParameterSpec> Embedding::specs(const EmbeddingShape& shape) {
-  return {{.name = kTokenTable,
-           .rows = shape.vocabulary,
-           .columns = shape.hidden,
-           .padded_rows = shape.padded_vocabulary,
-           .initial = Initial::normal,
-           .standard_deviation = shape.init_deviation,
-           .decay = true,
-           .is_matrix = true},
-          {.name = kPositionTable,
-           .rows = shape.positions,
-           .columns = shape.hidden,
-           .padded_rows = shape.positions,
-           .initial = Initial::normal,
-           .standard_deviation = shape.init_deviation,
-           .decay = true,
-           .is_matrix = true}};
+  const auto table = [&](const char* name, std::int64_t rows, std::int64_t padded_rows) {
+    return ParameterSpec{.name = name,
+                         .rows = rows,
+                         .columns = shape.hidden,
+                         .padded_rows = padded_rows,
+                         .initial = Initial::normal,
+                         .standard_deviation = shape.init_deviation,
+                         .decay = true,
+                         .is_matrix = true};
+  };
+  std::vector<ParameterSpec> specs = {table(kTokenTable, shape.vocabulary, shape.padded_vocabulary)};
+  if (shape.positions > 0) specs.push_back(table(kPositionTable, shape.positions, shape.positions));
+  return specs;
 }
 
 Embedding::Embedding(const EmbeddingShape& shape, const Parameters& parameters)
-    : shape_(shape), tokens_(parameters.named(kTokenTable)), positions_(parameters.named(kPositionTable)) {}
+    : shape_(shape),
+      tokens_(parameters.named(kTokenTable)),
+      positions_(shape.positions > 0 ? &parameters.named(kPositionTable) : nullptr) {}
 
 void Embedding::forward(const StepContext& step, const std::int32_t* ids, const std::int32_t* positions,
                         const Tensor& y) const {
@@ -35,7 +34,7 @@ void Embedding::forward(const StepContext& step, const std::int32_t* ids, const 
       EmbeddingForward{.ids = ids,
                        .positions = positions,
                        .token_table = tokens_.working,
-                       .position_table = positions_.working,
+                       .position_table = positions_ == nullptr ? Tensor{} : positions_->working,
                        .y = y,
                        .dropout = step.dropout(shape_.dropout, kEmbeddingSite)});
 }
@@ -46,7 +45,7 @@ void Embedding::backward(const StepContext& step, const Tensor& dy) const {
                         .positions = step.batch.positions,
                         .dy = dy,
                         .dtoken_table = tokens_.gradient,
-                        .dposition_table = positions_.gradient,
+                        .dposition_table = positions_ == nullptr ? Tensor{} : positions_->gradient,
                         .dropout = step.dropout(shape_.dropout, kEmbeddingSite),
                         .shift = step.gradient_shift,
                         .verdict = step.verdict});

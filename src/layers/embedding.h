@@ -12,7 +12,7 @@ struct EmbeddingShape {
   std::int64_t vocabulary = 0;
   std::int64_t padded_vocabulary = 0;
   std::int64_t hidden = 0;
-  std::int64_t positions = 0;  // longest sequence
+  std::int64_t positions = 0;  // learned ones; 0: none
   double dropout = 0;
   double init_deviation = 0.02;
 };
@@ -33,7 +33,7 @@ class Embedding {
  private:
   EmbeddingShape shape_;
   const Parameter& tokens_;
-  const Parameter& positions_;
+  const Parameter* positions_;  // null: none
 };
 
 }  // namespace megalith

@@ -7,6 +7,7 @@
 namespace megalith {
 namespace {
 
+constexpr const char* kNorm = "head.norm";
 constexpr const char* kOutput = "head.output.weight";
 constexpr int kHeadLayer = -2;
 
@@ -14,8 +15,7 @@ constexpr int kHeadLayer = -2;
 
 std::vector<ParameterSpec> Head::specs(const HeadShape& shape) {
   std::vector<ParameterSpec> list;
-  list.push_back({.name = "head.norm.gain", .columns = shape.hidden, .initial = Initial::one});
-  if (shape.biases) list.push_back({.name = "head.norm.bias", .columns = shape.hidden});
+  NormLayer::append_specs(shape.norm, kNorm, list);
   if (!shape.tied) {
     list.push_back({.name = kOutput,
                     .rows = shape.vocabulary,
@@ -31,8 +31,7 @@ std::vector<ParameterSpec> Head::specs(const HeadShape& shape) {
 
 Head::Head(const HeadShape& shape, const Parameters& parameters)
     : shape_(shape),
-      norm_(parameters.named("head.norm.gain"), shape.biases ? &parameters.named("head.norm.bias") : nullptr,
-            shape.norm_epsilon),
+      norm_(shape.norm, kNorm, parameters),
       output_(parameters.named(shape.tied ? Embedding::kTokenTable : kOutput), nullptr, Linear::Cut::column) {
 }
 
@@ -44,15 +43,23 @@ std::int64_t Head::chunk_tokens(const StepContext& step) const {
 }
 
 CrossEntropyShape Head::loss_shape(const StepContext& step) const {
-  return {
-      .vocabulary = shape_.vocabulary, .leaves = step.profile.tree, .vocab_block = step.profile.vocab_block};
+  return {.vocabulary = shape_.vocabulary,
+          .leaves = step.profile.tree,
+          .vocab_block = step.profile.vocab_block,
+          .softcap = shape_.softcap,
+          .z_loss = step.z_loss};
+}
+
+void Head::project(const StepContext& step, const Tensor& normed, const Tensor& logits) const {
+  output_.forward(step, normed, logits);
+  if (shape_.softcap != 0) step.device.loss().cap({.logits = logits, .cap = shape_.softcap});
 }
 
 void Head::logits(const StepContext& step, const Tensor& x, const Tensor& logits) const {
   const ArenaScope scope(step.workspace);
   const Tensor normed = step.workspace.allocate(x.dtype, {x.rows(), shape_.hidden});
   norm_.forward(step, x, normed);
-  output_.forward(step, normed, logits);
+  project(step, normed, logits);
 }
 
 void Head::evaluate(const StepContext& step, const Tensor& x, const Tensor& log_probability) const {
@@ -92,7 +99,7 @@ void Head::forward_backward(const StepContext& step, const Tensor& x, const Tens
     const Tensor dlogits = step.workspace.allocate(x.dtype, {rows, shape_.padded_vocabulary});
     const std::int32_t* targets = step.batch.targets + begin;
     const std::uint8_t* mask = step.batch.loss_mask + begin;
-    output_.forward(step, input, z);
+    project(step, input, z);
     step.observe(kHeadLayer, "output", Direction::forward, z);
     LossOps& loss = step.device.loss();
     loss.forward(CrossEntropyForward{.shape = loss_shape(step),

@@ -4,8 +4,8 @@
 
 #include <vector>
 
-#include "layers/layer_norm.h"
 #include "layers/linear.h"
+#include "layers/norm_layer.h"
 #include "layers/parameters.h"
 #include "layers/stash.h"
 #include "layers/step_context.h"
@@ -17,8 +17,8 @@ struct HeadShape {
   std::int64_t padded_vocabulary = 0;
   std::int64_t hidden = 0;
   bool tied = true;  // the output weight is the token table
-  bool biases = true;
-  float norm_epsilon = 1e-5f;
+  NormShape norm;
+  float softcap = 0;  // of the logits; 0: none
   double init_deviation = 0.02;
 };
 
@@ -42,11 +42,13 @@ class Head {
   void logits(const StepContext& step, const Tensor& x, const Tensor& logits) const;
 
  private:
+  // Logits of normed rows, capped where the model caps them.
+  void project(const StepContext& step, const Tensor& normed, const Tensor& logits) const;
   [[nodiscard]] std::int64_t chunk_tokens(const StepContext& step) const;
   [[nodiscard]] CrossEntropyShape loss_shape(const StepContext& step) const;
 
   HeadShape shape_;
-  LayerNorm norm_;
+  NormLayer norm_;
   Linear output_;
 };
 

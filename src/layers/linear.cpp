@@ -2,22 +2,34 @@
 
 namespace megalith {
 
+void Linear::append_specs(const LinearShape& shape, std::vector<ParameterSpec>& specs) {
+  specs.push_back({.name = shape.name + ".weight",
+                   .rows = shape.outputs,
+                   .columns = shape.inputs,
+                   .padded_rows = shape.outputs,
+                   .initial = Initial::normal,
+                   .standard_deviation = shape.deviation,
+                   .decay = true,
+                   .is_matrix = true});
+  if (shape.bias) specs.push_back({.name = shape.name + ".bias", .columns = shape.outputs});
+}
+
 void Linear::forward(const StepContext& step, const Tensor& x, const Tensor& y) const {
   const bool row = cut_ == Cut::row;
   step.device.matmul().forward({.x = x,
                                 .w = weight_.working,
                                 .bias = row ? Tensor{} : bias(),
                                 .y = y,
-                                .order = {.leaves = row ? step.profile.tree : 1}});
+                                .order = row ? SumOrder{step.profile.tree, members_} : SumOrder{}});
 }
 
-void Linear::input_gradient(const StepContext& step, const Tensor& dy, const Tensor& dx) const {
+void Linear::input_gradient(const StepContext& step, const Tensor& dy, const Tensor& dx,
+                            std::int64_t first_input) const {
   const bool column = cut_ == Cut::column;
-  step.device.matmul().input_gradient(
-      {.dy = dy,
-       .w = weight_.working,
-       .dx = dx,
-       .order = {.leaves = column ? step.profile.tree : 1, .members = members_}});
+  step.device.matmul().input_gradient({.dy = dy,
+                                       .w = weight_.working.column_slice(first_input, dx.columns()),
+                                       .dx = dx,
+                                       .order = column ? SumOrder{step.profile.tree, members_} : SumOrder{}});
 }
 
 void Linear::weight_gradient(const StepContext& step, const Tensor& dy, const Tensor& x) const {

@@ -2,26 +2,44 @@
 // sums are cut always (docs/numerics.md, P3 and P4).
 #pragma once
 
+#include <array>
+#include <string>
+#include <vector>
+
 #include "layers/parameters.h"
 #include "layers/step_context.h"
 
 namespace megalith {
 
+struct LinearShape {
+  std::string name;
+  std::int64_t outputs = 0, inputs = 0;
+  bool bias = true;
+  double deviation = 0.02;  // of the initial weights
+};
+
 // M tokens of the micro batch, N outputs, K inputs.
 class Linear {
  public:
-  // column: the outputs are cut over ranks, so the input gradient is a tree over N; `members` names fused
-  // outputs. row: the inputs are cut, so the forward product is a tree over K and its sum travels in f32
-  // (bias is added later).
+  // column: the outputs are cut over ranks, so the input gradient is a tree over N. row: the inputs are cut,
+  // so the forward product is a tree over K and its sum travels in f32 (bias is added later). `members` names
+  // the fused parts of the dimension that is cut.
   enum class Cut : std::uint8_t { column, row };
 
   Linear(const Parameter& weight, const Parameter* bias, Cut cut, std::array<std::int64_t, 3> members = {})
       : weight_(weight), bias_(bias), cut_(cut), members_(members) {}
+  // "NAME.weight" and, where there is one, "NAME.bias".
+  Linear(const Parameters& parameters, const std::string& name, bool bias, Cut cut,
+         std::array<std::int64_t, 3> members = {})
+      : Linear(parameters.named(name + ".weight"), bias ? &parameters.named(name + ".bias") : nullptr, cut,
+               members) {}
+  static void append_specs(const LinearShape& shape, std::vector<ParameterSpec>& specs);
 
   // Column: y in the compute dtype, bias added. Row: y in f32, bias left to the caller.
   void forward(const StepContext& step, const Tensor& x, const Tensor& y) const;
-  // dx in the compute dtype or, for row, also f32.
-  void input_gradient(const StepContext& step, const Tensor& dy, const Tensor& dx) const;
+  // dx in the compute dtype or, for row, also f32. Row: of inputs first_input .. first_input + dx.columns().
+  void input_gradient(const StepContext& step, const Tensor& dy, const Tensor& dx,
+                      std::int64_t first_input = 0) const;
   // Adds to the fixed-point gradients of weight and bias.
   void weight_gradient(const StepContext& step, const Tensor& dy, const Tensor& x) const;
 

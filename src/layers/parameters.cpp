@@ -79,7 +79,8 @@ void fill_normal(const Parameter& p, std::uint64_t seed) {
 }  // namespace
 
 Parameters::Parameters(std::vector<ParameterSpec> specs, DType compute, Use use)
-    : parameters_(from_specs(std::move(specs))),
+    : use_(use),
+      parameters_(from_specs(std::move(specs))),
       weights_(make_arena(parameters_, compute, use, Kind::weights)),
       gradients_(make_arena(parameters_, compute, use, Kind::gradients)),
       moments_(make_arena(parameters_, compute, use, Kind::moments)) {

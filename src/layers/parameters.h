@@ -54,6 +54,7 @@ class Parameters {
   [[nodiscard]] const Parameter& named(const std::string& name) const;
   [[nodiscard]] std::int64_t logical_count() const;
   [[nodiscard]] std::size_t bytes() const;  // of all arenas
+  [[nodiscard]] bool measuring() const { return use_ == Use::measuring; }
 
   // Draws every initial value by (seed, logical index): Box-Muller on Philox in own fp64 functions.
   void initialise(std::uint64_t seed);
@@ -64,6 +65,7 @@ class Parameters {
   [[nodiscard]] std::uint64_t digest(Device& device) const;
 
  private:
+  Use use_;
   std::vector<Parameter> parameters_;
   Arena weights_;  // master and working
   Arena gradients_;

@@ -42,6 +42,7 @@ struct StepContext {
   const MicroBatch& batch;
   std::uint64_t seed = 0;
   bool training = false;       // dropout acts
+  float z_loss = 0;            // of the cross entropy (device/loss.h)
   int gradient_shift = 0;      // binary places of gradients
   Verdict* verdict = nullptr;  // of the step
   TensorObserver* observer = nullptr;

@@ -1,54 +1,29 @@
-// One pre-norm transformer block of the GPT-2 / GPT-3 / MT-NLG shape:
-//   a = x + dropout(Attention(LayerNorm(x)));   y = a + dropout(FeedForward(LayerNorm(a)))
+// One pre-norm transformer block.
+//   one after the other: a = x + drop(Out(Attention(Norm(x)))),  y = a + drop(Down(Feed(Norm(a))))
+//   parallel residual:   y = x + drop(Out[Attention(Norm(x)), Feed(Norm'(x))])
+// In the second both parts are columns of one product, which is one sum and, over ranks, one reduction
+// (Black et al., arXiv 2204.06745, section 2.1; here dropout acts on the joint sum).
 //
-// M tokens of the micro batch, H hidden, F feed-forward, N heads, D head size (N D = H).
+// M tokens of the micro batch, H hidden, F feed-forward, N heads of size D.
 #pragma once
 
-#include <string>
+#include <optional>
 #include <vector>
 
-#include "layers/layer_norm.h"
-#include "layers/linear.h"
-#include "layers/parameters.h"
-#include "layers/stash.h"
-#include "layers/step_context.h"
+#include "layers/feed_forward.h"
+#include "layers/norm_layer.h"
+#include "layers/self_attention.h"
 
 namespace megalith {
-
-struct BlockShape {
-  int layer = 0;  // 0-based
-  std::int64_t hidden = 0;
-  std::int64_t feed_forward = 0;
-  int heads = 0;
-  bool biases = true;
-  float norm_epsilon = 1e-5f;
-  Activation activation = Activation::gelu_tanh;
-  double dropout = 0;            // of the two residual branches
-  double attention_dropout = 0;  // of the attention weights
-  double init_deviation = 0.02;
-  double residual_init_deviation = 0.02;  // of the two products that write to the residual stream
-
-  [[nodiscard]] std::int64_t head_size() const { return hidden / heads; }
-};
-
-// Keys and values of one layer for decoding: [slots, capacity, H], zero where nothing was written.
-struct LayerCache {
-  Tensor keys, values;
-};
-
-// Rows of an inference call: row r is one token at `position[r]` of the document in cache slot `slot[r]`.
-struct CacheRows {
-  std::int64_t rows = 0;
-  const std::int32_t* slot = nullptr;
-  const std::int32_t* position = nullptr;
-};
 
 class TransformerBlock {
  public:
   static std::vector<ParameterSpec> specs(const BlockShape& shape);
-  static constexpr std::size_t kStashDepth = 13;  // tensors one forward puts
+  // Tensors one forward puts: of two norms, of the parts and their results.
+  static constexpr std::size_t kStashDepth = 6 + SelfAttention::kStashDepth + FeedForward::kStashDepth + 2;
 
-  TransformerBlock(const BlockShape& shape, const Parameters& parameters);
+  // rotary: f32 [positions, features that turn], or empty; outlives the block.
+  TransformerBlock(const BlockShape& shape, const Tensor& rotary, const Parameters& parameters);
 
   // Returns y [M, H] in the stash's memory; x must live as long as the stash.
   Tensor forward(const StepContext& step, const Tensor& x, Stash& stash) const;
@@ -60,21 +35,33 @@ class TransformerBlock {
                       const CacheRows& rows) const;
 
  private:
-  [[nodiscard]] AttentionShape attention_shape(const StepContext& step) const;
+  // Results of attention [M, N D] and feed-forward [M, F], side by side in parallel blocks.
+  struct Parts {
+    Tensor context, activated, both;
+  };
+  [[nodiscard]] Parts parts_of(const Tensor& both) const;
+  Tensor forward_parallel(const StepContext& step, const Tensor& x, Stash& stash) const;
+  void backward_parallel(const StepContext& step, const Tensor& gradient, Stash& stash) const;
+  void forward_cached_parallel(const StepContext& step, const Tensor& x, const LayerCache& cache,
+                               const CacheRows& rows) const;
+  void backward_feed_forward(const StepContext& step, const Tensor& gradient, Stash& stash) const;
+  void backward_attention(const StepContext& step, const Tensor& gradient, Stash& stash) const;
+  // y = residual + dropout(product(input) + biases)
   void residual_add(const StepContext& step, const Linear& product, const Tensor& input,
                     const Tensor& residual, const Tensor& y, std::uint32_t site) const;
-  Tensor attention_backward(const StepContext& step, const Tensor& gradient, Stash& stash) const;
-  Tensor feed_forward_backward(const StepContext& step, const Tensor& gradient, Stash& stash) const;
   // The gradient of a branch's output before its dropout: `gradient` itself without dropout.
   Tensor through_dropout(const StepContext& step, const Tensor& gradient, std::uint32_t site) const;
+  // Memory of [rows, H] in the compute dtype that the caller's scope gives back.
+  Tensor row_memory(const StepContext& step, std::int64_t rows) const;
 
   BlockShape shape_;
-  LayerNorm attention_norm_;
-  Linear qkv_;
-  Linear attention_out_;
-  LayerNorm feed_forward_norm_;
-  Linear up_;
-  Linear down_;
+  NormLayer attention_norm_;
+  SelfAttention attention_;
+  NormLayer feed_forward_norm_;
+  FeedForward feed_forward_;
+  Linear attention_out_;                    // parallel: of both parts
+  std::optional<Linear> down_;              // only where the parts come one after the other
+  const Parameter* second_bias_ = nullptr;  // parallel: of the feed-forward part
 };
 
 }  // namespace megalith

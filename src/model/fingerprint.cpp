@@ -9,7 +9,7 @@ namespace megalith {
 namespace {
 
 // Odd sizes, several key blocks and vocabulary blocks, dropout on: small, but through every edge.
-ModelConfig probe_model(const NumericsProfile& profile) {
+ModelConfig gpt_probe(const NumericsProfile& profile) {
   ModelConfig config;
   config.layers = 1;
   config.hidden = 8 * profile.tree;
@@ -19,6 +19,24 @@ ModelConfig probe_model(const NumericsProfile& profile) {
   config.vocabulary = 509;
   config.dropout = 0.1;
   config.attention_dropout = 0.1;
+  return config;
+}
+
+// What the first one does not call: RMS norms, rotary positions, grouped queries, a window, a gate, a cap.
+ModelConfig llama_probe(const NumericsProfile& profile) {
+  ModelConfig config = gpt_probe(profile);
+  config.heads = 4;
+  config.kv_heads = 2;
+  config.head_size = 2 * profile.tree;
+  config.norm = Norm::rms;
+  config.biases = false;
+  config.positions = Positions::rotary;
+  config.activation = Activation::swiglu;
+  config.head_norms = true;
+  config.attention_window = 37;
+  config.logit_softcap = 20;
+  config.parallel_residual = true;
+  config.tied_output = false;
   return config;
 }
 
@@ -53,18 +71,14 @@ struct ProbeBatch {
   }
 };
 
-}  // namespace
-
-std::uint64_t fingerprint(Device& device, const NumericsProfile& profile) {
-  NumericsProfile probe = profile;
-  probe.grain = kSequence;
-  probe.batch_tokens_max = kSequences * kSequence;
-  const ModelConfig config = probe_model(profile);
-  const MicroBatchNeeds needs = measure_micro_batch(config, probe, kSequences, kSequence);
-  Parameters parameters(Transformer::specs(config, probe), probe.compute, Parameters::Use::training);
+// Adds the loss and every gradient of one step of a probe.
+void digest_step(Device& device, const NumericsProfile& profile, ModelConfig config, Digester& digester) {
+  resolve(config);
+  const MicroBatchNeeds needs = measure_micro_batch(config, profile, kSequences, kSequence);
+  Parameters parameters(Transformer::specs(config, profile), profile.compute, Parameters::Use::training);
   parameters.initialise(1);
   parameters.refresh_working(device);
-  const Transformer transformer(config, probe, parameters);
+  const Transformer transformer(config, profile, parameters);
   Arena stash_arena("fingerprint activations", needs.stash_bytes);
   Arena workspace("fingerprint workspace", needs.workspace_bytes);
   Stash stash(stash_arena, transformer.stash_depth());
@@ -73,21 +87,32 @@ std::uint64_t fingerprint(Device& device, const NumericsProfile& profile) {
   Verdict verdict;
   LossTotals totals;
   transformer.forward_backward({.device = device,
-                                .profile = probe,
+                                .profile = profile,
                                 .workspace = workspace,
                                 .batch = batch,
                                 .seed = 9,
                                 .training = true,
-                                .gradient_shift = gradient_shift(probe.batch_tokens_max),
+                                .z_loss = 1e-4f,
+                                .gradient_shift = gradient_shift(profile.batch_tokens_max),
                                 .verdict = &verdict},
                                stash, totals);
-  Digester digester;
-  const std::string name = to_string(profile);
-  digester.update(name.data(), name.size());
   digester.update(&totals.loss, sizeof(totals.loss));
   for (const Parameter& p : parameters.all()) {
     digester.update(p.gradient.data, static_cast<std::size_t>(p.gradient.count()) * sizeof(std::int64_t));
   }
+}
+
+}  // namespace
+
+std::uint64_t fingerprint(Device& device, const NumericsProfile& profile) {
+  NumericsProfile probe = profile;
+  probe.grain = kSequence;
+  probe.batch_tokens_max = kSequences * kSequence;
+  Digester digester;
+  const std::string name = to_string(profile);
+  digester.update(name.data(), name.size());
+  digest_step(device, probe, gpt_probe(profile), digester);
+  digest_step(device, probe, llama_probe(profile), digester);
   return digester.value();
 }
 

@@ -9,7 +9,7 @@ EmbeddingShape embedding_shape(const ModelConfig& config, const NumericsProfile&
   return {.vocabulary = config.vocabulary,
           .padded_vocabulary = padded_vocabulary(config, profile.tree),
           .hidden = config.hidden,
-          .positions = config.sequence,
+          .positions = config.positions == Positions::learned ? config.sequence : 0,
           .dropout = config.dropout,
           .init_deviation = init_deviation(config)};
 }
@@ -19,13 +19,31 @@ BlockShape block_shape(const ModelConfig& config, int layer) {
           .hidden = config.hidden,
           .feed_forward = config.feed_forward,
           .heads = static_cast<int>(config.heads),
-          .biases = config.biases,
+          .kv_heads = static_cast<int>(config.kv_heads),
+          .head_size = static_cast<int>(config.head_size),
+          .norm = config.norm,
           .norm_epsilon = static_cast<float>(config.norm_epsilon),
+          .biases = config.biases,
+          .qkv_biases = config.qkv_biases,
           .activation = config.activation,
+          .parallel_residual = config.parallel_residual,
+          .head_norms = config.head_norms,
+          .window = config.attention_window,
           .dropout = config.dropout,
           .attention_dropout = config.attention_dropout,
           .init_deviation = init_deviation(config),
           .residual_init_deviation = residual_init_deviation(config)};
+}
+
+RotaryShape rotary_shape(const ModelConfig& config) {
+  const RotaryConfig& rotary = config.rotary;
+  return {.features = static_cast<int>(config.rotary_features()),
+          .base = rotary.base,
+          .scaling = rotary.scaling,
+          .factor = rotary.factor,
+          .low_frequency = rotary.low_frequency,
+          .high_frequency = rotary.high_frequency,
+          .original_sequence = rotary.original_sequence};
 }
 
 HeadShape head_shape(const ModelConfig& config, const NumericsProfile& profile) {
@@ -33,15 +51,16 @@ HeadShape head_shape(const ModelConfig& config, const NumericsProfile& profile) 
           .padded_vocabulary = padded_vocabulary(config, profile.tree),
           .hidden = config.hidden,
           .tied = config.tied_output,
-          .biases = config.biases,
-          .norm_epsilon = static_cast<float>(config.norm_epsilon),
+          .norm = block_shape(config, 0).norm_shape(),
+          .softcap = static_cast<float>(config.logit_softcap),
           .init_deviation = init_deviation(config)};
 }
 
 constexpr int kEmbeddingLayer = -1;
 
 std::size_t cache_bytes(const ModelConfig& config, DType dtype, std::int64_t slots, std::int64_t capacity) {
-  return static_cast<std::size_t>(2 * config.layers * slots * capacity * config.hidden) * size_of(dtype) +
+  return static_cast<std::size_t>(2 * config.layers * slots * capacity * config.kv_columns()) *
+             size_of(dtype) +
          static_cast<std::size_t>(config.layers) * 128;
 }
 
@@ -53,8 +72,8 @@ KeyValueCache::KeyValueCache(const ModelConfig& config, DType dtype, std::int64_
       capacity(capacity_),
       arena("key/value cache", cache_bytes(config, dtype, slots_, capacity_)) {
   for (int layer = 0; layer < config.layers; ++layer) {
-    layers.push_back({.keys = arena.allocate(dtype, {slots, capacity, config.hidden}),
-                      .values = arena.allocate(dtype, {slots, capacity, config.hidden})});
+    layers.push_back({.keys = arena.allocate(dtype, {slots, capacity, config.kv_columns()}),
+                      .values = arena.allocate(dtype, {slots, capacity, config.kv_columns()})});
   }
 }
 
@@ -73,10 +92,11 @@ Transformer::Transformer(const ModelConfig& config, const NumericsProfile& profi
                          const Parameters& parameters)
     : config_(config),
       padded_vocabulary_(megalith::padded_vocabulary(config, profile.tree)),
+      rotary_(rotary_shape(config), config.sequence, parameters.measuring()),
       embedding_(embedding_shape(config, profile), parameters),
       head_(head_shape(config, profile), parameters) {
   for (int layer = 0; layer < config.layers; ++layer)
-    blocks_.emplace_back(block_shape(config, layer), parameters);
+    blocks_.emplace_back(block_shape(config, layer), rotary_.tensor(), parameters);
 }
 
 std::size_t Transformer::stash_depth() const {

@@ -47,6 +47,7 @@ class Transformer {
 
   ModelConfig config_;
   std::int64_t padded_vocabulary_;
+  RotaryTable rotary_;
   Embedding embedding_;
   std::vector<TransformerBlock> blocks_;
   Head head_;

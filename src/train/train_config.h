@@ -37,8 +37,9 @@ struct OptimizerConfig {
   double beta1 = 0.9;
   double beta2 = 0.95;
   double epsilon = 1e-8;
-  double weight_decay = 0.1;                            // of matrices and tables
-  double clip = 1.0;                                    // largest global gradient norm; 0: none
+  double weight_decay = 0.1;  // of matrices and tables
+  double clip = 1.0;          // largest global gradient norm; 0: none
+  double z_loss = 0;          // times the squared log sum of exponentials, added to what is minimised
   std::vector<std::string> learning_rate_factors = {};  // train/rate_rules.h; later ones win
 };
 

@@ -73,6 +73,12 @@ void declare_optimizer_keys(Registry& registry, OptimizerConfig& optimizer) {
                  .min_excluded = true,
                  .zero = "no clipping",
                  .help = "Largest global norm of the mean gradient."});
+  registry.real(
+      "optimizer.z_loss", optimizer.z_loss,
+      {.min = 0,
+       .max = 1,
+       .help = "Coefficient of the squared log of the softmax's sum: keeps logits from drifting (PaLM "
+               "1e-4). No part of the loss that is reported."});
   registry.text_list(
       "optimizer.learning_rate_factors", optimizer.learning_rate_factors,
       {.max_bytes = 200,

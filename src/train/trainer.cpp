@@ -124,6 +124,7 @@ StepContext Trainer::context(const MicroBatch& batch, bool training, TensorObser
           .batch = batch,
           .seed = config_.seed,
           .training = training,
+          .z_loss = static_cast<float>(config_.optimizer.z_loss),
           .gradient_shift = gradient_shift(config_.numerics.batch_tokens_max),
           .verdict = &verdict_,
           .observer = observer};

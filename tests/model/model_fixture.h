@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "core/philox.h"
@@ -21,6 +22,58 @@ inline ModelConfig small_model(std::int64_t vocabulary = 61) {
   config.vocabulary = vocabulary;
   config.dropout = 0;
   config.attention_dropout = 0;
+  resolve(config);
+  return config;
+}
+
+// Every part that a shape may have, in a few models of the kinds people train.
+inline constexpr const char* kShapes[] = {"gpt",     "gpt_untied", "gpt_plain", "llama",
+                                          "mistral", "qwen",       "neox",      "capped"};
+
+inline ModelConfig shaped_model(const std::string& shape) {
+  ModelConfig config = small_model(shape == "gpt_untied" ? 64 : 61);
+  if (shape == "gpt_untied") config.tied_output = false;
+  if (shape == "gpt_plain") {
+    config.biases = false;
+    config.activation = Activation::gelu_erf;
+  }
+  if (shape.starts_with("gpt")) return config;
+  config.positions = Positions::rotary;
+  if (shape == "neox") {
+    config.parallel_residual = true;
+    config.activation = Activation::gelu_erf;
+    config.rotary.share = 0.5;
+    config.tied_output = false;
+    return config;
+  }
+  config.norm = Norm::rms;
+  config.biases = false;
+  config.activation = Activation::swiglu;
+  config.feed_forward = 72;
+  config.kv_heads = 2;
+  if (shape == "llama") {
+    config.tied_output = false;
+    config.rotary = {.base = 500,
+                     .scaling = RotaryScaling::llama3,
+                     .factor = 4,
+                     .low_frequency = 0.5,
+                     .high_frequency = 2,
+                     .original_sequence = 24};
+  }
+  if (shape == "mistral") config.attention_window = 7;
+  if (shape == "qwen") {
+    config.qkv_biases = true;
+    config.head_norms = true;
+    config.head_size = 12;
+    config.rotary.scaling = RotaryScaling::linear;
+    config.rotary.factor = 2;
+  }
+  if (shape == "capped") {
+    config.kv_heads = 1;
+    config.activation = Activation::geglu;
+    config.logit_softcap = 2;
+    config.parallel_residual = true;
+  }
   return config;
 }
 

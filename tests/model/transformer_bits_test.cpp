@@ -17,18 +17,23 @@ struct Outcome {
   bool operator==(const Outcome&) const = default;
 };
 
-Outcome run(DType compute, const Batch& batch, std::int64_t micro, int threads, cpu::Isa isa,
-            double dropout = 0.1) {
-  ModelConfig config = test::small_model();
-  config.dropout = dropout;
-  config.attention_dropout = dropout;
-  Machine machine(config, test::small_profile(compute, batch.sequence), micro, batch.sequence, threads, isa);
+struct Kind {
+  const char* shape;
+  DType compute;
+};
+
+Outcome run(const Kind& kind, const Batch& batch, std::int64_t micro, int threads, cpu::Isa isa) {
+  ModelConfig config = test::shaped_model(kind.shape);
+  config.dropout = 0.1;
+  config.attention_dropout = 0.1;
+  Machine machine(config, test::small_profile(kind.compute, batch.sequence), micro, batch.sequence, threads,
+                  isa);
   const LossTotals totals = machine.forward_backward(batch, micro);
   EXPECT_FALSE(machine.verdict.bad());
   return {totals.loss, totals.tokens, machine.gradients()};
 }
 
-class TransformerBits : public testing::TestWithParam<DType> {};
+class TransformerBits : public testing::TestWithParam<Kind> {};
 
 TEST_P(TransformerBits, DoNotDependOnThreads) {
   const Batch batch = test::random_batch(8, 32, 61);
@@ -54,7 +59,7 @@ TEST_P(TransformerBits, DoNotDependOnTheKernelFamily) {
 
 TEST_P(TransformerBits, ARowAloneEqualsTheRowInABatchOf64) {
   const Batch batch = test::random_batch(64, 24, 61);
-  Machine machine(test::small_model(), test::small_profile(GetParam(), 24), 64, 24);
+  Machine machine(test::shaped_model(GetParam().shape), test::small_profile(GetParam().compute, 24), 64, 24);
   const std::vector<float> together = machine.evaluate(batch.micro(0, 64));
   for (const std::int64_t b : {0, 7, 63}) {
     const std::vector<float> alone = machine.evaluate(batch.micro(b, 1));
@@ -79,7 +84,7 @@ TEST_P(TransformerBits, APackedDocumentEqualsTheDocumentAlone) {
     alone.positions.push_back(static_cast<std::int32_t>(s) - start);
     alone.loss_mask.push_back(1);
   }
-  Machine machine(test::small_model(), test::small_profile(GetParam(), 24), 1, 48);
+  Machine machine(test::shaped_model(GetParam().shape), test::small_profile(GetParam().compute, 24), 1, 48);
   const std::vector<float> in_pack = machine.evaluate(packed.micro(0, 1));
   const std::vector<float> by_itself = machine.evaluate(alone.micro(0, 1));
   for (std::size_t s = 0; s < by_itself.size(); ++s) EXPECT_EQ(by_itself[s], in_pack[s + start]) << s;
@@ -93,8 +98,8 @@ TEST_P(TransformerBits, GenerationScoresADocumentAsTrainingDoes) {
     document.positions[i] = s;
     if (s > 0) document.targets[i - 1] = document.ids[i];
   }
-  const NumericsProfile profile = test::small_profile(GetParam(), 48);
-  Machine machine(test::small_model(), profile, 1, 48);
+  const NumericsProfile profile = test::small_profile(GetParam().compute, 48);
+  Machine machine(test::shaped_model(GetParam().shape), profile, 1, 48);
   const std::vector<float> training = machine.evaluate(document.micro(0, 1));
 
   Generator generator(*machine.device, machine.transformer, profile, 3);
@@ -113,8 +118,17 @@ TEST_P(TransformerBits, GenerationScoresADocumentAsTrainingDoes) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Dtypes, TransformerBits, testing::Values(DType::f32, DType::bf16),
-                         [](const auto& dtype) { return std::string(name_of(dtype.param)); });
+std::vector<Kind> kinds() {
+  std::vector<Kind> all;
+  for (const char* shape : test::kShapes) {
+    for (const DType compute : {DType::f32, DType::bf16}) all.push_back({shape, compute});
+  }
+  return all;
+}
+
+INSTANTIATE_TEST_SUITE_P(Kinds, TransformerBits, testing::ValuesIn(kinds()), [](const auto& kind) {
+  return std::string(kind.param.shape) + "_" + name_of(kind.param.compute);
+});
 
 }  // namespace
 }  // namespace megalith

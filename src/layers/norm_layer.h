@@ -1,5 +1,8 @@
-// Layer normalisation (Ba, Kiros and Hinton, arXiv 1607.06450) as a layer: what it stashes and what it adds.
+// LayerNorm or RMSNorm over the features of a token as a layer: what it stashes and what it adds.
 #pragma once
+
+#include <string>
+#include <vector>
 
 #include "layers/parameters.h"
 #include "layers/stash.h"
@@ -7,12 +10,22 @@
 
 namespace megalith {
 
-class LayerNorm {
- public:
-  LayerNorm(const Parameter& gain, const Parameter* bias, float epsilon)
-      : gain_(gain), bias_(bias), epsilon_(epsilon) {}
+struct NormShape {
+  Norm norm = Norm::layer;
+  std::int64_t hidden = 0;
+  bool bias = true;
+  float epsilon = 1e-5f;
+};
 
-  // Stashes x, mean and 1 / standard deviation; the memory of x and y is the caller's.
+class NormLayer {
+ public:
+  // "NAME.gain" and, where there is one, "NAME.bias".
+  static void append_specs(const NormShape& shape, const std::string& name,
+                           std::vector<ParameterSpec>& specs);
+
+  NormLayer(const NormShape& shape, const std::string& name, const Parameters& parameters);
+
+  // Stashes x, mean and 1 / deviation; the memory of x and y is the caller's.
   void forward(const StepContext& step, const Tensor& x, const Tensor& y, Stash& stash) const;
   // The same numbers without a stash, for inference.
   void forward(const StepContext& step, const Tensor& x, const Tensor& y) const;
@@ -23,9 +36,9 @@ class LayerNorm {
  private:
   void run(const StepContext& step, const Tensor& x, const Tensor& y, const Tensor& mean,
            const Tensor& rstd) const;
+  NormShape shape_;
   const Parameter& gain_;
   const Parameter* bias_;
-  float epsilon_;
 };
 
 }  // namespace megalith

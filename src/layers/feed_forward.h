@@ -1,0 +1,33 @@
+// The feed-forward part without its output product: up (or gate and up) and the activation.
+#pragma once
+
+#include <vector>
+
+#include "layers/block_shape.h"
+#include "layers/linear.h"
+#include "layers/parameters.h"
+#include "layers/stash.h"
+#include "layers/step_context.h"
+
+namespace megalith {
+
+class FeedForward {
+ public:
+  static constexpr std::size_t kStashDepth = 2;  // tensors one forward puts
+  static void append_specs(const BlockShape& shape, std::vector<ParameterSpec>& specs);
+
+  FeedForward(const BlockShape& shape, const Parameters& parameters);
+
+  // activated [M, F] of input [M, H].
+  void forward(const StepContext& step, const Tensor& input, const Tensor& activated, Stash& stash) const;
+  // dinput [M, H] from dactivated [M, F], f32 or the compute dtype; adds to the parameters' gradients.
+  void backward(const StepContext& step, const Tensor& dactivated, const Tensor& dinput, Stash& stash) const;
+  // The same numbers as forward without a stash.
+  void forward(const StepContext& step, const Tensor& input, const Tensor& activated) const;
+
+ private:
+  BlockShape shape_;
+  Linear up_;
+};
+
+}  // namespace megalith
