@@ -7,55 +7,83 @@
 #include <utility>
 #include <vector>
 
+#include "data/tokenizer/utf8.h"
+
 namespace megalith::app {
 namespace {
 
 constexpr std::size_t kShortestWord = 4;
 constexpr std::size_t kRun = 8;  // words
 
-bool is_letter(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || static_cast<unsigned char>(c) >= 0x80;
+bool is_ascii_letter(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+char32_t code_point(std::string_view bytes) {
+  const auto first = static_cast<unsigned char>(bytes[0]);
+  char32_t value = bytes.size() == 1 ? first : first & (0xffu >> (bytes.size() + 1));
+  for (const char c : bytes.substr(1)) value = value << 6 | (static_cast<unsigned char>(c) & 0x3fu);
+  return value;
+}
+
+// Of other scripts everything is a letter but the signs of Latin-1 and the blocks of punctuation, arrows,
+// frames and other symbols.
+bool is_letter(std::string_view bytes) {
+  if (bytes.size() == 1) return is_ascii_letter(bytes[0]);
+  const char32_t c = code_point(bytes);
+  return c >= 0xC0 && !(c >= 0x2000 && c < 0x2C00) && !(c >= 0x3000 && c < 0x3040);
 }
 
 char lower(char c) {
   return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
 }
 
+struct Word {
+  std::string text;  // ASCII in lower case
+  std::size_t letters = 0;
+  bool whole = false;  // touches neither end of the text, where it may have been cut
+};
+
 template <class Use>
 void for_each_word(std::string_view text, Use use) {
-  std::string word;
-  for (std::size_t i = 0; i <= text.size(); ++i) {
-    if (i < text.size() && is_letter(text[i])) {
-      word += lower(text[i]);
-    } else if (!word.empty()) {
-      use(word);
-      word.clear();
+  Word word;
+  bool at_start = true;
+  for (std::size_t i = 0; i < text.size();) {
+    const std::size_t length = std::max<std::size_t>(utf8_sequence_length(text.substr(i)), 1);
+    const std::string_view bytes = text.substr(i, length);
+    if (is_letter(bytes)) {
+      word.text += length == 1 ? std::string(1, lower(bytes[0])) : std::string(bytes);
+      ++word.letters;
+    } else {
+      word.whole = !at_start;
+      if (word.letters > 0) use(std::as_const(word));
+      word = {};
+      at_start = false;
     }
+    i += length;
   }
+  if (word.letters > 0) use(std::as_const(word));
 }
 
-// The sample without the letters at its ends: they may be parts of words that were cut there.
-std::string_view whole_words(std::string_view sample) {
-  while (!sample.empty() && is_letter(sample.front())) sample.remove_prefix(1);
-  while (!sample.empty() && is_letter(sample.back())) sample.remove_suffix(1);
-  return sample;
+bool is_judged(const Word& word) {
+  return word.whole && word.letters >= kShortestWord;
 }
 
 void count_known_words(std::span<const std::string> samples, std::string_view training,
                        SampleChecks& checks) {
   std::unordered_set<std::string> unseen;  // words of the samples not met in the training text so far
   for (const std::string& sample : samples) {
-    for_each_word(whole_words(sample), [&](const std::string& word) {
-      if (word.size() >= kShortestWord) unseen.insert(word);
+    for_each_word(sample, [&](const Word& word) {
+      if (is_judged(word)) unseen.insert(word.text);
     });
   }
-  for_each_word(training, [&](const std::string& word) { unseen.erase(word); });
+  for_each_word(training, [&](const Word& word) { unseen.erase(word.text); });
   std::size_t known = 0;
   for (const std::string& sample : samples) {
-    for_each_word(whole_words(sample), [&](const std::string& word) {
-      if (word.size() < kShortestWord) return;
+    for_each_word(sample, [&](const Word& word) {
+      if (!is_judged(word)) return;
       ++checks.words;
-      known += unseen.count(word) == 0 ? 1 : 0;
+      known += unseen.count(word.text) == 0 ? 1 : 0;
     });
   }
   checks.known_share =
@@ -65,7 +93,7 @@ void count_known_words(std::span<const std::string> samples, std::string_view tr
 void count_repeats(std::span<const std::string> samples, SampleChecks& checks) {
   for (const std::string& sample : samples) {
     std::vector<std::string> words;
-    for_each_word(sample, [&](const std::string& word) { words.push_back(word); });
+    for_each_word(sample, [&](const Word& word) { words.push_back(word.text); });
     std::unordered_map<std::string, std::size_t> counts;
     for (std::size_t start = 0; start + kRun <= words.size(); ++start) {
       std::string run = words[start];

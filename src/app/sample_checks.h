@@ -17,7 +17,7 @@ struct SampleChecks {
   std::string copied_text;  // that passage
 };
 
-// Words are runs of ASCII letters and bytes of other scripts, compared without regard to ASCII case. Takes
+// Words are runs of letters, compared without regard to ASCII case; signs and frames are no letters. Takes
 // time linear in the training text times the logarithm of the longest sample, and memory linear in the
 // samples and the distinct words.
 SampleChecks check_samples(std::span<const std::string> samples, std::string_view training);

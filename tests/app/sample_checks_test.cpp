@@ -26,6 +26,16 @@ TEST(SampleChecks, DoNotJudgeWordsThatTheEndsOfASampleCut) {
   EXPECT_EQ(check("onewordonly", "text").words, 0u);
 }
 
+TEST(SampleChecks, KnowTheLettersOfOtherScriptsFromFramesAndQuotes) {
+  const SampleChecks checks =
+      check("(Größe, \u201cслово\u201d \u2502\u2502\u2502\u2502 \xff\xff\xff\xff)", "Größe");
+  EXPECT_EQ(checks.words, 2u);
+  EXPECT_DOUBLE_EQ(checks.known_share, 0.5);
+  std::string frame;
+  for (int i = 0; i < 40; ++i) frame += " \u2502";
+  EXPECT_EQ(check(frame, "").most_repeats, 0u);
+}
+
 TEST(SampleChecks, OfSamplesWithoutWordsAreHarmless) {
   const SampleChecks checks = check_samples({}, "text");
   EXPECT_EQ(checks.words, 0u);
