@@ -1,9 +1,11 @@
 #include "app/loaded_model.h"
 
 #include <cstdlib>
+#include <utility>
 
 #include "app/console.h"
 #include "device/cpu/cpu_device.h"
+#include "model/huggingface_weights.h"
 
 namespace megalith::app {
 
@@ -34,7 +36,45 @@ std::filesystem::path configs_folder() {
   return "configs";
 }
 
+namespace {
+
+// Text in and out, where the folder has a tokenizer that this program honours; else ids.
+std::optional<Tokenizer> tokenizer_beside(const std::filesystem::path& folder) {
+  std::error_code ignored;
+  const auto has = [&](const char* name) { return std::filesystem::exists(folder / name, ignored); };
+  if (!has("tokenizer.json") && !has("vocab.json")) return std::nullopt;
+  Expected<Tokenizer> tokenizer = Tokenizer::load(folder);
+  if (tokenizer) return std::move(*tokenizer);
+  complain("token ids only, as the tokenizer cannot be honoured: " + to_string(tokenizer.error()));
+  return std::nullopt;
+}
+
+Expected<std::unique_ptr<LoadedModel>> load_huggingface(const std::filesystem::path& folder,
+                                                        std::int64_t threads) {
+  const Expected<HuggingFaceModel> stored = HuggingFaceModel::open(folder);
+  if (!stored) return tl::unexpected(stored.error());
+  TrainConfig config;
+  config.model = stored->config().model;
+  config.numerics.compute = stored->config().stored;
+  config.numerics.tree = largest_tree(config.model, config.numerics.tree);
+  resolve(config);
+  Registry registry;
+  declare_train_keys(registry, config);
+  if (Refusals broken = check_model(config.model, config.numerics.tree, registry); !broken.empty())
+    return refuse(std::move(broken));
+  Expected<std::unique_ptr<Device>> device = open_device(threads);
+  if (!device) return tl::unexpected(device.error());
+  auto model = std::make_unique<LoadedModel>(config, std::move(*device));
+  stored->load(model->parameters);
+  model->parameters.refresh_working(*model->device);
+  model->tokenizer = tokenizer_beside(folder);
+  return model;
+}
+
+}  // namespace
+
 Expected<std::unique_ptr<LoadedModel>> load_model(const std::string& argument, std::int64_t threads) {
+  if (is_huggingface_folder(argument)) return load_huggingface(argument, threads);
   Expected<ModelLocation> location = resolve_model(argument);
   if (!location) return tl::unexpected(location.error());
   for (const Refusal& skipped : location->skipped)

@@ -286,6 +286,13 @@ Refusals check_model(const ModelConfig& config, int tree, const Registry& regist
   return refusals;
 }
 
+int largest_tree(const ModelConfig& config, int most) {
+  std::int64_t common = std::gcd(config.hidden, config.feed_forward);
+  common = std::gcd(common, config.query_columns());
+  common = std::gcd(common, config.kv_columns());
+  return static_cast<int>(std::min<std::int64_t>(common & -common, most));
+}
+
 std::vector<TensorShape> tensor_shapes(const ModelConfig& c) {
   std::vector<TensorShape> tensors = {{"embedding.tokens", c.vocabulary, c.hidden}};
   if (c.positions == Positions::learned) tensors.push_back({"embedding.positions", c.sequence, c.hidden});

@@ -81,6 +81,9 @@ void resolve(ModelConfig& config);
 // registry says where each value came from.
 Refusals check_model(const ModelConfig& config, int tree, const Registry& registry);
 
+// The largest power of two up to `most` that check_model accepts as numerics.tree. REQUIRES: resolved.
+int largest_tree(const ModelConfig& config, int most);
+
 // One trained tensor by its logical shape: without padding.
 struct TensorShape {
   std::string name;       // "layers.3.attention.qkv.weight"

@@ -1,4 +1,4 @@
-// Strict reading of small JSON documents from disk. Internal to this room; included by .cpp files only,
+// Strict reading of small JSON documents from disk, for this room and the one above; included by .cpp files only,
 // because the JSON library is slow to compile.
 #pragma once
 

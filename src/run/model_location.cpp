@@ -13,7 +13,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kAllowed = "a run directory, RUN@STEP, or a checkpoint folder";
+constexpr const char* kAllowed = "a run directory, RUN@STEP, a checkpoint folder, or a Hugging Face folder";
 
 bool is_folder(const fs::path& path) {
   std::error_code ignored;

@@ -1,0 +1,208 @@
+#include "model/huggingface_weights.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <set>
+#include <utility>
+
+#include "config/nearest.h"
+#include "core/file.h"
+#include "run/json_fields.h"
+
+namespace megalith {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t kLargestJson = std::size_t{64} << 20;
+
+bool is_there(const fs::path& path) {
+  std::error_code ignored;
+  return fs::exists(path, ignored);
+}
+
+float half_to_float(std::uint16_t half) {
+  const std::uint32_t sign = (half & 0x8000u) << 16;
+  const std::uint32_t exponent = (half >> 10) & 0x1fu;
+  const std::uint32_t fraction = half & 0x3ffu;
+  if (exponent == 0) {
+    const float magnitude = static_cast<float>(fraction) * 0x1p-24f;
+    return sign != 0 ? -magnitude : magnitude;
+  }
+  const std::uint32_t biased = exponent == 0x1f ? 0xffu : exponent + 112;
+  return std::bit_cast<float>(sign | biased << 23 | fraction << 13);
+}
+
+// Element i of stored bytes, which may start at any address.
+float element(const StoredTensor& tensor, std::size_t i) {
+  if (tensor.type == StoredType::f32) {
+    float value = 0;
+    std::memcpy(&value, tensor.bytes.data() + 4 * i, 4);
+    return value;
+  }
+  std::uint16_t bits = 0;
+  std::memcpy(&bits, tensor.bytes.data() + 2 * i, 2);
+  return tensor.type == StoredType::bf16 ? to_float(bf16{bits}) : half_to_float(bits);
+}
+
+bool is_readable(StoredType type) {
+  return type == StoredType::f32 || type == StoredType::bf16 || type == StoredType::f16;
+}
+
+std::string shape_text(const std::vector<std::uint64_t>& shape) {
+  return fmt::format("[{}]", fmt::join(shape, ", "));
+}
+
+bool has_shape(const StoredTensor& tensor, const WeightPiece& piece) {
+  const auto rows = static_cast<std::uint64_t>(piece.source_rows);
+  const auto columns = static_cast<std::uint64_t>(piece.source_columns);
+  if (tensor.shape.size() == 1) return rows == 1 && tensor.shape[0] == columns;
+  return tensor.shape.size() == 2 && tensor.shape[0] == rows && tensor.shape[1] == columns;
+}
+
+void copy_piece(const WeightPiece& piece, const StoredTensor& tensor, const Tensor& master) {
+  for (std::int64_t r = 0; r < piece.rows; ++r) {
+    float* to = master.row<float>(piece.row + r) + piece.column;
+    for (std::int64_t c = 0; c < piece.columns; ++c) {
+      const std::int64_t row = piece.source_row + (piece.transposed ? c : r);
+      const std::int64_t column = piece.source_column + (piece.transposed ? r : c);
+      to[c] = element(tensor, static_cast<std::size_t>(row * piece.source_columns + column));
+    }
+  }
+}
+
+// The files that model.safetensors.index.json names, each once.
+std::set<std::string> shard_names(const fs::path& index) {
+  const Expected<std::string> text = read_file(index, kLargestJson);
+  if (!text) throw BadField{text.error().front()};
+  constexpr int kDeepest = 8;
+  const nlohmann::json object = parse_json(*text, index.string(), kDeepest);
+  const JsonFields fields(object, index.string());
+  const nlohmann::json& map = fields.any("weight_map");
+  if (!map.is_object()) fields.bad("weight_map", "an object of tensor names and file names");
+  std::set<std::string> names;
+  for (const auto& [tensor, file] : map.items()) {
+    const std::string name = file.is_string() ? file.get<std::string>() : "";
+    if (name.empty() || name.find('/') != std::string::npos || name.front() == '.')
+      fields.bad("weight_map", "names of files in the same folder");
+    names.insert(name);
+  }
+  return names;
+}
+
+}  // namespace
+
+bool is_huggingface_folder(const fs::path& folder) {
+  return is_there(folder / "config.json") && !is_there(folder / "manifest.json") &&
+         !is_there(folder / "run.json");
+}
+
+Expected<HuggingFaceModel> HuggingFaceModel::open(const fs::path& folder) {
+  const fs::path path = folder / "config.json";
+  Expected<std::string> text = read_file(path, kLargestJson);
+  if (!text) return tl::unexpected(text.error());
+  Expected<HuggingFaceConfig> config = parse_huggingface_config(*text, path.string());
+  if (!config) return tl::unexpected(config.error());
+  HuggingFaceModel model;
+  model.config_ = std::move(*config);
+  try {
+    if (Expected<void> opened = model.open_files(folder); !opened) return tl::unexpected(opened.error());
+  } catch (const BadField& bad) {
+    return refuse(bad.refusal);
+  }
+  model.pieces_ = huggingface_pieces(model.config_, model.prefix());
+  if (Expected<void> checked = model.check(folder); !checked) return tl::unexpected(checked.error());
+  return model;
+}
+
+Expected<void> HuggingFaceModel::open_files(const fs::path& folder) {
+  std::set<std::string> names;
+  if (is_there(folder / "model.safetensors.index.json")) {
+    names = shard_names(folder / "model.safetensors.index.json");
+  } else if (is_there(folder / "model.safetensors")) {
+    names = {"model.safetensors"};
+  } else {
+    const bool pickle =
+        is_there(folder / "pytorch_model.bin") || is_there(folder / "pytorch_model.bin.index.json");
+    return refuse(Refusal{
+        .where = folder.string(),
+        .found = pickle ? "pytorch_model.bin, a pickle: loading one can run anything in it" : "no weights",
+        .allowed = "model.safetensors, or shards and model.safetensors.index.json",
+        .nearest = pickle ? "the same model saved with safe_serialization=True" : ""});
+  }
+  files_.reserve(names.size());
+  for (const std::string& name : names) {
+    Expected<SafetensorsFile> file = SafetensorsFile::open(folder / name);
+    if (!file) return tl::unexpected(file.error());
+    files_.push_back(std::move(*file));
+    for (const auto& [tensor, stored] : files_.back().view().tensors()) {
+      if (tensors_.emplace(tensor, &stored).second) continue;
+      return refuse(Refusal{.where = (folder / name).string() + " " + in_quotes(tensor),
+                            .found = "a tensor that another shard has too",
+                            .allowed = "each tensor once",
+                            .nearest = ""});
+    }
+  }
+  return {};
+}
+
+std::string HuggingFaceModel::prefix() const {
+  const std::string_view suffix = token_table_suffix(config_.kind);
+  for (const auto& [name, stored] : tensors_) {
+    if (name.ends_with(suffix)) return name.substr(0, name.size() - suffix.size());
+  }
+  return "";
+}
+
+Expected<void> HuggingFaceModel::check(const fs::path& folder) const {
+  std::vector<std::string> names;
+  for (const auto& [name, stored] : tensors_) names.push_back(name);
+  std::set<std::string, std::less<>> used;
+  Refusals refusals;
+  for (const WeightPiece& piece : pieces_) {
+    if (!used.insert(piece.source).second) continue;
+    const auto found = tensors_.find(piece.source);
+    const std::string where = fmt::format("{} {}", folder.string(), piece.source);
+    if (found == tensors_.end()) {
+      refusals.push_back({.where = where,
+                          .found = "no such tensor",
+                          .allowed = "the tensors that config.json implies",
+                          .nearest = nearest_name(piece.source, names)});
+    } else if (!is_readable(found->second->type)) {
+      refusals.push_back({.where = where,
+                          .found = name_of(found->second->type),
+                          .allowed = "F32, BF16 or F16",
+                          .nearest = ""});
+    } else if (!has_shape(*found->second, piece)) {
+      refusals.push_back({.where = where,
+                          .found = shape_text(found->second->shape),
+                          .allowed = fmt::format("[{}, {}], as config.json implies", piece.source_rows,
+                                                 piece.source_columns),
+                          .nearest = ""});
+    }
+  }
+  for (const std::string& name : names) {
+    if (used.count(name) > 0 || is_superfluous(config_, name)) continue;
+    refusals.push_back({.where = fmt::format("{} {}", folder.string(), in_quotes(name)),
+                        .found = "a tensor that config.json does not imply",
+                        .allowed = "only weights that would be used",
+                        .nearest = ""});
+  }
+  constexpr std::size_t kMostShown = 10;
+  if (refusals.size() > kMostShown) refusals.resize(kMostShown);
+  if (!refusals.empty()) return refuse(std::move(refusals));
+  return {};
+}
+
+void HuggingFaceModel::load(const Parameters& parameters) const {
+  for (const WeightPiece& piece : pieces_) {
+    const Parameter& parameter = parameters.named(piece.parameter);
+    MEGALITH_CHECK(piece.row + piece.rows <= parameter.spec.rows &&
+                       piece.column + piece.columns <= parameter.spec.columns,
+                   "{} does not fit into {}", piece.source, piece.parameter);
+    copy_piece(piece, *tensors_.at(piece.source), parameter.master);
+  }
+}
+
+}  // namespace megalith
