@@ -103,7 +103,12 @@ void finish(const TrainConfig& config, Trainer& trainer, const DataSources& data
     if (!quiet) print(describe(evaluation));
   }
   const std::filesystem::path page = run.folder() / "report.html";
-  write_file_atomically(page, html_page(value_or_throw(read_run(run.folder()))));
+  const RunSummary summary = value_or_throw(read_run(run.folder()));
+  if (!quiet && summary.validation_loss.size() > 1 && summary.validation_loss.front().x == 0) {
+    print(fmt::format("held-out loss {:.4f} nats/token; of the weights it began with {:.4f}\n",
+                      summary.validation_loss.back().y, summary.validation_loss.front().y));
+  }
+  write_file_atomically(page, html_page(summary));
   if (!quiet) print(fmt::format("report: {}\n", page.string()));
 }
 
@@ -176,6 +181,10 @@ ExitCode train(const Options& options) {
   MetricsLog metrics = value_or_throw(MetricsLog::open(run.metrics_file()));
   Trainer trainer(config, *device, *data.train);
   if (!options.json) print_plan(config, trainer, run);
+  if (!config.init.empty() && list_checkpoints(run.checkpoints()).empty()) {
+    value_or_throw(trainer.begin_with(value_or_throw(InitialWeights::open(config.init))));
+    if (!options.json) print(fmt::format("begins with the weights of {}\n", config.init));
+  }
   const Tokenizer* tokenizer = data.tokenizer ? &*data.tokenizer : nullptr;
   Progress progress(config, trainer, run, metrics, data,
                     {.live = ::isatty(STDOUT_FILENO) == 1, .json = options.json});

@@ -20,6 +20,11 @@ std::string with_commas(std::int64_t number) {
   return text;
 }
 
+// The largest power of two up to `most` that divides a number.
+std::int64_t largest_tree_of(std::int64_t value, std::int64_t most) {
+  return std::min(value & -value, most);
+}
+
 // "768 or 896": the multiples of `step` around a value that is none.
 std::string multiples_around(std::int64_t value, std::int64_t step) {
   const std::int64_t below = value / step * step;
@@ -264,7 +269,8 @@ Refusals check_model(const ModelConfig& config, int tree, const Registry& regist
     refusals.push_back({.where = registry.where(key),
                         .found = std::to_string(value),
                         .allowed = fmt::format("a multiple of numerics.tree = {}", tree),
-                        .nearest = multiples_around(value, tree)});
+                        .nearest = fmt::format("{}, or numerics.tree = {}", multiples_around(value, tree),
+                                               largest_tree_of(value, tree))});
   };
   whole_leaves("model.hidden", config.hidden);
   whole_leaves("model.feed_forward", config.feed_forward);
@@ -290,7 +296,7 @@ int largest_tree(const ModelConfig& config, int most) {
   std::int64_t common = std::gcd(config.hidden, config.feed_forward);
   common = std::gcd(common, config.query_columns());
   common = std::gcd(common, config.kv_columns());
-  return static_cast<int>(std::min<std::int64_t>(common & -common, most));
+  return static_cast<int>(largest_tree_of(common, most));
 }
 
 std::vector<TensorShape> tensor_shapes(const ModelConfig& c) {

@@ -1,5 +1,5 @@
-// Strict reading of small JSON documents from disk, for this room and the one above; included by .cpp files only,
-// because the JSON library is slow to compile.
+// Strict reading of small JSON documents from disk, for this room and the one above; included by .cpp files
+// only, because the JSON library is slow to compile.
 #pragma once
 
 #include <cstdint>

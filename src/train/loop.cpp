@@ -20,6 +20,7 @@ class Loop {
     resume();
     const std::int64_t steps = config_.schedule.steps;
     if (done_ >= steps) return {.kind = LoopEnd::Kind::already_done, .step = done_};
+    if (done_ == 0 && !config_.init.empty()) validate();  // what the weights are worth before they are tuned
     while (done_ < steps) {
       const LedgerLine line = next_step();
       if (std::optional<LedgerDifference> difference = recheck_.check(line)) {
@@ -76,13 +77,16 @@ class Loop {
   void after_step(const LedgerLine& line) {
     const bool last = done_ == config_.schedule.steps;
     const auto due = [&](std::int64_t interval) { return last || (interval > 0 && done_ % interval == 0); };
-    if (held_out_ != nullptr && due(config_.validation.interval)) {
-      const std::int64_t all = held_out_->samples_per_epoch();
-      const std::int64_t wanted = config_.validation.sequences;
-      observer_.validated(done_, trainer_.validate(*held_out_, wanted > 0 ? std::min(wanted, all) : all));
-    }
+    if (due(config_.validation.interval)) validate();
     if (config_.sample.tokens > 0 && due(config_.sample.interval)) observer_.sample_due(done_);
     if (due(config_.checkpoint.interval)) save(line);
+  }
+
+  void validate() {
+    if (held_out_ == nullptr) return;
+    const std::int64_t all = held_out_->samples_per_epoch();
+    const std::int64_t wanted = config_.validation.sequences;
+    observer_.validated(done_, trainer_.validate(*held_out_, wanted > 0 ? std::min(wanted, all) : all));
   }
 
   void save(const LedgerLine& line) {

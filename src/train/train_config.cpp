@@ -8,6 +8,7 @@
 
 #include "config/load.h"
 #include "config/nearest.h"
+#include "train/initial_weights.h"
 #include "train/rate_rules.h"
 
 namespace megalith {
@@ -154,6 +155,12 @@ class Checker {
   Refusals refusals_;
 };
 
+// What is wrong with the thing that a key names.
+Refusals at_key(const char* key, Refusals refusals, const Registry& registry) {
+  for (Refusal& refusal : refusals) refusal.where = registry.where(key) + ": " + refusal.where;
+  return refusals;
+}
+
 }  // namespace
 
 void resolve(TrainConfig& config) {
@@ -177,6 +184,12 @@ Expected<std::unique_ptr<LoadedConfig>> load_config_with_keys(const std::filesys
   if (!configs_folder.empty()) preset.folders.push_back(configs_folder / "models");
   if (auto read = load_config(loaded->registry, file, overrides, preset); !read)
     return refuse(std::move(read).error());
+  if (!loaded->values.init.empty()) {
+    const Expected<InitialWeights> weights = InitialWeights::open(loaded->values.init);
+    if (!weights) return refuse(at_key("train.init", weights.error(), loaded->registry));
+    if (Expected<void> adopted = adopt(*weights, *loaded); !adopted)
+      return refuse(std::move(adopted).error());
+  }
   resolve(loaded->values);
   Refusals refusals = check_train(loaded->values, loaded->registry);
   if (!refusals.empty()) return refuse(std::move(refusals));

@@ -90,6 +90,7 @@ struct TrainConfig {
   std::int64_t threads = 0;       // 0: every usable one
   std::int64_t log_interval = 1;  // steps
   std::uint64_t seed = 1234;
+  std::string init = {};  // weights to begin with (train/initial_weights.h); "" random ones
 
   [[nodiscard]] std::int64_t tokens_per_step() const { return batch.global * batch.sequence; }
   [[nodiscard]] std::int64_t micro_batches() const { return batch.global / batch.micro; }

@@ -241,6 +241,12 @@ void declare_train_keys(Registry& registry, TrainConfig& config) {
   registry.integer(
       "seed", config.seed,
       {.min = 0, .help = "Seed of initial weights, dropout, data order and the synthetic language."});
+  registry.section("train", "What a fresh run begins with.");
+  registry.text(
+      "train.init", config.init,
+      {.empty = "random weights",
+       .help = "Weights to begin with, with a fresh optimizer: a run, RUN@STEP, a checkpoint folder or "
+               "a Hugging Face folder. model.* keys may then be left out."});
   declare_model_keys(registry, config.model);
   declare_data_keys(registry, config.data);
   declare_batch_keys(registry, config.batch);

@@ -192,6 +192,12 @@ Validation Trainer::validate(const Dataset& held_out, std::int64_t sequences) {
   return result;
 }
 
+Expected<void> Trainer::begin_with(const InitialWeights& weights) {
+  if (Expected<void> loaded = weights.load(parameters_); !loaded) return loaded;
+  parameters_.refresh_working(device_);
+  return {};
+}
+
 void Trainer::save(CheckpointWriter& writer) const {
   for (const SavedTensor& saved : saved_tensors(parameters_)) writer.add(saved.name, saved.tensor);
 }

@@ -11,6 +11,7 @@
 #include "optim/adam.h"
 #include "run/checkpoint.h"
 #include "train/batch_buffers.h"
+#include "train/initial_weights.h"
 #include "train/learning_rate.h"
 #include "train/train_config.h"
 
@@ -46,6 +47,8 @@ class Trainer {
   // Log-probability of every target of the batch, dropout off; padded to the micro batch's shape.
   const std::vector<float>& evaluate(const MicroBatch& batch);
 
+  // The weights that train.init names instead of random ones. Before the first step.
+  Expected<void> begin_with(const InitialWeights& weights);
   void save(CheckpointWriter& writer) const;
   // Parameters and optimizer state of a checkpoint written by save() for the same model.
   Expected<void> load(const Checkpoint& checkpoint);

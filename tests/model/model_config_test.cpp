@@ -36,6 +36,19 @@ TEST(ModelPresets, HaveTheExactPublishedParameterCounts) {
   EXPECT_EQ(parameter_count(preset("mt-nlg-530b")), 529'600'819'200);
 }
 
+TEST(ModelPresets, OfOtherFamiliesHaveTheExactPublishedParameterCountsToo) {
+  const std::pair<const char*, std::int64_t> published[] = {
+      {"llama-7b", 6'738'415'616},     {"llama-13b", 13'015'864'320},  {"llama-33b", 32'528'943'616},
+      {"llama-65b", 65'285'660'672},   {"llama2-7b", 6'738'415'616},   {"llama2-70b", 68'976'648'192},
+      {"llama3-8b", 8'030'261'248},    {"llama3-70b", 70'553'706'496}, {"llama3.1-405b", 405'853'388'800},
+      {"llama3.2-1b", 1'235'814'400},  {"mistral-7b", 7'241'732'096},  {"qwen2-0.5b", 494'032'768},
+      {"qwen2-1.5b", 1'543'714'304},   {"qwen2-7b", 7'615'616'512},    {"qwen2-72b", 72'706'203'648},
+      {"gpt-neox-20b", 20'554'567'680}};
+  for (const auto& [name, count] : published) EXPECT_EQ(parameter_count(preset(name)), count) << name;
+  EXPECT_NEAR(static_cast<double>(parameter_count(preset("megatron-8.3b"))), 8.3e9, 0.05e9);
+  EXPECT_NEAR(static_cast<double>(parameter_count(preset("turing-nlg-17b"))), 17e9, 0.5e9);
+}
+
 TEST(ModelPresets, MtNlgHasThePublishedPartsAndKnowsWhatItsPaddingIs) {
   ModelConfig config = preset("mt-nlg-530b");
   EXPECT_EQ(config.vocabulary * config.hidden, 1'048'576'000);
@@ -68,7 +81,7 @@ TEST(ModelPresets, EveryFileInTheFolderIsReadWithoutAComplaint) {
     preset(entry.path().stem().string());
     ++files;
   }
-  EXPECT_EQ(files, 13);
+  EXPECT_EQ(files, 31);
 }
 
 TEST(ParameterCount, IsTheSumOfTheTensors) {
@@ -153,8 +166,9 @@ TEST(CheckModel, RefusesShapesThatDoNotDivideWithTheNearestThatDo) {
   const Refusals refusals = check_model(config, 8, registry);
   ASSERT_EQ(refusals.size(), 3U) << to_string(refusals);
   EXPECT_EQ(to_string(refusals[0]),
-            "model.hidden: found 100; allowed: a multiple of numerics.tree = 8; try: 96 or 104");
-  EXPECT_EQ(refusals[1].nearest, "24 or 32");
+            "model.hidden: found 100; allowed: a multiple of numerics.tree = 8; try: 96 or 104, or "
+            "numerics.tree = 4");
+  EXPECT_EQ(refusals[1].nearest, "24 or 32, or numerics.tree = 2");
   EXPECT_EQ(to_string(refusals[2]),
             "model.heads: found 3; allowed: a divisor of model.hidden = 100 with an even head size of at "
             "most 256, or model.head_size given; try: 2 or 5");
