@@ -107,13 +107,15 @@ void show_step(const TrainConfig& config, const DataSources& data, std::int64_t 
 }
 
 void show_document(const TrainConfig& config, const DataSources& data, std::int64_t document) {
-  if (data.train_tokens == nullptr) {
-    throw RefusedInput({{.where = "--doc",
-                         .found = "a config with data.source = \"" + config.data.source + "\"",
-                         .allowed = "token files",
-                         .nearest = "--step"}});
+  if (data.train_tokens.size() != 1) {
+    throw RefusedInput(
+        {{.where = "--doc",
+          .found = config.data.blend.empty() ? "a config with data.source = \"" + config.data.source + "\""
+                                             : "a blend",
+          .allowed = "token files of one source",
+          .nearest = "--step"}});
   }
-  const TokenFile& tokens = *data.train_tokens;
+  const TokenFile& tokens = *data.train_tokens.front();
   if (document >= tokens.num_documents()) {
     throw RefusedInput({{.where = "--doc",
                          .found = std::to_string(document),

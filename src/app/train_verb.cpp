@@ -97,7 +97,7 @@ void print_next(const TrainConfig& config, const RunDirectory& run) {
 
 void finish(const TrainConfig& config, Trainer& trainer, const DataSources& data, const RunDirectory& run,
             bool quiet) {
-  if (data.held_out_tokens != nullptr && data.tokenizer) {
+  if (data.held_out_tokens != nullptr && data.tokenizer && !data.train_tokens.empty()) {
     if (!quiet) print("evaluating the held-out text...\n");
     const FinalEvaluation evaluation = evaluate_finally(config, trainer, data, run);
     if (!quiet) print(describe(evaluation));

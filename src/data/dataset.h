@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 
 #include "data/token_file.h"
@@ -26,6 +27,17 @@ class Dataset {
 
   // At least 1. Sample indices go on beyond it: the next epoch.
   [[nodiscard]] virtual std::int64_t samples_per_epoch() const = 0;
+
+  // Sources of a blend, in a fixed order; none where all samples come from one.
+  [[nodiscard]] virtual std::span<const std::string> source_names() const { return {}; }
+  // How many of the first `samples` come from a source, and how many of its epochs these are. REQUIRES: the
+  // source is one of source_names().
+  [[nodiscard]] virtual std::int64_t samples_of_source(std::size_t /*source*/, std::int64_t samples) const {
+    return samples;
+  }
+  [[nodiscard]] virtual double epochs_of_source(std::size_t /*source*/, std::int64_t samples) const {
+    return static_cast<double>(samples) / static_cast<double>(samples_per_epoch());
+  }
 
   // Where a sample comes from, for messages: "epoch 0, window 17: tokens 4352..4608, documents 3-4".
   [[nodiscard]] virtual std::string describe_sample(std::int64_t sample_index) const = 0;

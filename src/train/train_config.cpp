@@ -8,6 +8,7 @@
 
 #include "config/load.h"
 #include "config/nearest.h"
+#include "train/blend_entry.h"
 #include "train/initial_weights.h"
 #include "train/rate_rules.h"
 
@@ -143,10 +144,34 @@ class Checker {
   }
 
   void data() {
+    blend();
     if (config_.data.synthetic_vocabulary > config_.model.vocabulary) {
       refuse_key("data.synthetic_vocabulary",
                  fmt::format("at most model.vocabulary = {}", config_.model.vocabulary),
                  std::to_string(config_.model.vocabulary));
+    }
+  }
+
+  void blend() {
+    const DataConfig& data = config_.data;
+    if (data.blend.empty()) return;
+    if (data.source != "synthetic") {
+      refuse_key("data.source", "nothing, as data.blend names the sources", "leave the key out");
+    }
+    std::size_t by_epochs = 0;
+    for (const std::string& text : data.blend) {
+      Expected<BlendEntry> entry = parse_blend_entry(text);
+      if (!entry) {
+        for (Refusal& refusal : entry.error()) {
+          refusal.where = registry_.where("data.blend");
+          refusals_.push_back(std::move(refusal));
+        }
+        return;
+      }
+      by_epochs += entry->epochs ? 1 : 0;
+    }
+    if (by_epochs != 0 && by_epochs != data.blend.size()) {
+      refuse_key("data.blend", "weights for all sources or epochs for all", "");
     }
   }
 
@@ -159,6 +184,20 @@ class Checker {
 Refusals at_key(const char* key, Refusals refusals, const Registry& registry) {
   for (Refusal& refusal : refusals) refusal.where = registry.where(key) + ": " + refusal.where;
   return refusals;
+}
+
+// A config that gives every model.* key itself, as a frozen one does, can do without the weights: a run goes
+// on when what it began with is gone.
+Expected<void> adopt_initial_weights(LoadedConfig& loaded) {
+  if (loaded.values.init.empty()) return {};
+  const Expected<InitialWeights> weights = InitialWeights::open(loaded.values.init);
+  if (weights) return adopt(*weights, loaded);
+  const auto& keys = loaded.registry.keys();
+  const bool complete = std::all_of(keys.begin(), keys.end(), [](const Key& key) {
+    return !key.name.starts_with("model.") || !key.origin.empty();
+  });
+  if (complete) return {};
+  return refuse(at_key("train.init", weights.error(), loaded.registry));
 }
 
 }  // namespace
@@ -184,12 +223,8 @@ Expected<std::unique_ptr<LoadedConfig>> load_config_with_keys(const std::filesys
   if (!configs_folder.empty()) preset.folders.push_back(configs_folder / "models");
   if (auto read = load_config(loaded->registry, file, overrides, preset); !read)
     return refuse(std::move(read).error());
-  if (!loaded->values.init.empty()) {
-    const Expected<InitialWeights> weights = InitialWeights::open(loaded->values.init);
-    if (!weights) return refuse(at_key("train.init", weights.error(), loaded->registry));
-    if (Expected<void> adopted = adopt(*weights, *loaded); !adopted)
-      return refuse(std::move(adopted).error());
-  }
+  if (Expected<void> adopted = adopt_initial_weights(*loaded); !adopted)
+    return refuse(std::move(adopted).error());
   resolve(loaded->values);
   Refusals refusals = check_train(loaded->values, loaded->registry);
   if (!refusals.empty()) return refuse(std::move(refusals));

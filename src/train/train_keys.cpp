@@ -15,6 +15,11 @@ void declare_data_keys(Registry& registry, DataConfig& data) {
       {.help =
            "\"synthetic\", a language generated from the seed, or the path of token files without .bin and "
            ".idx."});
+  registry.text_list(
+      "data.blend", data.blend,
+      {.max_bytes = 4096,
+       .help = "Several token files instead of data.source: \"corpus-train = 0.7\", a weight relative to the "
+               "others, or \"corpus-train = 2 epochs\". Every stretch of training has these shares."});
   registry.text("data.held_out", data.held_out,
                 {.empty = "none",
                  .help = "Path of token files to validate on, never trained on.",

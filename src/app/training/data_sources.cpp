@@ -1,5 +1,11 @@
 #include "app/training/data_sources.h"
 
+#include <algorithm>
+#include <utility>
+
+#include "data/blend.h"
+#include "train/blend_entry.h"
+
 namespace megalith::app {
 namespace {
 
@@ -20,6 +26,35 @@ std::shared_ptr<const TokenFile> open_tokens(const char* key, const std::string&
   return std::move(*file);
 }
 
+// Weights as integers: shares of 2^30, or the samples of so many epochs.
+std::uint64_t blend_weight(const BlendEntry& entry, double sum, const Dataset& dataset) {
+  const double weight = entry.epochs ? entry.amount * static_cast<double>(dataset.samples_per_epoch())
+                                     : entry.amount / sum * 0x1p30;
+  return static_cast<std::uint64_t>(std::max(weight + 0.5, 1.0));
+}
+
+void open_blend(const TrainConfig& config, DataSources& data, Refusals& problems) {
+  std::vector<BlendEntry> entries;
+  double sum = 0;
+  for (const std::string& text : config.data.blend) {
+    entries.push_back(value_or_throw(parse_blend_entry(text)));
+    sum += entries.back().amount;
+  }
+  std::vector<BlendSource> sources;
+  for (const BlendEntry& entry : entries) {
+    const auto tokens = open_tokens("data.blend", entry.prefix, config, problems);
+    if (!tokens) continue;
+    data.train_tokens.push_back(tokens);
+    // Each source has an order of its own, also where the same files are given twice.
+    const std::uint64_t seed = config.seed + sources.size();
+    std::unique_ptr<Dataset> dataset =
+        make_token_dataset(tokens, config.batch.sequence, seed, config.data.document_masks);
+    const std::uint64_t weight = blend_weight(entry, sum, *dataset);
+    sources.push_back({.name = entry.name(), .dataset = std::move(dataset), .weight = weight});
+  }
+  if (problems.empty()) data.train = make_blend(std::move(sources));
+}
+
 }  // namespace
 
 Expected<DataSources> open_data(const TrainConfig& config) {
@@ -27,12 +62,17 @@ Expected<DataSources> open_data(const TrainConfig& config) {
   Refusals problems;
   const std::int64_t sequence = config.batch.sequence;
   const bool masks = config.data.document_masks;
-  if (config.data.source == "synthetic") {
+  if (!config.data.blend.empty()) {
+    open_blend(config, data, problems);
+  } else if (config.data.source == "synthetic") {
     data.train = make_synthetic_dataset(config.data.synthetic_vocabulary, sequence, config.seed, false);
     data.held_out = make_synthetic_dataset(config.data.synthetic_vocabulary, sequence, config.seed, true);
   } else {
-    data.train_tokens = open_tokens("data.source", config.data.source, config, problems);
-    if (data.train_tokens) data.train = make_token_dataset(data.train_tokens, sequence, config.seed, masks);
+    const auto tokens = open_tokens("data.source", config.data.source, config, problems);
+    if (tokens) {
+      data.train_tokens = {tokens};
+      data.train = make_token_dataset(tokens, sequence, config.seed, masks);
+    }
   }
   if (!config.data.held_out.empty()) {
     data.held_out_tokens = open_tokens("data.held_out", config.data.held_out, config, problems);

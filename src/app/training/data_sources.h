@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "data/dataset.h"
 #include "data/token_file.h"
@@ -13,8 +14,9 @@ namespace megalith::app {
 
 struct DataSources {
   std::unique_ptr<Dataset> train;
-  std::unique_ptr<Dataset> held_out;              // null when there is none
-  std::shared_ptr<const TokenFile> train_tokens;  // null for the synthetic language
+  std::unique_ptr<Dataset> held_out;  // null when there is none
+  // Of data.source or of each source of data.blend; none for the synthetic language.
+  std::vector<std::shared_ptr<const TokenFile>> train_tokens;
   std::shared_ptr<const TokenFile> held_out_tokens;
   std::optional<Tokenizer> tokenizer;
 };

@@ -106,9 +106,13 @@ class WindowScorer {
   std::vector<std::int32_t> line_;
 };
 
-std::vector<std::int32_t> all_ids(const TokenFile& tokens) {
-  std::vector<std::int32_t> ids(static_cast<std::size_t>(tokens.num_tokens()));
-  tokens.read(0, tokens.num_tokens(), ids.data());
+std::vector<std::int32_t> all_ids(const std::vector<std::shared_ptr<const TokenFile>>& files) {
+  std::vector<std::int32_t> ids;
+  for (const auto& tokens : files) {
+    const std::size_t before = ids.size();
+    ids.resize(before + static_cast<std::size_t>(tokens->num_tokens()));
+    tokens->read(0, tokens->num_tokens(), ids.data() + before);
+  }
   return ids;
 }
 
@@ -147,7 +151,8 @@ void write_evaluation(const FinalEvaluation& evaluation, const RunDirectory& run
 
 HeldOutFigure evaluate_held_out(const TrainConfig& config, Trainer& trainer, const TokenFile& tokens,
                                 const Tokenizer& tokenizer) {
-  const std::vector<std::int32_t> ids = all_ids(tokens);
+  std::vector<std::int32_t> ids(static_cast<std::size_t>(tokens.num_tokens()));
+  tokens.read(0, tokens.num_tokens(), ids.data());
   std::vector<Window> windows;
   HeldOutFigure figure;
   for (std::int64_t d = 0; d < tokens.num_documents(); ++d) {
@@ -175,8 +180,8 @@ FinalEvaluation evaluate_finally(const TrainConfig& config, Trainer& trainer, co
   FinalEvaluation result;
   result.figure = evaluate_held_out(config, trainer, *data.held_out_tokens, tokenizer);
 
-  const std::vector<std::int32_t> training_ids = all_ids(*data.train_tokens);
-  const std::vector<std::int32_t> held_out_ids = all_ids(*data.held_out_tokens);
+  const std::vector<std::int32_t> training_ids = all_ids(data.train_tokens);
+  const std::vector<std::int32_t> held_out_ids = all_ids({data.held_out_tokens});
   std::vector<std::uint64_t> counts(static_cast<std::size_t>(config.model.vocabulary), 0);
   for (const std::int32_t id : training_ids) ++counts[static_cast<std::size_t>(id)];
   const std::string training = text_of(tokenizer, training_ids);

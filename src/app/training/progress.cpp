@@ -78,9 +78,23 @@ void Progress::step_done(const LedgerLine& line) {
   const std::pair<std::string_view, double> values[] = {
       {"tokens_per_second", rate}, {"step_ms", seconds * 1e3}, {"mfu", causal}, {"mfu_palm", palm}};
   metrics_.append(line.step, values);
+  note_sources(line.step);
   if (line.skipped) complain(fmt::format("step {} skipped: {}", line.step, line.bad));
   show_step(line, peak_flops_ > 0 ? tokens_per_second() * flops_per_token_causal_ / peak_flops_ : 0);
   step_start_ = Clock::now();
+}
+
+// Tokens so far of each source of a blend.
+void Progress::note_sources(std::int64_t step) {
+  const std::span<const std::string> names = data_.train->source_names();
+  std::vector<std::string> keys;
+  for (const std::string& name : names) keys.push_back("tokens/" + name);
+  std::vector<std::pair<std::string_view, double>> values;
+  for (std::size_t s = 0; s < names.size(); ++s) {
+    const std::int64_t samples = data_.train->samples_of_source(s, step * config_.batch.global);
+    values.emplace_back(keys[s], static_cast<double>(samples * config_.batch.sequence));
+  }
+  if (!values.empty()) metrics_.append(step, values);
 }
 
 void Progress::show_step(const LedgerLine& line, double share_of_peak) {

@@ -37,6 +37,7 @@ class Progress final : public LoopObserver {
  private:
   using Clock = std::chrono::steady_clock;
   void say(const std::string& line);  // a line that stays
+  void note_sources(std::int64_t step);
   void show_step(const LedgerLine& line, double share_of_peak);
 
   const TrainConfig& config_;
