@@ -223,6 +223,23 @@ HuggingFaceKind kind_of(ConfigReader& reader) {
   reader.bad("model_type", "gpt2, gpt_neox, llama, mistral or qwen2");
 }
 
+// What holds for our own keys holds for other people's values too.
+void check_shape(ModelConfig model, const std::string& where) {
+  Registry registry;
+  declare_model_keys(registry, model);
+  Refusals refusals;
+  for (const Key& key : registry.keys()) {
+    if (key.name == "model.preset") continue;
+    Assignment assignment = value_or_throw(parse_override(key.name + "=" + key.show(), registry));
+    assignment.where = where;
+    for (Refusal& refusal : registry.apply({assignment})) refusals.push_back(std::move(refusal));
+  }
+  resolve(model);
+  constexpr int kAnyTree = 1;
+  if (refusals.empty()) refusals = check_model(model, kAnyTree, registry);
+  if (!refusals.empty()) throw BadField{refusals.front()};
+}
+
 HuggingFaceConfig read_config(const nlohmann::json& object, const std::string& where) {
   ConfigReader reader(object, where);
   HuggingFaceConfig config{.kind = kind_of(reader)};
@@ -249,6 +266,7 @@ HuggingFaceConfig read_config(const nlohmann::json& object, const std::string& w
     }
   }
   reader.refuse_the_rest();
+  check_shape(model, where);
   resolve(model);
   return config;
 }

@@ -89,25 +89,26 @@ class PieceList {
   // query_key_value has the rows of q, k and v of one head together, head after head.
   void neox_qkv(const std::string& ours, const std::string& theirs) {
     const std::int64_t size = model_.head_size;
+    const std::int64_t hidden = model_.hidden;
     for (std::int64_t member = 0; member < 3; ++member) {
-      for (std::int64_t head = 0; head < model_.heads; ++head) {
-        const std::int64_t from = (head * 3 + member) * size;
-        const std::int64_t to = (member * model_.heads + head) * size;
-        pieces_.push_back({.parameter = ours + ".weight",
-                           .source = theirs + ".weight",
-                           .row = to,
-                           .rows = size,
-                           .columns = model_.hidden,
-                           .source_row = from,
-                           .source_rows = 3 * model_.hidden,
-                           .source_columns = model_.hidden});
-        pieces_.push_back({.parameter = ours + ".bias",
-                           .source = theirs + ".bias",
-                           .column = to,
-                           .columns = size,
-                           .source_column = from,
-                           .source_columns = 3 * model_.hidden});
-      }
+      pieces_.push_back({.parameter = ours + ".weight",
+                         .source = theirs + ".weight",
+                         .row = member * hidden,
+                         .rows = hidden,
+                         .columns = hidden,
+                         .source_row = member * size,
+                         .source_rows = 3 * hidden,
+                         .source_columns = hidden,
+                         .block = size,
+                         .block_distance = 3 * size});
+      pieces_.push_back({.parameter = ours + ".bias",
+                         .source = theirs + ".bias",
+                         .column = member * hidden,
+                         .columns = hidden,
+                         .source_column = member * size,
+                         .source_columns = 3 * hidden,
+                         .block = size,
+                         .block_distance = 3 * size});
     }
   }
 

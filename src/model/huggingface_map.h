@@ -20,6 +20,13 @@ struct WeightPiece {
   std::int64_t source_row = 0, source_column = 0;
   std::int64_t source_rows = 1, source_columns = 0;  // of the whole stored tensor
   bool transposed = false;                           // stored [inputs, outputs]; source_* speak of that
+  // Rows (of a vector, columns) come from blocks that lie `block_distance` apart; 0: from one.
+  std::int64_t block = 0, block_distance = 0;
+
+  // Where row r (of a vector, column r) of the box stands, counted from the box's first.
+  [[nodiscard]] std::int64_t stored_at(std::int64_t r) const {
+    return block == 0 ? r : r / block * block_distance + r % block;
+  }
 };
 
 // Every piece of every parameter. `prefix` stands before all names but the output's: "model.",

@@ -62,11 +62,14 @@ bool has_shape(const StoredTensor& tensor, const WeightPiece& piece) {
 }
 
 void copy_piece(const WeightPiece& piece, const StoredTensor& tensor, const Tensor& master) {
+  const bool is_vector = piece.rows == 1;
   for (std::int64_t r = 0; r < piece.rows; ++r) {
     float* to = master.row<float>(piece.row + r) + piece.column;
+    const std::int64_t stored_row = is_vector ? r : piece.stored_at(r);
     for (std::int64_t c = 0; c < piece.columns; ++c) {
-      const std::int64_t row = piece.source_row + (piece.transposed ? c : r);
-      const std::int64_t column = piece.source_column + (piece.transposed ? r : c);
+      const std::int64_t stored_column = is_vector ? piece.stored_at(c) : c;
+      const std::int64_t row = piece.source_row + (piece.transposed ? stored_column : stored_row);
+      const std::int64_t column = piece.source_column + (piece.transposed ? stored_row : stored_column);
       to[c] = element(tensor, static_cast<std::size_t>(row * piece.source_columns + column));
     }
   }
@@ -110,6 +113,12 @@ Expected<HuggingFaceModel> HuggingFaceModel::open(const fs::path& folder) {
     if (Expected<void> opened = model.open_files(folder); !opened) return tl::unexpected(opened.error());
   } catch (const BadField& bad) {
     return refuse(bad.refusal);
+  }
+  if (model.config_.model.layers > static_cast<std::int64_t>(model.tensors_.size())) {
+    return refuse(Refusal{.where = path.string(),
+                          .found = fmt::format("{} layers", model.config_.model.layers),
+                          .allowed = fmt::format("as many as {} tensors can hold", model.tensors_.size()),
+                          .nearest = ""});
   }
   model.pieces_ = huggingface_pieces(model.config_, model.prefix());
   if (Expected<void> checked = model.check(folder); !checked) return tl::unexpected(checked.error());
