@@ -188,7 +188,7 @@ ExitCode train(const Options& options) {
   const Tokenizer* tokenizer = data.tokenizer ? &*data.tokenizer : nullptr;
   Progress progress(config, trainer, run, metrics, data,
                     {.live = ::isatty(STDOUT_FILENO) == 1, .json = options.json});
-  const LoopEnd end = run_loop(config, trainer, data.held_out.get(),
+  const LoopEnd end = run_loop(config, trainer, data.held_out_sets,
                                {.ledger = ledger,
                                 .checkpoints = run.checkpoints(),
                                 .frozen_config = to_toml(config),

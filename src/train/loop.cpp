@@ -7,7 +7,7 @@ namespace {
 
 class Loop {
  public:
-  Loop(const TrainConfig& config, Trainer& trainer, const Dataset* held_out, LoopFiles files,
+  Loop(const TrainConfig& config, Trainer& trainer, std::span<const HeldOutSet> held_out, LoopFiles files,
        std::uint64_t fingerprint, LoopObserver& observer)
       : config_(config),
         trainer_(trainer),
@@ -83,10 +83,12 @@ class Loop {
   }
 
   void validate() {
-    if (held_out_ == nullptr) return;
-    const std::int64_t all = held_out_->samples_per_epoch();
-    const std::int64_t wanted = config_.validation.sequences;
-    observer_.validated(done_, trainer_.validate(*held_out_, wanted > 0 ? std::min(wanted, all) : all));
+    for (const HeldOutSet& set : held_out_) {
+      const std::int64_t all = set.dataset->samples_per_epoch();
+      const std::int64_t wanted = config_.validation.sequences;
+      observer_.validated(done_, set.name,
+                          trainer_.validate(*set.dataset, wanted > 0 ? std::min(wanted, all) : all));
+    }
   }
 
   void save(const LedgerLine& line) {
@@ -110,7 +112,7 @@ class Loop {
 
   const TrainConfig& config_;
   Trainer& trainer_;
-  const Dataset* held_out_;
+  std::span<const HeldOutSet> held_out_;
   LoopFiles files_;
   std::uint64_t fingerprint_;
   LoopObserver& observer_;
@@ -122,8 +124,8 @@ class Loop {
 
 }  // namespace
 
-LoopEnd run_loop(const TrainConfig& config, Trainer& trainer, const Dataset* held_out, LoopFiles files,
-                 std::uint64_t fingerprint, LoopObserver& observer) {
+LoopEnd run_loop(const TrainConfig& config, Trainer& trainer, std::span<const HeldOutSet> held_out,
+                 LoopFiles files, std::uint64_t fingerprint, LoopObserver& observer) {
   return Loop(config, trainer, held_out, std::move(files), fingerprint, observer).run();
 }
 

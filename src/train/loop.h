@@ -5,7 +5,9 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 
 #include "run/checkpoint_store.h"
 #include "run/ledger.h"
@@ -22,7 +24,8 @@ class LoopObserver {
   // All steps done before the stop came out with the same bits again.
   virtual void rechecked(std::int64_t /*steps*/) {}
   virtual void step_done(const LedgerLine& /*line*/) {}
-  virtual void validated(std::int64_t /*step*/, const Validation& /*validation*/) {}
+  // On data.held_out; `set` is empty, or the name of one of data.more_held_out.
+  virtual void validated(std::int64_t /*step*/, std::string_view /*set*/, const Validation& /*validation*/) {}
   // Asked for after `step` by sample.interval; the trainer's parameters are those of the step.
   virtual void sample_due(std::int64_t /*step*/) {}
   virtual void checkpoint_written(std::int64_t /*step*/, const std::filesystem::path& /*folder*/) {}
@@ -46,10 +49,15 @@ struct LoopFiles {
   std::string tokenizer_json;         // likewise, as tokenizer.json; empty when there is none
 };
 
-// Runs the config's steps to the end, from the newest good checkpoint when there is one. `held_out` may be
-// null. Throws WorldFailed when a checkpoint or the ledger cannot be written, RefusedInput when they belong
-// to another run.
-LoopEnd run_loop(const TrainConfig& config, Trainer& trainer, const Dataset* held_out, LoopFiles files,
-                 std::uint64_t fingerprint, LoopObserver& observer);
+// A held-out set and what observers know it by.
+struct HeldOutSet {
+  std::string name;
+  const Dataset* dataset = nullptr;
+};
+
+// Runs the config's steps to the end, from the newest good checkpoint when there is one. Throws WorldFailed
+// when a checkpoint or the ledger cannot be written, RefusedInput when they belong to another run.
+LoopEnd run_loop(const TrainConfig& config, Trainer& trainer, std::span<const HeldOutSet> held_out,
+                 LoopFiles files, std::uint64_t fingerprint, LoopObserver& observer);
 
 }  // namespace megalith

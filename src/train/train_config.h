@@ -19,11 +19,12 @@ enum class LearningRateDecay : std::uint8_t { cosine, linear, constant };
 enum class NumericsMode : std::uint8_t { exact };
 
 struct DataConfig {
-  std::string source = "synthetic";       // or the path of token files without .bin and .idx
-  std::vector<std::string> blend = {};    // instead of source: train/blend_entry.h
-  std::string held_out = {};              // path of token files never trained on; "" none
-  std::string tokenizer = {};             // tokenizer.json; "" none: ids are shown instead of text
-  bool document_masks = true;             // tokens do not see the documents before theirs
+  std::string source = "synthetic";             // or the path of token files without .bin and .idx
+  std::vector<std::string> blend = {};          // instead of source: train/blend_entry.h
+  std::string held_out = {};                    // path of token files never trained on; "" none
+  std::vector<std::string> more_held_out = {};  // further sets, each validated by itself
+  std::string tokenizer = {};                   // tokenizer.json; "" none: ids are shown instead of text
+  bool document_masks = true;                   // tokens do not see the documents before theirs
   std::int64_t synthetic_vocabulary = 0;  // ids of the synthetic language; 0 until resolved: model.vocabulary
 };
 

@@ -24,6 +24,12 @@ void declare_data_keys(Registry& registry, DataConfig& data) {
                 {.empty = "none",
                  .help = "Path of token files to validate on, never trained on.",
                  .may_change_on_resume = true});
+  registry.text_list(
+      "data.more_held_out", data.more_held_out,
+      {.max_bytes = 4096,
+       .help = "Further token files to validate on, each by itself; metrics know them by the last "
+               "part of their path.",
+       .may_change_on_resume = true});
   registry.text(
       "data.tokenizer", data.tokenizer,
       {.empty = "none", .help = "The tokenizer.json that made the token files; without it ids are shown."});

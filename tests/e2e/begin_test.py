@@ -17,7 +17,8 @@ class Blends(MegalithTest):
         for name in ("short", "long"):
             self.run_megalith("data", "build", f"{name}.txt", "--tokenizer", "tok.json", "--output", f"data/{name}")
         return ["--set", 'data.blend=["data/short-train = 3", "data/long-train = 1"]', "--set", "data.tokenizer=tok.json",
-                "--set", "data.held_out=data/long-held_out", "--set", "schedule.warmup=3", "--set", "batch.global=32"]
+                "--set", "data.held_out=data/long-held_out", "--set",
+                'data.more_held_out=["data/short-held_out"]', "--set", "schedule.warmup=3", "--set", "batch.global=32"]
 
     def test_a_blend_has_its_shares_and_goes_on_through_its_epochs_with_the_same_bits(self):
         sets = self.sources()
@@ -25,6 +26,7 @@ class Blends(MegalithTest):
         rows = [json.loads(line) for line in (self.folder / "whole/metrics.jsonl").read_text().splitlines()]
         tokens = [row for row in rows if "tokens/short-train" in row][-1]
         self.assertAlmostEqual(tokens["tokens/short-train"] / tokens["tokens/long-train"], 3, delta=0.05)
+        self.assertTrue(any("validation_loss/short-held_out" in row for row in rows))
         shown = self.run_megalith("data", "show", "whole", "--step", 50).out
         self.assertRegex(shown, "short-train, epoch [1-9]")  # the short source has begun anew
         self.assertIn("long-train, epoch 0", shown)

@@ -24,7 +24,7 @@ class LoopRun final : public LoopObserver {
 
   LoopEnd run() {
     fs::create_directories(folder_ / "checkpoints");
-    return run_loop(config_, training.trainer, nullptr,
+    return run_loop(config_, training.trainer, {},
                     {.ledger = ledger_,
                      .checkpoints = folder_ / "checkpoints",
                      .frozen_config = "",

@@ -55,6 +55,18 @@ void open_blend(const TrainConfig& config, DataSources& data, Refusals& problems
   if (problems.empty()) data.train = make_blend(std::move(sources));
 }
 
+void open_more_held_out(const TrainConfig& config, DataSources& data, Refusals& problems) {
+  if (data.held_out) data.held_out_sets.push_back({.name = "", .dataset = data.held_out.get()});
+  for (const std::string& prefix : config.data.more_held_out) {
+    const auto tokens = open_tokens("data.more_held_out", prefix, config, problems);
+    if (!tokens) continue;
+    data.more_held_out.push_back(
+        make_token_dataset(tokens, config.batch.sequence, std::nullopt, config.data.document_masks));
+    data.held_out_sets.push_back(
+        {.name = BlendEntry{.prefix = prefix}.name(), .dataset = data.more_held_out.back().get()});
+  }
+}
+
 }  // namespace
 
 Expected<DataSources> open_data(const TrainConfig& config) {
@@ -80,6 +92,7 @@ Expected<DataSources> open_data(const TrainConfig& config) {
       data.held_out = make_token_dataset(data.held_out_tokens, sequence, std::nullopt, masks);
     }
   }
+  open_more_held_out(config, data, problems);
   if (!config.data.tokenizer.empty()) {
     Expected<Tokenizer> tokenizer = Tokenizer::load(config.data.tokenizer);
     if (!tokenizer) {

@@ -8,13 +8,16 @@
 #include "data/dataset.h"
 #include "data/token_file.h"
 #include "data/tokenizer/tokenizer.h"
+#include "train/loop.h"
 #include "train/train_config.h"
 
 namespace megalith::app {
 
 struct DataSources {
   std::unique_ptr<Dataset> train;
-  std::unique_ptr<Dataset> held_out;  // null when there is none
+  std::unique_ptr<Dataset> held_out;                    // null when there is none
+  std::vector<std::unique_ptr<Dataset>> more_held_out;  // of data.more_held_out, in its order
+  std::vector<HeldOutSet> held_out_sets;                // all of these, named
   // Of data.source or of each source of data.blend; none for the synthetic language.
   std::vector<std::shared_ptr<const TokenFile>> train_tokens;
   std::shared_ptr<const TokenFile> held_out_tokens;

@@ -126,11 +126,12 @@ void Progress::show_step(const LedgerLine& line, double share_of_peak) {
   }
 }
 
-void Progress::validated(std::int64_t step, const Validation& validation) {
-  const std::pair<std::string_view, double> values[] = {{"validation_loss", validation.loss}};
+void Progress::validated(std::int64_t step, std::string_view set, const Validation& validation) {
+  const std::string key = set.empty() ? "validation_loss" : fmt::format("validation_loss/{}", set);
+  const std::pair<std::string_view, double> values[] = {{key, validation.loss}};
   metrics_.append(step, values);
-  say(fmt::format("step {}  held-out loss {:.4f} nats/token over {} tokens", step, validation.loss,
-                  validation.loss_tokens));
+  say(fmt::format("step {}  held-out loss {:.4f} nats/token over {} tokens{}{}", step, validation.loss,
+                  validation.loss_tokens, set.empty() ? "" : " of ", set));
   step_start_ = Clock::now();
 }
 

@@ -27,7 +27,7 @@ class Progress final : public LoopObserver {
   void resumed(std::int64_t step, std::int64_t to_recheck, const Refusals& damaged) override;
   void rechecked(std::int64_t steps) override;
   void step_done(const LedgerLine& line) override;
-  void validated(std::int64_t step, const Validation& validation) override;
+  void validated(std::int64_t step, std::string_view set, const Validation& validation) override;
   void sample_due(std::int64_t step) override;
   void checkpoint_written(std::int64_t step, const std::filesystem::path& folder) override;
   bool stop_requested() override;
