@@ -11,7 +11,8 @@ namespace megalith::app {
 namespace {
 
 constexpr std::int64_t kSamples = 8;
-constexpr std::size_t kSamplesShown = 3;  // in a terminal; the report has all
+constexpr std::int64_t kMostTrainingTokens = std::int64_t{1} << 25;  // that baselines and checks look at
+constexpr std::size_t kSamplesShown = 3;                             // in a terminal; the report has all
 
 // A window of one document, right for a micro batch's sequence: tokens [begin, begin + count], of which the
 // targets from `scored` on are new.
@@ -106,12 +107,15 @@ class WindowScorer {
   std::vector<std::int32_t> line_;
 };
 
-std::vector<std::int32_t> all_ids(const std::vector<std::shared_ptr<const TokenFile>>& files) {
+// The last tokens of each file, `most` in all: token files may be larger than the memory.
+std::vector<std::int32_t> last_ids(const std::vector<std::shared_ptr<const TokenFile>>& files,
+                                   std::int64_t most) {
   std::vector<std::int32_t> ids;
   for (const auto& tokens : files) {
+    const std::int64_t count = std::min(tokens->num_tokens(), most / static_cast<std::int64_t>(files.size()));
     const std::size_t before = ids.size();
-    ids.resize(before + static_cast<std::size_t>(tokens->num_tokens()));
-    tokens->read(0, tokens->num_tokens(), ids.data() + before);
+    ids.resize(before + static_cast<std::size_t>(count));
+    tokens->read(tokens->num_tokens() - count, count, ids.data() + before);
   }
   return ids;
 }
@@ -180,8 +184,9 @@ FinalEvaluation evaluate_finally(const TrainConfig& config, Trainer& trainer, co
   FinalEvaluation result;
   result.figure = evaluate_held_out(config, trainer, *data.held_out_tokens, tokenizer);
 
-  const std::vector<std::int32_t> training_ids = all_ids(data.train_tokens);
-  const std::vector<std::int32_t> held_out_ids = all_ids({data.held_out_tokens});
+  const std::vector<std::int32_t> training_ids = last_ids(data.train_tokens, kMostTrainingTokens);
+  const std::vector<std::int32_t> held_out_ids =
+      last_ids({data.held_out_tokens}, data.held_out_tokens->num_tokens());
   std::vector<std::uint64_t> counts(static_cast<std::size_t>(config.model.vocabulary), 0);
   for (const std::int32_t id : training_ids) ++counts[static_cast<std::size_t>(id)];
   const std::string training = text_of(tokenizer, training_ids);
