@@ -114,7 +114,9 @@ ExitCode generate(const Options& options) {
                             .stop = options.stop,
                             .num_samples = options.num_samples,
                             .ignore_end_of_document = options.ignore_end};
-  Generator generator(*model->device, model->transformer, model->config.numerics, options.num_samples);
+  const std::int64_t capacity = static_cast<std::int64_t>(request.prompt.size()) + options.max_tokens + 1;
+  Generator generator(*model->device, model->transformer, model->config.numerics, options.num_samples,
+                      capacity);
   std::vector<float> prompt_scores;
   if (options.log_probabilities) prompt_scores = generator.score(request.prompt);
 

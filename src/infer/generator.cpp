@@ -23,14 +23,19 @@ std::size_t workspace_bytes(const Transformer& transformer, const NumericsProfil
   return workspace.peak();
 }
 
+std::int64_t cache_capacity(const Transformer& transformer, std::int64_t wanted) {
+  const std::int64_t longest = transformer.config().sequence;
+  return wanted == 0 ? longest : std::min(wanted, longest);
+}
+
 }  // namespace
 
 Generator::Generator(Device& device, const Transformer& transformer, const NumericsProfile& profile,
-                     std::int64_t slots)
+                     std::int64_t slots, std::int64_t capacity)
     : device_(device),
       transformer_(transformer),
       profile_(profile),
-      cache_(transformer.config(), profile.compute, slots, transformer.config().sequence),
+      cache_(transformer.config(), profile.compute, slots, cache_capacity(transformer, capacity)),
       most_rows_(std::max(kPrefillRows, slots)),
       workspace_("generation workspace", workspace_bytes(transformer, profile, most_rows_)),
       buffers_("logits",

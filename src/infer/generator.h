@@ -12,10 +12,10 @@ namespace megalith {
 
 class Generator {
  public:
-  // `slots`: sequences decoded side by side, at least 1. The cache holds slots x the model's longest
-  // sequence.
+  // `slots`: sequences decoded side by side, at least 1. The cache holds slots x `capacity` tokens; 0, or
+  // more than the model's longest sequence, is that.
   Generator(Device& device, const Transformer& transformer, const NumericsProfile& profile,
-            std::int64_t slots);
+            std::int64_t slots, std::int64_t capacity = 0);
 
   // Log-probability of every token of a document after its first: ids.size() - 1 values, equal by bits to
   // training's forward pass without dropout. REQUIRES: 1 <= ids.size() <= context().
