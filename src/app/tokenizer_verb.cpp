@@ -1,9 +1,16 @@
-// megalith tokenizer train|encode|decode|verify.
+// megalith tokenizer train|encode|decode|verify|convert.
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <charconv>
+#include <cstdint>
+#include <filesystem>
 #include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include "app/console.h"
 #include "app/verbs.h"
@@ -12,6 +19,9 @@
 #include "core/thread_pool.h"
 #include "data/text_file.h"
 #include "data/tokenizer/bpe_trainer.h"
+#include "data/tokenizer/quoted.h"
+#include "data/tokenizer/token_encoder.h"
+#include "data/tokenizer/tokenizer_model.h"
 
 namespace megalith::app {
 namespace {
@@ -23,9 +33,26 @@ struct Options {
   std::int32_t vocabulary = 4096;
   int threads = 0;
   bool special = false;
+  std::string pattern;  // empty: gpt2 for training, the file's own for loading
 };
 
 constexpr std::size_t kLargestIdsFile = std::size_t{1} << 30;
+
+std::optional<PiecePattern> chosen_pattern(const Options& options) {
+  if (options.pattern.empty()) return std::nullopt;
+  if (const auto pattern = pattern_named(options.pattern)) return pattern;
+  throw RefusedInput(
+      Refusals{{.where = "--pattern", .found = options.pattern, .allowed = pattern_names(), .nearest = ""}});
+}
+
+Tokenizer load_tokenizer(const Options& options) {
+  return value_or_throw(Tokenizer::load(options.tokenizer, chosen_pattern(options)));
+}
+
+void save_tokenizer(const Tokenizer& tokenizer, const std::filesystem::path& path) {
+  if (path.has_parent_path()) std::filesystem::create_directories(path.parent_path());
+  tokenizer.save(path);
+}
 
 ExitCode train_tokenizer(const Options& options) {
   const std::unique_ptr<TextFiles> source = value_or_throw(TextFiles::open(options.files));
@@ -33,10 +60,10 @@ ExitCode train_tokenizer(const Options& options) {
   const Tokenizer tokenizer =
       value_or_throw(train_bpe(*source,
                                {.vocabulary_size = options.vocabulary,
+                                .pattern = chosen_pattern(options).value_or(PiecePattern::gpt2),
                                 .num_threads = options.threads > 0 ? options.threads : usable_processors()},
                                &report));
-  if (options.output.has_parent_path()) std::filesystem::create_directories(options.output.parent_path());
-  tokenizer.save(options.output);
+  save_tokenizer(tokenizer, options.output);
   print(fmt::format("{}: {} entries from {} bytes, {} pieces of which {} distinct\n", options.output.string(),
                     tokenizer.vocabulary_size(), report.text_bytes, report.pieces, report.distinct_pieces));
   if (tokenizer.vocabulary_size() < options.vocabulary) {
@@ -47,7 +74,7 @@ ExitCode train_tokenizer(const Options& options) {
 }
 
 ExitCode encode_files(const Options& options) {
-  const Tokenizer tokenizer = value_or_throw(Tokenizer::load(options.tokenizer));
+  const Tokenizer tokenizer = load_tokenizer(options);
   for (const std::filesystem::path& path : options.files) {
     const MappedFile file = value_or_throw(MappedFile::open(path));
     std::vector<std::int32_t> ids;
@@ -81,7 +108,7 @@ Expected<std::vector<std::int32_t>> parse_ids(std::string_view text, const std::
 }
 
 ExitCode decode_files(const Options& options) {
-  const Tokenizer tokenizer = value_or_throw(Tokenizer::load(options.tokenizer));
+  const Tokenizer tokenizer = load_tokenizer(options);
   for (const std::filesystem::path& path : options.files) {
     const std::string text = value_or_throw(read_file(path, kLargestIdsFile));
     print(value_or_throw(tokenizer.decode(value_or_throw(parse_ids(text, path.string())))));
@@ -89,39 +116,101 @@ ExitCode decode_files(const Options& options) {
   return ExitCode::done;
 }
 
-ExitCode verify_tokenizer(const Options& options) {
-  const Tokenizer tokenizer = value_or_throw(Tokenizer::load(options.tokenizer));
-  print(fmt::format("{}: {} entries, digest {}\n", options.tokenizer.string(), tokenizer.vocabulary_size(),
-                    to_hex(tokenizer.digest())));
-  for (const AddedToken& token : tokenizer.added_tokens()) {
-    print(fmt::format("  {:>8}  {}\n", token.id, tokenizer.bytes_of(token.id)));
+// The bytes of an entry, encoded, should give that entry: otherwise no text ever gets it.
+std::int64_t unreachable_entries(const Tokenizer& tokenizer) {
+  TokenEncoder encoder(tokenizer);
+  std::vector<bool> is_added(static_cast<std::size_t>(tokenizer.vocabulary_size()), false);
+  for (const AddedToken& token : tokenizer.added_tokens())
+    is_added[static_cast<std::size_t>(token.id)] = true;
+  std::int64_t count = 0;
+  std::vector<std::int32_t> ids;
+  for (std::int32_t id = 0; id < tokenizer.vocabulary_size(); ++id) {
+    if (is_added[static_cast<std::size_t>(id)]) continue;
+    ids.clear();
+    encoder.encode(tokenizer.bytes_of(id), ids);
+    if (std::find(ids.begin(), ids.end(), id) == ids.end()) ++count;
   }
+  return count;
+}
+
+void print_summary(const Tokenizer& tokenizer, const std::string& name) {
+  constexpr std::size_t kMostShown = 20;
+  const auto added = tokenizer.added_tokens();
+  // Loading refused ids with holes or twice, merges of parts that do not exist and bytes without an entry.
+  print(fmt::format("{}: {} entries, {} merges, pattern {}, digest {}\n", name, tokenizer.vocabulary_size(),
+                    tokenizer.model().parts.merges.size(), name_of(tokenizer.pattern()),
+                    to_hex(tokenizer.digest())));
+  print("  ids without holes, each once; an entry for each of the 256 bytes; every merge's parts exist\n");
+  if (const std::int64_t count = unreachable_entries(tokenizer); count > 0) {
+    print(fmt::format("  {} entries do not come out of their own bytes: perhaps no text gets them\n", count));
+  }
+  if (!tokenizer.lossless()) {
+    print("  changes text: normalization form C, a space in front, or white space that a token takes\n");
+  }
+  for (const auto& [what, ids] :
+       {std::pair("before", tokenizer.ids_before()), std::pair("after", tokenizer.ids_after())}) {
+    for (const std::int32_t id : ids)
+      print(fmt::format("  asks for {} {} a text; `encode` leaves it out\n", tokenizer.bytes_of(id), what));
+  }
+  print(fmt::format("  {} added tokens\n", added.size()));
+  for (const AddedToken& token : added.first(std::min(kMostShown, added.size()))) {
+    print(fmt::format("  {:>8}  {}{}\n", token.id, printable(tokenizer.bytes_of(token.id), 60),
+                      token.special ? "" : "  (in any text)"));
+  }
+  if (added.size() > kMostShown) print(fmt::format("  ... and {} more\n", added.size() - kMostShown));
+}
+
+// What encoding and decoding gives back; where the tokenizer changes text, what doing so again gives back.
+bool survives(const Tokenizer& tokenizer, std::string_view text, std::size_t& num_ids) {
+  std::vector<std::int32_t> ids;
+  tokenizer.encode(text, ids);
+  num_ids = ids.size();
+  const std::string decoded = value_or_throw(tokenizer.decode(ids));
+  if (tokenizer.lossless()) return decoded == text;
+  std::vector<std::int32_t> again;
+  tokenizer.encode(decoded, again);
+  return value_or_throw(tokenizer.decode(again)) == decoded;
+}
+
+ExitCode verify_tokenizer(const Options& options) {
+  const Tokenizer tokenizer = load_tokenizer(options);
+  print_summary(tokenizer, options.tokenizer.string());
   for (const std::filesystem::path& path : options.files) {
     const MappedFile file = value_or_throw(MappedFile::open(path));
-    std::vector<std::int32_t> ids;
-    tokenizer.encode(file.text(), ids);
-    if (value_or_throw(tokenizer.decode(ids)) != file.text()) {
+    std::size_t num_ids = 0;
+    if (!survives(tokenizer, file.text(), num_ids)) {
       complain(path.string() + ": text changed by encoding and decoding");
       return ExitCode::failed;
     }
-    print(fmt::format("{}: {} bytes, {} tokens, decoded without loss\n", path.string(), file.text().size(),
-                      ids.size()));
+    print(fmt::format("{}: {} bytes, {} tokens, decoded {}\n", path.string(), file.text().size(), num_ids,
+                      tokenizer.lossless() ? "without loss" : "to the text as the tokenizer changes it"));
   }
+  return ExitCode::done;
+}
+
+ExitCode convert_tokenizer(const Options& options) {
+  const Tokenizer tokenizer = load_tokenizer(options);
+  save_tokenizer(tokenizer, options.output);
+  print(fmt::format("{}: {} entries, pattern {}\n", options.output.string(), tokenizer.vocabulary_size(),
+                    name_of(tokenizer.pattern())));
   return ExitCode::done;
 }
 
 constexpr const char* kExamples = R"(Examples:
   megalith tokenizer train book.txt --vocabulary 4096 --output tokenizer.json
+  megalith tokenizer train book.txt --pattern cl100k --vocabulary 32000 --output tokenizer.json
   megalith tokenizer encode tokenizer.json page.txt > ids.txt
   megalith tokenizer decode tokenizer.json ids.txt
   megalith tokenizer verify tokenizer.json page.txt
+  megalith tokenizer verify cl100k_base.tiktoken
+  megalith tokenizer convert my.tiktoken --pattern o200k --output tokenizer.json
 )";
 
 }  // namespace
 
 void add_tokenizer_verb(CLI::App& app, Run& run) {
   auto options = std::make_shared<Options>();
-  CLI::App* verb = app.add_subcommand("tokenizer", "Train a tokenizer, encode, decode, verify");
+  CLI::App* verb = app.add_subcommand("tokenizer", "Train a tokenizer, encode, decode, verify, convert");
   verb->footer(kExamples);
   verb->require_subcommand(1);
 
@@ -132,12 +221,19 @@ void add_tokenizer_verb(CLI::App& app, Run& run) {
   train->add_option("--output", options->output, "Where to write the tokenizer.json")->capture_default_str();
   train->add_option("--threads", options->threads, "0 takes every usable processor; never changes the result")
       ->check(CLI::Range(0, 1024));
+  train->add_option("--pattern", options->pattern,
+                    "How text is cut before it is merged: as GPT-2 (gpt2), GPT-4 (cl100k), GPT-4o (o200k) or "
+                    "Qwen2 (qwen2) do; gpt2 when left out");
   train->callback([options, &run] { run = [options] { return train_tokenizer(*options); }; });
 
   const auto with_tokenizer = [&](const char* name, const char* help, ExitCode (*action)(const Options&)) {
     CLI::App* sub = verb->add_subcommand(name, help);
-    sub->add_option("TOKENIZER", options->tokenizer, "tokenizer.json, or a folder with GPT-2's two files")
+    sub->add_option(
+           "TOKENIZER", options->tokenizer,
+           "tokenizer.json, a tiktoken rank file, or a folder with one of these or with GPT-2's two files")
         ->required();
+    sub->add_option("--pattern", options->pattern,
+                    "For tiktoken rank files of an unknown size: gpt2, cl100k, qwen2 or o200k");
     sub->callback([options, action, &run] { run = [options, action] { return action(*options); }; });
     return sub;
   };
@@ -151,6 +247,9 @@ void add_tokenizer_verb(CLI::App& app, Run& run) {
   with_tokenizer("verify", "Check a tokenizer, and that files survive encoding and decoding",
                  verify_tokenizer)
       ->add_option("FILES", options->files, "Files with any bytes");
+  with_tokenizer("convert", "Write any tokenizer that can be loaded as a tokenizer.json", convert_tokenizer)
+      ->add_option("--output", options->output, "Where to write the tokenizer.json")
+      ->capture_default_str();
 }
 
 }  // namespace megalith::app

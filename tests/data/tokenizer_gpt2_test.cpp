@@ -12,82 +12,22 @@
 #include "core/file.h"
 #include "data/tokenizer/token_encoder.h"
 #include "data/tokenizer/tokenizer.h"
+#include "tokenizer_vectors.h"
 
 namespace megalith {
 namespace {
 
 namespace fs = std::filesystem;
 
-const fs::path kShared = fs::path(MEGALITH_SHARED_DIR) / "data" / "tokenizers";
-
-std::string text_of(const fs::path& path) {
-  return value_or_throw(read_file(path, 64 << 20));
-}
-
-std::vector<std::int32_t> encode(const Tokenizer& tokenizer, std::string_view text,
-                                 SpecialTokens special = SpecialTokens::as_text) {
-  std::vector<std::int32_t> ids;
-  tokenizer.encode(text, ids, special);
-  return ids;
-}
-
-std::vector<std::int32_t> numbers_in(std::string line) {
-  for (char& c : line) {
-    if (c == '[' || c == ']' || c == ',') c = ' ';
-  }
-  std::istringstream stream(line);
-  std::vector<std::int32_t> ids;
-  for (std::int32_t id = 0; stream >> id;) ids.push_back(id);
-  return ids;
-}
-
-struct Vector {
-  std::string text;
-  std::vector<std::int32_t> ids;
-};
-
-// Texts with "\n__ggml_vocab_test__\n" between them, and one line of ids for each.
-std::vector<Vector> ggml_vectors() {
-  constexpr std::string_view kSeparator = "\n__ggml_vocab_test__\n";
-  const std::string texts = text_of(kShared / "llama.cpp/ggml-vocab-gpt-2.gguf.inp");
-  std::istringstream lines(text_of(kShared / "llama.cpp/ggml-vocab-gpt-2.gguf.out"));
-  std::vector<Vector> vectors;
-  for (std::size_t at = 0; at <= texts.size();) {
-    const std::size_t end = texts.find(kSeparator, at);
-    std::string line;
-    std::getline(lines, line);
-    if (end == std::string::npos) break;  // what follows the last separator is empty
-    vectors.push_back({texts.substr(at, end - at), numbers_in(line)});
-    at = end + kSeparator.size();
-  }
-  return vectors;
-}
-
-// "EncodingName: r50k_base\nSample: TEXT\nEncoded: [IDS]\n\n", and other encodings in between.
-std::vector<Vector> tiktoken_vectors() {
-  const std::string plans = text_of(kShared / "tiktoken/TestPlans.txt");
-  constexpr std::string_view kBegin = "EncodingName: r50k_base\nSample: ", kMiddle = "\nEncoded: ";
-  std::vector<Vector> vectors;
-  for (std::size_t at = 0; (at = plans.find(kBegin, at)) != std::string::npos;) {
-    at += kBegin.size();
-    const std::size_t middle = plans.find(kMiddle, at);
-    const std::size_t ids = middle + kMiddle.size();
-    const std::size_t end = plans.find('\n', ids);
-    vectors.push_back({plans.substr(at, middle - at), numbers_in(plans.substr(ids, end - ids))});
-    at = end;
-  }
-  return vectors;
-}
-
 class Gpt2Tokenizer : public testing::Test {
  protected:
   static void SetUpTestSuite() {
-    if (!fs::exists(kShared / "gpt2")) return;
-    from_json_ = new Tokenizer(value_or_throw(Tokenizer::load(kShared / "gpt2/tokenizer.json")));
+    if (!fs::exists(kTokenizers / "gpt2")) return;
+    from_json_ = new Tokenizer(value_or_throw(Tokenizer::load(kTokenizers / "gpt2/tokenizer.json")));
     const fs::path folder = fs::path(testing::TempDir()) / fmt::format("gpt2-files-{}", ::getpid());
     fs::create_directories(folder);
-    fs::create_symlink(kShared / "gpt2/encoder.json", folder / "encoder.json");
-    fs::create_symlink(kShared / "gpt2/vocab.bpe", folder / "vocab.bpe");
+    fs::create_symlink(kTokenizers / "gpt2/encoder.json", folder / "encoder.json");
+    fs::create_symlink(kTokenizers / "gpt2/vocab.bpe", folder / "vocab.bpe");
     from_pair_ = new Tokenizer(value_or_throw(Tokenizer::load(folder)));
     fs::rename(folder / "encoder.json", folder / "vocab.json");
     fs::rename(folder / "vocab.bpe", folder / "merges.txt");
@@ -101,7 +41,7 @@ class Gpt2Tokenizer : public testing::Test {
     from_json_ = from_pair_ = from_renamed_pair_ = nullptr;
   }
   void SetUp() override {
-    if (from_json_ == nullptr) GTEST_SKIP() << "no GPT-2 files under " << kShared;
+    if (from_json_ == nullptr) GTEST_SKIP() << "no GPT-2 files under " << kTokenizers;
   }
 
   static Tokenizer* from_json_;
@@ -113,18 +53,18 @@ Tokenizer* Gpt2Tokenizer::from_pair_ = nullptr;
 Tokenizer* Gpt2Tokenizer::from_renamed_pair_ = nullptr;
 
 TEST_F(Gpt2Tokenizer, GivesTheIdsOfTheGgmlVectors) {
-  const std::vector<Vector> vectors = ggml_vectors();
+  const std::vector<EncodedText> vectors = ggml_vectors("gpt-2");
   ASSERT_GT(vectors.size(), 40u);
-  for (const Vector& vector : vectors) {
+  for (const EncodedText& vector : vectors) {
     EXPECT_EQ(encode(*from_json_, vector.text), vector.ids) << vector.text;
     EXPECT_EQ(encode(*from_pair_, vector.text), vector.ids) << vector.text;
   }
 }
 
 TEST_F(Gpt2Tokenizer, GivesTheIdsOfTheTiktokenVectors) {
-  const std::vector<Vector> vectors = tiktoken_vectors();
+  const std::vector<EncodedText> vectors = tiktoken_vectors("r50k_base");
   ASSERT_GT(vectors.size(), 12u);
-  for (const Vector& vector : vectors) {
+  for (const EncodedText& vector : vectors) {
     EXPECT_EQ(encode(*from_json_, vector.text), vector.ids) << vector.text;
     EXPECT_EQ(encode(*from_pair_, vector.text), vector.ids) << vector.text;
   }
@@ -145,7 +85,7 @@ TEST_F(Gpt2Tokenizer, SurvivesSaveAndLoad) {
   fs::remove(path);
   EXPECT_EQ(again.digest(), from_json_->digest());
   EXPECT_EQ(again.to_json(), from_json_->to_json());
-  for (const Vector& vector : ggml_vectors()) EXPECT_EQ(encode(again, vector.text), vector.ids);
+  for (const EncodedText& vector : ggml_vectors("gpt-2")) EXPECT_EQ(encode(again, vector.text), vector.ids);
 }
 
 TEST_F(Gpt2Tokenizer, TakesSpecialTokensInTextAsTextUnlessAsked) {
@@ -182,7 +122,7 @@ TEST_F(Gpt2Tokenizer, EncodesAMillionOfOneCharacter) {
 }
 
 TEST_F(Gpt2Tokenizer, ServesManyThreadsAtOnce) {
-  const std::string text = text_of(kShared / "bpe-train/corpus.en");
+  const std::string text = text_of(kTokenizers / "bpe-train/corpus.en");
   const std::vector<std::int32_t> expected = encode(*from_json_, text);
   std::vector<std::vector<std::int32_t>> results(4);
   std::vector<std::thread> threads;
@@ -194,7 +134,7 @@ TEST_F(Gpt2Tokenizer, ServesManyThreadsAtOnce) {
 TEST_F(Gpt2Tokenizer, GivesTheSameIdsWithAndWithoutRememberedPieces) {
   TokenEncoder remembers(*from_json_, TokenEncoder::Cache::yes),
       forgets(*from_json_, TokenEncoder::Cache::no);
-  const std::string text = text_of(kShared / "bpe-train/corpus.en");
+  const std::string text = text_of(kTokenizers / "bpe-train/corpus.en");
   std::vector<std::int32_t> with, without;
   for (int round = 0; round < 2; ++round) {
     remembers.encode(text, with);

@@ -16,8 +16,9 @@ namespace {
 
 using Pieces = std::vector<std::string>;
 
-Pieces split(std::string_view text, PieceSplitter::Engine engine = PieceSplitter::Engine::just_in_time) {
-  const PieceSplitter splitter(engine);
+Pieces split(std::string_view text, PiecePattern pattern = PiecePattern::gpt2,
+             PieceSplitter::Engine engine = PieceSplitter::Engine::just_in_time) {
+  const PieceSplitter splitter(pattern, engine);
   PieceSplitter::Walk walk(splitter, text);
   Pieces pieces;
   for (std::string_view piece; walk.next(piece);) pieces.emplace_back(piece);
@@ -86,7 +87,7 @@ TEST(PieceSplitter, PutsEveryByteIntoOnePieceWithBothEngines) {
     const std::string text = random_text(random);
     const Pieces pieces = split(text);
     EXPECT_EQ(joined(pieces), text);
-    EXPECT_EQ(pieces, split(text, PieceSplitter::Engine::interpreter)) << text;
+    EXPECT_EQ(pieces, split(text, PiecePattern::gpt2, PieceSplitter::Engine::interpreter)) << text;
   }
 }
 

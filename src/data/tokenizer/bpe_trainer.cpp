@@ -200,6 +200,7 @@ Expected<Tokenizer> train_bpe(TextSource& source, const BpeTrainingOptions& opti
                               BpeTrainingReport* report) {
   if (Refusals refusals = problems_of(options); !refusals.empty()) return refuse(std::move(refusals));
   TokenizerParts parts;
+  parts.pattern = options.pattern;
   for (const std::string& special : options.special_tokens) {
     parts.added.push_back({.id = static_cast<std::int32_t>(parts.pieces.size())});
     parts.pieces.push_back(special);
@@ -209,7 +210,8 @@ Expected<Tokenizer> train_bpe(TextSource& source, const BpeTrainingOptions& opti
   // Special tokens that will not do are refused before the text is read.
   if (Expected<Tokenizer> bare = Tokenizer::build(parts, "special tokens"); !bare) return bare;
 
-  PieceCounts counts = count_pieces(source, options.num_threads, options.most_distinct_bytes);
+  PieceCounts counts =
+      count_pieces(source, options.num_threads, options.most_distinct_bytes, options.pattern);
   if (report != nullptr) {
     *report = {.text_bytes = counts.text_bytes,
                .pieces = counts.total,

@@ -18,6 +18,7 @@ struct BpeTrainingOptions {
   std::int32_t vocabulary_size = 4096;
   // Their ids are the first ones, in this order; the bytes follow in the order of the byte-level alphabet.
   std::vector<std::string> special_tokens = {"<|endoftext|>"};
+  PiecePattern pattern = PiecePattern::gpt2;
   int num_threads = 1;  // 1 to 1024; changes the speed, never the result
   // Pairs that occur less often are not merged: a pair seen once would only memorize one word.
   std::int64_t least_pair_count = 2;

@@ -3,7 +3,9 @@
 //   merges.txt (vocab.bpe)      "#version: ..." (or not), then one "left right" per line, in order of rank
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <system_error>
 #include <utility>
 
@@ -45,10 +47,46 @@ Expected<Tokenizer> load_pair(const std::filesystem::path& vocabulary, const std
   return Tokenizer::parse_gpt2_files(*vocabulary_text, vocabulary.string(), *merges_text, merges.string());
 }
 
-Expected<Tokenizer> load_file(const std::filesystem::path& path) {
+// A rank file begins with base64, a JSON document never does.
+bool looks_like_ranks(const std::filesystem::path& path, std::string_view text) {
+  if (path.extension() == ".tiktoken") return true;
+  const std::string_view line = text.substr(0, std::min(text.find('\n'), text.size()));
+  const std::size_t space = line.find(' ');
+  if (space == 0 || space == std::string_view::npos || space + 1 == line.size()) return false;
+  const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+  return std::all_of(line.begin(), line.begin() + static_cast<std::ptrdiff_t>(space),
+                     [&](char c) {
+                       return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || is_digit(c) || c == '+' ||
+                              c == '/' || c == '=';
+                     }) &&
+         is_digit(line[space + 1]);
+}
+
+Refusal pattern_of_its_own(const std::filesystem::path& path) {
+  return {.where = path.string(),
+          .found = "a tokenizer that says itself how it cuts text, and a pattern besides",
+          .allowed = "a pattern with tiktoken's rank files only",
+          .nearest = ""};
+}
+
+Expected<Tokenizer> load_file(const std::filesystem::path& path, std::optional<PiecePattern> pattern) {
   Expected<std::string> text = read_file(path, kLargestFile);
   if (!text) return refuse(std::move(text).error());
+  if (looks_like_ranks(path, *text)) return Tokenizer::parse_rank_file(*text, path.string(), pattern);
+  if (pattern) return refuse(pattern_of_its_own(path));
   return Tokenizer::parse_json(*text, path.string());
+}
+
+// The one .tiktoken file of a folder; nothing where there is none or a choice.
+std::optional<std::filesystem::path> only_rank_file(const std::filesystem::path& folder) {
+  std::error_code error;
+  std::optional<std::filesystem::path> found;
+  for (std::filesystem::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
+    if (at->path().extension() != ".tiktoken") continue;
+    if (found) return std::nullopt;
+    found = at->path();
+  }
+  return found;
 }
 
 }  // namespace
@@ -72,21 +110,24 @@ Expected<Tokenizer> Tokenizer::parse_gpt2_files(std::string_view vocabulary, std
   return std::move(parts).finish();
 }
 
-Expected<Tokenizer> Tokenizer::load(const std::filesystem::path& path) {
+Expected<Tokenizer> Tokenizer::load(const std::filesystem::path& path, std::optional<PiecePattern> pattern) {
   std::error_code error;
-  if (!std::filesystem::is_directory(path, error)) return load_file(path);
+  if (!std::filesystem::is_directory(path, error)) return load_file(path, pattern);
   const auto there = [&](const char* name) { return std::filesystem::exists(path / name, error); };
-  if (there("tokenizer.json")) return load_file(path / "tokenizer.json");
+  if (there("tokenizer.json")) return load_file(path / "tokenizer.json", pattern);
   constexpr std::array<std::pair<const char*, const char*>, 2> kPairs{
       {{"vocab.json", "merges.txt"}, {"encoder.json", "vocab.bpe"}}};
   for (const auto& [vocabulary, merges] : kPairs) {
-    if (there(vocabulary) && there(merges)) return load_pair(path / vocabulary, path / merges);
+    if (!there(vocabulary) || !there(merges)) continue;
+    if (pattern) return refuse(pattern_of_its_own(path));
+    return load_pair(path / vocabulary, path / merges);
   }
+  if (const auto ranks = only_rank_file(path)) return load_file(*ranks, pattern);
   return refuse({.where = path.string(),
                  .found = "a folder without a tokenizer",
                  .allowed =
-                     "a folder with tokenizer.json, with vocab.json and merges.txt, or with encoder.json and "
-                     "vocab.bpe",
+                     "a folder with tokenizer.json, with vocab.json and merges.txt, with encoder.json and "
+                     "vocab.bpe, or with one .tiktoken file",
                  .nearest = "megalith tokenizer train"});
 }
 

@@ -50,8 +50,11 @@ std::size_t slice_end(std::string_view text) {
 
 class PieceCounter {
  public:
-  PieceCounter(int num_threads, std::size_t most_bytes)
-      : pool_(num_threads), of_thread_(static_cast<std::size_t>(num_threads)), most_bytes_(most_bytes) {}
+  PieceCounter(int num_threads, std::size_t most_bytes, PiecePattern pattern)
+      : pool_(num_threads),
+        splitter_(pattern),
+        of_thread_(static_cast<std::size_t>(num_threads)),
+        most_bytes_(most_bytes) {}
 
   void add(std::string_view text) {
     result_.text_bytes += text.size();
@@ -124,8 +127,8 @@ class PieceCounter {
 
 }  // namespace
 
-PieceCounts count_pieces(TextSource& source, int num_threads, std::size_t most_bytes) {
-  PieceCounter counter(num_threads, most_bytes);
+PieceCounts count_pieces(TextSource& source, int num_threads, std::size_t most_bytes, PiecePattern pattern) {
+  PieceCounter counter(num_threads, most_bytes, pattern);
   for (std::string_view text; source.next(text);) counter.add(text);
   return std::move(counter).finish();
 }

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "data/tokenizer/piece_pattern.h"
 #include "data/tokenizer/text_source.h"
 
 namespace megalith {
@@ -30,6 +31,7 @@ struct PieceCounts {
 // together hold more than `most_bytes` bytes, those seen once are forgotten, then those seen twice, up to
 // four times, eight times and so on, until half the room is free; frequent pieces thus keep their (slightly
 // low) counts on a text of any size.
-PieceCounts count_pieces(TextSource& source, int num_threads, std::size_t most_bytes);
+PieceCounts count_pieces(TextSource& source, int num_threads, std::size_t most_bytes,
+                         PiecePattern pattern = PiecePattern::gpt2);
 
 }  // namespace megalith

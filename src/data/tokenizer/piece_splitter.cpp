@@ -4,7 +4,9 @@
 #include <pcre2.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <new>
+#include <string>
 
 #include "core/error.h"
 #include "data/tokenizer/utf8.h"
@@ -12,27 +14,28 @@
 namespace megalith {
 namespace {
 
-// White_Space of Unicode, which has not changed since version 6.3, to be used inside a character class.
-#define MEGALITH_WHITE_SPACE \
-  R"(\x{09}-\x{0d}\x{20}\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000})"
-
-// The possessive ++ changes no match here (what follows each is the end of the pattern) and keeps
-// backtracking, and with it time and stack, constant.
-constexpr const char* kGpt2Pattern =
-    R"('(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\p{L}\p{N})" MEGALITH_WHITE_SPACE
-    R"(]++|[)" MEGALITH_WHITE_SPACE R"(]+(?![^)" MEGALITH_WHITE_SPACE R"(])|[)" MEGALITH_WHITE_SPACE R"(]++)";
-#undef MEGALITH_WHITE_SPACE
+bool is_letter_or_digit(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
 
 }  // namespace
 
-PieceSplitter::PieceSplitter(Engine engine) {
+PieceSplitter::PieceSplitter(PiecePattern pattern, Engine engine) {
   int error = 0;
   PCRE2_SIZE where = 0;
-  pcre2_code* code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(kGpt2Pattern), PCRE2_ZERO_TERMINATED,
+  const std::string source = pcre2_source_of(pattern);
+  pcre2_code* code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(source.data()), source.size(),
                                    PCRE2_UTF | PCRE2_ANCHORED, &error, &where, nullptr);
   MEGALITH_CHECK(code != nullptr, "pattern error {} at {}", error, where);
   code_ =
       std::shared_ptr<void>(code, [](void* pointer) { pcre2_code_free(static_cast<pcre2_code*>(pointer)); });
+  pcre2_match_context* limits = pcre2_match_context_create(nullptr);
+  if (limits == nullptr) throw std::bad_alloc();
+  // The default counts steps back, of which one piece may take as many as it has characters. The patterns are
+  // linear in the piece, so a limit would only forbid long ones.
+  pcre2_set_match_limit(limits, UINT32_MAX);
+  limits_ = std::shared_ptr<void>(
+      limits, [](void* pointer) { pcre2_match_context_free(static_cast<pcre2_match_context*>(pointer)); });
   // A refusal (no executable memory, unknown processor) leaves the interpreter in place.
   if (engine == Engine::just_in_time) pcre2_jit_compile(code, PCRE2_JIT_COMPLETE);
 }
@@ -66,9 +69,10 @@ bool PieceSplitter::Walk::next(std::string_view& piece) {
   std::string_view window = text_.substr(at_, valid_end_ - at_);
   if (window.size() > kLongestPiece) window = window.substr(0, utf8_boundary_before(window, kLongestPiece));
   auto* match = static_cast<pcre2_match_data*>(match_.get());
-  const int result = pcre2_match(static_cast<pcre2_code*>(splitter_->code_.get()),
-                                 reinterpret_cast<PCRE2_SPTR>(window.data()), window.size(), 0,
-                                 PCRE2_NO_UTF_CHECK, match, nullptr);
+  const int result =
+      pcre2_match(static_cast<pcre2_code*>(splitter_->code_.get()),
+                  reinterpret_cast<PCRE2_SPTR>(window.data()), window.size(), 0, PCRE2_NO_UTF_CHECK, match,
+                  static_cast<pcre2_match_context*>(splitter_->limits_.get()));
   if (result == PCRE2_ERROR_NOMEMORY) throw std::bad_alloc();
   // Each code point is a letter, a number, white space or none of these, so one alternative always matches.
   MEGALITH_CHECK(result >= 0, "pcre2_match returned {} at byte {}", result, at_);
@@ -81,7 +85,9 @@ bool PieceSplitter::Walk::next(std::string_view& piece) {
 
 std::size_t last_safe_cut(std::string_view text, std::size_t limit) {
   for (std::size_t at = std::min(limit, text.size() - std::min<std::size_t>(text.size(), 1)); at > 0; --at) {
-    if ((text[at] == ' ' || text[at] == '\n') && text[at - 1] > 0x20 && text[at - 1] < 0x7F) return at;
+    const char before = text[at - 1];
+    if (text[at] == ' ' && before > 0x20 && before < 0x7F) return at;
+    if (text[at] == '\n' && is_letter_or_digit(before)) return at;
   }
   return 0;
 }

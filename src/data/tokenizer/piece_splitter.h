@@ -1,5 +1,4 @@
-// Cuts text into the pieces that byte-pair merges never cross, by GPT-2's pattern:
-//   '(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
+// Cuts text into the pieces that byte-pair merges never cross, by one of the patterns of piece_pattern.h.
 // \s is Unicode's White_Space, as in the regular-expression libraries the published tokenizers were made with
 // (PCRE2's own \s also has U+180E). Letters and numbers are those of the Unicode version PCRE2 was built with
 // (14 in 10.42): a character assigned later is neither, and may be a letter elsewhere.
@@ -16,6 +15,8 @@
 #include <memory>
 #include <string_view>
 
+#include "data/tokenizer/piece_pattern.h"
+
 namespace megalith {
 
 // Immutable; one may serve many threads at once.
@@ -26,7 +27,7 @@ class PieceSplitter {
   // Both give the same pieces. just_in_time falls back to the interpreter where machine code may not be made.
   enum class Engine { just_in_time, interpreter };
 
-  explicit PieceSplitter(Engine engine = Engine::just_in_time);
+  explicit PieceSplitter(PiecePattern pattern = PiecePattern::gpt2, Engine engine = Engine::just_in_time);
 
   // One pass over one text, from one thread. The splitter and the text must outlive it.
   class Walk {
@@ -46,11 +47,12 @@ class PieceSplitter {
   };
 
  private:
-  std::shared_ptr<void> code_;
+  std::shared_ptr<void> code_, limits_;
 };
 
-// The last position p in (0, limit] where cutting the text in two changes no piece: after a printable ASCII
-// character and before an ASCII space or newline. 0 when there is none.
+// The last position p in (0, limit] where cutting the text in two changes no piece of any pattern: after a
+// printable ASCII character and before a space, or after an ASCII letter or digit and before a newline. 0
+// when there is none.
 std::size_t last_safe_cut(std::string_view text, std::size_t limit);
 
 }  // namespace megalith

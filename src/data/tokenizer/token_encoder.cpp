@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cstring>
+#include <string>
 
 #include "core/digest.h"
+#include "data/tokenizer/nfc.h"
 #include "data/tokenizer/tokenizer_model.h"
 
 namespace megalith {
@@ -17,23 +19,23 @@ TokenEncoder::TokenEncoder(const Tokenizer& tokenizer, Cache cache)
 
 void TokenEncoder::encode(std::string_view text, std::vector<std::int32_t>& ids, SpecialTokens special) {
   const auto& matchers = special == SpecialTokens::recognized ? model_->all_matched : model_->always_matched;
-  const auto second_pass = [&](std::string_view rest) {
-    while (const auto match = matchers[1].find(rest)) {
-      encode_text(rest.substr(0, match->begin), ids);
-      ids.push_back(match->id);
-      rest.remove_prefix(match->begin + match->size);
-    }
-    encode_text(rest, ids);
-  };
-  while (const auto match = matchers[0].find(text)) {
-    second_pass(text.substr(0, match->begin));
-    ids.push_back(match->id);
-    text.remove_prefix(match->begin + match->size);
-  }
-  second_pass(text);
+  const auto push = [&](std::int32_t id) { ids.push_back(id); };
+  const auto encode_rest = [&](std::string_view rest) { encode_text(rest, ids); };
+  matchers[0].cut(
+      text,
+      [&](std::string_view rest) {
+        if (model_->parts.nfc && !is_obviously_nfc(rest)) {
+          matchers[1].cut(to_nfc(rest), encode_rest, push);
+        } else {
+          matchers[1].cut(rest, encode_rest, push);
+        }
+      },
+      push);
 }
 
 void TokenEncoder::encode_text(std::string_view text, std::vector<std::int32_t>& ids) {
+  std::string with_space;
+  if (model_->parts.prefix_space && !text.starts_with(' ')) text = with_space.append(" ").append(text);
   walk_.restart(text);
   std::string_view piece;
   while (walk_.next(piece)) encode_piece(piece, ids);
@@ -41,8 +43,10 @@ void TokenEncoder::encode_text(std::string_view text, std::vector<std::int32_t>&
 
 void TokenEncoder::encode_piece(std::string_view piece, std::vector<std::int32_t>& ids) {
   if (piece.size() == 1) {
-    ids.push_back(model_->byte_ids[static_cast<std::uint8_t>(piece[0])]);
-    return;
+    if (const std::int32_t id = model_->byte_ids[static_cast<std::uint8_t>(piece[0])]; id >= 0) {
+      ids.push_back(id);
+      return;
+    }
   }
   if (cache_.empty() || piece.size() > Remembered::kBytes) {
     merge_piece(piece, ids);
@@ -63,9 +67,25 @@ void TokenEncoder::encode_piece(std::string_view piece, std::vector<std::int32_t
   std::copy(ids.begin() + static_cast<std::ptrdiff_t>(before), ids.end(), place.ids);
 }
 
+void TokenEncoder::push_byte(char byte, std::vector<std::int32_t>& ids) const {
+  const std::int32_t id = model_->byte_ids[static_cast<std::uint8_t>(byte)];
+  if (id >= 0) {
+    ids.push_back(id);
+    return;
+  }
+  constexpr std::string_view kReplacementCharacter = "\xEF\xBF\xBD";
+  for (const char c : kReplacementCharacter) ids.push_back(model_->byte_ids[static_cast<std::uint8_t>(c)]);
+}
+
 void TokenEncoder::merge_piece(std::string_view piece, std::vector<std::int32_t>& ids) {
   const std::size_t before = ids.size();
-  for (const char c : piece) ids.push_back(model_->byte_ids[static_cast<std::uint8_t>(c)]);
+  if (model_->parts.whole_pieces) {
+    if (const auto whole = model_->whole.find(piece); whole != model_->whole.end()) {
+      ids.push_back(whole->second);
+      return;
+    }
+  }
+  for (const char c : piece) push_byte(c, ids);
   const std::size_t merged = merger_.merge(std::span(ids).subspan(before));
   ids.resize(before + merged);
 }

@@ -36,6 +36,8 @@ class TokenEncoder {
 
   void encode_text(std::string_view text, std::vector<std::int32_t>& ids);
   void encode_piece(std::string_view piece, std::vector<std::int32_t>& ids);
+  // U+FFFD where the vocabulary has no entry for the byte.
+  void push_byte(char byte, std::vector<std::int32_t>& ids) const;
   void merge_piece(std::string_view piece, std::vector<std::int32_t>& ids);
 
   Tokenizer tokenizer_;

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "data/tokenizer/added_token_matcher.h"
@@ -20,13 +22,23 @@ struct TokenizerParts {
   std::vector<std::string> pieces;  // bytes of each id
   std::vector<Merge> merges;        // in order of rank
   std::vector<AddedToken> added;    // in any order
+  PiecePattern pattern = PiecePattern::gpt2;
+  bool nfc = false;           // text is brought to normalization form C first
+  bool prefix_space = false;  // text between added tokens gets a space in front where it has none
+  // A piece that is a vocabulary entry is that entry, whatever the merges would make of it.
+  bool whole_pieces = false;
+  // What the file asks to put around a text. encode() does not: see Tokenizer::ids_before.
+  std::vector<std::int32_t> before, after;
 };
 
 struct TokenizerModel {
+  explicit TokenizerModel(PiecePattern pattern) : splitter(pattern) {}
+
   TokenizerParts parts;  // `added` in increasing order of id
   MergeTable merges;
-  std::array<std::int32_t, 256> byte_ids{};
+  std::array<std::int32_t, 256> byte_ids{};  // -1: no entry, and the byte never occurs in UTF-8
   PieceSplitter splitter;
+  std::unordered_map<std::string_view, std::int32_t> whole;  // by bytes, into parts; filled for whole_pieces
   // By pass, without and with the special ones.
   std::array<AddedTokenMatcher, 2> always_matched;
   std::array<AddedTokenMatcher, 2> all_matched;

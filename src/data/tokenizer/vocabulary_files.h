@@ -27,6 +27,8 @@ class PartsReader {
   void add_merge(std::string_view left, std::string_view right, std::string_view where);
   void refuse_because(std::string_view where, std::string found, std::string allowed,
                       std::string nearest = "");
+  // What is not read by one of the above is put in here.
+  [[nodiscard]] TokenizerParts& parts() { return parts_; }
   [[nodiscard]] bool any_problem() const { return !refusals_.empty(); }
 
   Expected<Tokenizer> finish() &&;
