@@ -8,7 +8,9 @@
 #include "app/loaded_model.h"
 #include "app/training/data_sources.h"
 #include "app/verbs.h"
+#include "core/thread_pool.h"
 #include "data/build.h"
+#include "data/input_paths.h"
 #include "data/verify.h"
 #include "infer/text_stream.h"
 #include "run/run_directory.h"
@@ -17,30 +19,72 @@ namespace megalith::app {
 namespace {
 
 struct Options {
-  std::vector<std::filesystem::path> files;
+  std::vector<std::string> inputs;
   std::filesystem::path tokenizer;
   std::string prefix;
-  BuildOptions build;
+  BuildOptions build{.num_workers = 0};
   std::vector<std::string> overrides;
   std::int64_t step = -1;
   std::int64_t document = -1;
   bool json = false;
 };
 
-ExitCode build(const Options& options) {
-  const Tokenizer tokenizer = value_or_throw(Tokenizer::load(options.tokenizer));
-  const std::filesystem::path folder = options.build.output_prefix.parent_path();
-  if (!folder.empty()) std::filesystem::create_directories(folder);
-  const BuildReport report = value_or_throw(build_token_files(options.files, tokenizer, options.build));
-  const auto part = [](const char* name, const BuildPart& p) {
-    print(fmt::format("  {:<9} {:>12} bytes  {:>10} tokens  {:>7} documents\n", name, p.bytes, p.tokens,
-                      p.documents));
-  };
+void print_books(const BuildReport& report) {
   print(fmt::format("{} bytes read from {} file{}\n", report.bytes_read, report.files,
                     report.files == 1 ? "" : "s"));
+  const auto row = [](const char* name, std::int64_t bytes, const std::string& what) {
+    print(fmt::format("  {:<11} {:>12} bytes{}\n", name, bytes, what));
+  };
+  const bool lines = report.lines_read > 0;
+  const auto of_lines = [&](std::int64_t count) { return lines ? fmt::format("  {:>10} lines", count) : ""; };
+  row("kept", report.kept_bytes,
+      of_lines(report.lines_kept) +
+          (report.pairs > 0 ? fmt::format(", {} of them pairs", report.pairs) : ""));
+  row("empty", report.empty_bytes, of_lines(report.lines_empty));
+  row("quarantined", report.quarantined_bytes,
+      of_lines(report.lines_quarantined) +
+          (report.quarantined_runs > 0
+               ? fmt::format("  {} runs of bytes in plain text", report.quarantined_runs)
+               : ""));
+  if (report.mark_bytes > 0) row("dropped", report.mark_bytes, " of byte order marks");
+}
+
+void print_sources(const BuildReport& report) {
+  constexpr std::size_t kMostShown = 40;
+  if (report.sources.size() < 2) return;
+  print("sources\n");
+  for (std::size_t i = 0; i < std::min(kMostShown, report.sources.size()); ++i) {
+    const BuildSource& source = report.sources[i];
+    print(fmt::format("  {:<24} {:>12} tokens  {:>9} documents\n", source.name, source.tokens,
+                      source.documents));
+  }
+  if (report.sources.size() > kMostShown)
+    print(fmt::format("  ... and {} more\n", report.sources.size() - kMostShown));
+}
+
+ExitCode build(const Options& options) {
+  const Tokenizer tokenizer = value_or_throw(Tokenizer::load(options.tokenizer));
+  const InputPaths inputs = value_or_throw(expand_inputs(options.inputs));
+  if (inputs.skipped > 0) {
+    complain(fmt::format("{} file{} in folders left out, such as {}", inputs.skipped,
+                         inputs.skipped == 1 ? "" : "s", inputs.first_skipped));
+  }
+  const std::filesystem::path folder = options.build.output_prefix.parent_path();
+  if (!folder.empty()) std::filesystem::create_directories(folder);
+  BuildOptions build = options.build;
+  if (build.num_workers == 0) build.num_workers = usable_processors();
+  const BuildReport report = value_or_throw(build_token_files(inputs.files, tokenizer, build));
+  print_books(report);
+  const auto part = [](const char* name, const BuildPart& p) {
+    print(fmt::format("  {:<11} {:>12} bytes  {:>10} tokens  {:>7} documents\n", name, p.bytes, p.tokens,
+                      p.documents));
+  };
   part("training", report.training);
   part("held out", report.held_out);
-  print(fmt::format("  {:<9} {:>12} bytes of byte order marks\n", "dropped", report.mark_bytes));
+  print_sources(report);
+  if (report.quarantined_bytes > 0) {
+    print(fmt::format("what was left out, and why: {}.quarantine.jsonl\n", build.output_prefix.string()));
+  }
   return ExitCode::done;
 }
 
@@ -142,6 +186,8 @@ ExitCode show(const Options& options) {
 
 constexpr const char* kExamples = R"(Examples:
   megalith data build book.txt --tokenizer tokenizer.json --output data/book --held-out-every 20
+  megalith data build 'pile/*.jsonl.zst' --tokenizer tokenizer.json --output data/pile --workers 0
+  megalith data build notes/ --tokenizer tokenizer.json --output data/notes
   megalith data inspect data/book
   megalith data verify data/book
   megalith data show runs/mine --step 12     what the model reads in step 12
@@ -158,19 +204,33 @@ void add_data_verb(CLI::App& app, Run& run) {
     sub->callback([options, action, &run] { run = [options, action] { return action(*options); }; });
   };
 
-  CLI::App* build_verb =
-      verb->add_subcommand("build", "Token files (.bin, .idx, as Megatron's) from plain text");
-  build_verb->add_option("FILES", options->files, "Plain text files")->required();
+  CLI::App* build_verb = verb->add_subcommand("build", "Token files (.bin, .idx, as Megatron's) from text");
+  build_verb
+      ->add_option(
+          "FILES", options->inputs,
+          "Plain text, or .jsonl with {\"text\"} or {\"prompt\", \"completion\"}, each also as .gz or "
+          ".zst; folders of these; patterns")
+      ->required();
   build_verb->add_option("--tokenizer", options->tokenizer, "tokenizer.json, or a folder with GPT-2's files")
       ->required();
   build_verb->add_option("--output", options->build.output_prefix, "PREFIX of the files to write")
       ->required();
   build_verb
-      ->add_option("--held-out-every", options->build.held_out_every,
-                   "Every so many blocks one is held out as PREFIX-held_out; 0 holds out nothing")
+      ->add_option(
+          "--held-out-every", options->build.held_out_every,
+          "Every so many blocks, or lines of JSON, one is held out as PREFIX-held_out; 0 holds out nothing")
       ->capture_default_str();
-  build_verb->add_option("--block-bytes", options->build.block_bytes, "Size of a block")
+  build_verb->add_option("--block-bytes", options->build.block_bytes, "Size of a block of plain text")
       ->capture_default_str();
+  build_verb
+      ->add_option("--workers", options->build.num_workers,
+                   "Threads; 0 takes every usable processor; never changes what is written")
+      ->check(CLI::Range(0, 1024))
+      ->capture_default_str();
+  build_verb->add_option("--text-key", options->build.rules.text_key, "Key of the text in lines of JSON")
+      ->capture_default_str();
+  build_verb->add_flag("--keep-invalid-bytes", options->build.rules.keep_invalid_bytes,
+                       "Keep bytes of plain text that are not UTF-8, instead of quarantining them");
   act(build_verb, build);
 
   CLI::App* inspect_verb = verb->add_subcommand("inspect", "What a pair of token files holds");

@@ -17,7 +17,8 @@
 #include "core/digest.h"
 #include "core/file.h"
 #include "core/thread_pool.h"
-#include "data/text_file.h"
+#include "data/input_paths.h"
+#include "data/record_texts.h"
 #include "data/tokenizer/bpe_trainer.h"
 #include "data/tokenizer/quoted.h"
 #include "data/tokenizer/token_encoder.h"
@@ -33,6 +34,8 @@ struct Options {
   std::int32_t vocabulary = 4096;
   int threads = 0;
   bool special = false;
+  std::vector<std::string> inputs;  // to train on
+  std::string text_key = "text";
   std::string pattern;  // empty: gpt2 for training, the file's own for loading
 };
 
@@ -55,10 +58,11 @@ void save_tokenizer(const Tokenizer& tokenizer, const std::filesystem::path& pat
 }
 
 ExitCode train_tokenizer(const Options& options) {
-  const std::unique_ptr<TextFiles> source = value_or_throw(TextFiles::open(options.files));
+  const InputPaths inputs = value_or_throw(expand_inputs(options.inputs));
+  RecordTexts source(inputs.files, {.text_key = options.text_key});
   BpeTrainingReport report;
   const Tokenizer tokenizer =
-      value_or_throw(train_bpe(*source,
+      value_or_throw(train_bpe(source,
                                {.vocabulary_size = options.vocabulary,
                                 .pattern = chosen_pattern(options).value_or(PiecePattern::gpt2),
                                 .num_threads = options.threads > 0 ? options.threads : usable_processors()},
@@ -66,6 +70,10 @@ ExitCode train_tokenizer(const Options& options) {
   save_tokenizer(tokenizer, options.output);
   print(fmt::format("{}: {} entries from {} bytes, {} pieces of which {} distinct\n", options.output.string(),
                     tokenizer.vocabulary_size(), report.text_bytes, report.pieces, report.distinct_pieces));
+  if (source.num_quarantined() > 0) {
+    complain(fmt::format("{} lines or runs of bytes left out; `megalith data build` says which and why",
+                         source.num_quarantined()));
+  }
   if (tokenizer.vocabulary_size() < options.vocabulary) {
     print(fmt::format("the text has no more pairs to merge: {} entries of {} wanted\n",
                       tokenizer.vocabulary_size(), options.vocabulary));
@@ -215,7 +223,12 @@ void add_tokenizer_verb(CLI::App& app, Run& run) {
   verb->require_subcommand(1);
 
   CLI::App* train = verb->add_subcommand("train", "Learn a byte-level BPE from text files");
-  train->add_option("FILES", options->files, "Plain text files")->required();
+  train
+      ->add_option("FILES", options->inputs,
+                   "Plain text or .jsonl, each also as .gz or .zst; folders of these; patterns")
+      ->required();
+  train->add_option("--text-key", options->text_key, "Key of the text in lines of JSON")
+      ->capture_default_str();
   train->add_option("--vocabulary", options->vocabulary, "Entries, the 256 bytes and <|endoftext|> included")
       ->capture_default_str();
   train->add_option("--output", options->output, "Where to write the tokenizer.json")->capture_default_str();

@@ -46,7 +46,12 @@ class WorldFailed : public std::runtime_error {
 // Thrown to leave a verb with a refusal from deep inside it; main() prints it and exits 2.
 class RefusedInput : public std::runtime_error {
  public:
-  explicit RefusedInput(Refusals refusals) : std::runtime_error(to_string(refusals)) {}
+  explicit RefusedInput(Refusals refusals)
+      : std::runtime_error(to_string(refusals)), refusals_(std::move(refusals)) {}
+  [[nodiscard]] const Refusals& refusals() const { return refusals_; }
+
+ private:
+  Refusals refusals_;
 };
 
 // The value, or RefusedInput: for verbs, which have nothing to add to the refusal.

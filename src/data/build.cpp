@@ -2,11 +2,14 @@
 
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "core/digest.h"
-#include "data/text_blocks.h"
-#include "data/text_file.h"
+#include "data/document_facts.h"
+#include "data/in_order.h"
+#include "data/quarantine_file.h"
+#include "data/record_encoder.h"
 #include "data/token_file_writer.h"
 #include "data/token_meta.h"
 #include "data/tokenizer/token_encoder.h"
@@ -34,6 +37,12 @@ Refusals problems_of(const BuildOptions& options) {
                         .allowed = "1..65536",
                         .nearest = "4096"});
   }
+  if (options.num_workers < 1 || options.num_workers > 1024) {
+    refusals.push_back({.where = "workers",
+                        .found = fmt::format("{}", options.num_workers),
+                        .allowed = "1..1024",
+                        .nearest = ""});
+  }
   return refusals;
 }
 
@@ -44,21 +53,31 @@ class PartBuilder {
       : writer_(std::move(prefix), token_type_for(tokenizer.vocabulary_size())),
         end_(tokenizer.end_of_document()) {}
 
-  void add_block(std::string_view text, TokenEncoder& encoder) {
-    ids_.clear();
-    encoder.encode(text, ids_);
-    writer_.append(ids_);
-    open_ = true;
-    part_.bytes += static_cast<std::int64_t>(text.size());
-    ++part_.blocks;
+  // Adds to the open document, or opens one. `source` and `num_prompt` count where it opens one.
+  void add(std::span<const std::int32_t> ids, std::int64_t text_bytes, std::uint32_t source,
+           std::size_t num_prompt) {
+    if (!open_) {
+      open_ = true;
+      source_ = source;
+      num_prompt_ = num_prompt;
+      first_token_ = writer_.num_tokens();
+    }
+    writer_.append(ids);
+    part_.bytes += text_bytes;
+    ++part_.records;
   }
 
-  void end_document() {
-    if (!open_) return;
+  // Tokens of the document with its end; 0 where none was open.
+  std::int64_t end_document() {
+    if (!open_) return 0;
     if (end_) writer_.append({&*end_, 1});
     writer_.end_document();
+    facts_.add(source_, static_cast<std::uint32_t>(num_prompt_));
     open_ = false;
+    return writer_.num_tokens() - first_token_;
   }
+  [[nodiscard]] bool is_open() const { return open_; }
+  [[nodiscard]] std::uint32_t open_source() const { return source_; }
 
   // `meta` has everything that is not this part's own.
   void seal(TokenMeta meta, const char* name) {
@@ -71,19 +90,30 @@ class PartBuilder {
     meta.documents = part_.documents;
     meta.bin_digest = to_hex(digests.bin);
     meta.idx_digest = to_hex(digests.idx);
+    has_facts_ = meta.source_names.size() > 1 || facts_.has_prompts();
+    if (has_facts_) {
+      meta.has_prompts = facts_.has_prompts();
+      meta.documents_digest = to_hex(digest_bytes(facts_.bytes().data(), facts_.bytes().size()));
+    }
     meta_ = to_json(meta);
   }
 
-  void publish() { writer_.publish(meta_); }
+  void publish() {
+    writer_.publish(meta_, has_facts_ ? std::string_view(facts_.bytes()) : std::string_view());
+  }
 
   [[nodiscard]] const BuildPart& part() const { return part_; }
 
  private:
   TokenFileWriter writer_;
+  DocumentFactsWriter facts_;
   std::optional<std::int32_t> end_;
-  std::vector<std::int32_t> ids_;
   bool open_ = false;
+  std::uint32_t source_ = 0;  // of the open document, as the next two
+  std::size_t num_prompt_ = 0;
+  std::int64_t first_token_ = 0;
   BuildPart part_;
+  bool has_facts_ = false;
   std::string meta_;
 };
 
@@ -93,58 +123,134 @@ std::filesystem::path with_suffix(const std::filesystem::path& prefix, const cha
   return path;
 }
 
+// Numbers for the names of sources, in the order in which they are met.
+class SourceNames {
+ public:
+  explicit SourceNames(std::vector<BuildSource>& sources) : sources_(&sources) {}
+  std::uint32_t number_of(const std::string& name) {
+    const auto [entry, is_new] = numbers_.try_emplace(name, static_cast<std::uint32_t>(sources_->size()));
+    if (is_new) sources_->push_back({.name = name});
+    return entry->second;
+  }
+
+ private:
+  std::unordered_map<std::string, std::uint32_t> numbers_;
+  std::vector<BuildSource>* sources_;
+};
+
 class Builder {
  public:
-  Builder(const Tokenizer& tokenizer, const BuildOptions& options)
-      : options_(options),
-        encoder_(tokenizer),
+  Builder(std::span<const std::filesystem::path> files, const Tokenizer& tokenizer,
+          const BuildOptions& options)
+      : files_(files),
+        options_(options),
         training_(options.held_out_every == 0 ? options.output_prefix
                                               : with_suffix(options.output_prefix, "-train"),
-                  tokenizer) {
+                  tokenizer),
+        quarantine_(options.output_prefix),
+        source_names_(report_.sources) {
     if (options.held_out_every > 0)
       held_out_.emplace(with_suffix(options.output_prefix, "-held_out"), tokenizer);
   }
 
-  void add(std::string_view text) {
-    while (!text.empty()) {
-      const std::string_view block = first_block(text, static_cast<std::size_t>(options_.block_bytes));
-      text.remove_prefix(block.size());
-      if (held_out_ && ++blocks_ % options_.held_out_every == 0) {
-        training_.end_document();
-        held_out_->add_block(block, encoder_);
-        held_out_->end_document();
-      } else {
-        training_.add_block(block, encoder_);
+  void add(const EncodedBatch& batch) {
+    std::span<const std::int32_t> ids = batch.ids;
+    for (const EncodedRecord& record : batch.records) {
+      if (record.file != file_) end_document(training_);
+      file_ = record.file;
+      for (const Quarantined& quarantined : record.quarantined) {
+        quarantine_.add(files_[static_cast<std::size_t>(file_)].string(), quarantined);
       }
+      count(record);
+      if (record.text_bytes > 0) add_text(record, ids.first(record.num_ids));
+      ids = ids.subspan(record.num_ids);
     }
-    training_.end_document();
   }
 
-  // Refused: held-out data was asked for and there is none.
-  Expected<void> finish(const TokenMeta& meta, BuildReport& report) {
-    if (held_out_ && held_out_->part().blocks == 0) {
-      return refuse({.where = meta.sources.front().path,
-                     .found = fmt::format("{} blocks of text, {} bytes", blocks_, training_.part().bytes),
-                     .allowed = fmt::format("at least {}, as every {}th is held out", options_.held_out_every,
-                                            options_.held_out_every),
-                     .nearest = "smaller blocks, or hold out nothing (0)"});
+  // Refused: there is no text, or held-out data was asked for and there is none.
+  Expected<BuildReport> finish(TokenMeta meta, const std::vector<RecordReader::FileFacts>& files) {
+    end_document(training_);
+    report_.files = static_cast<std::int64_t>(files.size());
+    for (const RecordReader::FileFacts& file : files) {
+      meta.sources.push_back(
+          {.path = file.path.string(), .bytes = file.file_bytes, .digest = to_hex(file.digest)});
+      report_.bytes_read += file.text_bytes;
+      report_.mark_bytes += file.mark_bytes;
     }
+    if (Expected<void> ok = check_amount(meta); !ok) return tl::unexpected(std::move(ok).error());
+    for (const BuildSource& source : report_.sources) meta.source_names.push_back(source.name);
     training_.seal(meta, held_out_ ? "training" : "all");
     if (held_out_) held_out_->seal(meta, "held-out");
     training_.publish();
-    report.training = training_.part();
-    if (!held_out_) return {};
-    held_out_->publish();
-    report.held_out = held_out_->part();
-    return {};
+    report_.training = training_.part();
+    if (held_out_) {
+      held_out_->publish();
+      report_.held_out = held_out_->part();
+    }
+    quarantine_.publish();
+    return std::move(report_);
   }
 
  private:
+  void count(const EncodedRecord& record) {
+    std::int64_t quarantined = 0;
+    for (const Quarantined& run : record.quarantined) quarantined += run.bytes;
+    report_.quarantined_bytes += quarantined;
+    const bool empty = record.text_bytes == 0 && quarantined == 0;
+    (empty ? report_.empty_bytes : report_.kept_bytes) += record.bytes - quarantined;
+    if (!record.is_json) {
+      report_.quarantined_runs += static_cast<std::int64_t>(record.quarantined.size());
+      return;
+    }
+    ++report_.lines_read;
+    ++(empty ? report_.lines_empty : quarantined > 0 ? report_.lines_quarantined : report_.lines_kept);
+    if (record.is_pair && record.text_bytes > 0) ++report_.pairs;
+  }
+
+  void add_text(const EncodedRecord& record, std::span<const std::int32_t> ids) {
+    const std::uint32_t source = source_names_.number_of(
+        record.source.empty() ? files_[static_cast<std::size_t>(record.file)].string() : record.source);
+    const bool is_held_out = held_out_ && ++num_records_ % options_.held_out_every == 0;
+    if (is_held_out || record.is_json) end_document(training_);
+    PartBuilder& part = is_held_out ? *held_out_ : training_;
+    part.add(ids, record.text_bytes, source, record.num_prompt);
+    if (is_held_out || record.is_json) end_document(part);
+  }
+
+  void end_document(PartBuilder& part) {
+    if (!part.is_open()) return;
+    BuildSource& source = report_.sources[part.open_source()];
+    ++source.documents;
+    source.tokens += part.end_document();
+  }
+
+  [[nodiscard]] Expected<void> check_amount(const TokenMeta& meta) const {
+    const std::string where = meta.sources.empty() ? "text files" : meta.sources.front().path;
+    if (num_records_ == 0 && training_.part().records == 0) {
+      return refuse(
+          {.where = where,
+           .found = fmt::format("no text in {} bytes, {} of them quarantined", report_.bytes_read,
+                                report_.quarantined_bytes),
+           .allowed = "files with text",
+           .nearest = report_.lines_quarantined > 0 ? "--text-key, where the text has another key" : ""});
+    }
+    if (!held_out_ || held_out_->part().records > 0) return {};
+    return refuse({.where = where,
+                   .found = fmt::format("{} blocks of text, {} bytes", num_records_, training_.part().bytes),
+                   .allowed = fmt::format("at least {}, as every {}th is held out", options_.held_out_every,
+                                          options_.held_out_every),
+                   .nearest = "smaller blocks, or hold out nothing (0)"});
+  }
+
+  std::span<const std::filesystem::path> files_;
   const BuildOptions& options_;
-  TokenEncoder encoder_;
+  BuildReport report_;
   PartBuilder training_;
   std::optional<PartBuilder> held_out_;
-  std::int64_t blocks_ = 0;
+  QuarantineFile quarantine_;
+  SourceNames source_names_;
+  std::int32_t file_ = 0;         // of the record before
+  std::int64_t num_records_ = 0;  // that were kept; counted where some are held out
 };
 
 }  // namespace
@@ -152,26 +258,29 @@ class Builder {
 Expected<BuildReport> build_token_files(std::span<const std::filesystem::path> files,
                                         const Tokenizer& tokenizer, const BuildOptions& options) {
   if (Refusals refusals = problems_of(options); !refusals.empty()) return refuse(std::move(refusals));
-  Expected<std::unique_ptr<TextFiles>> texts = TextFiles::open(files);
-  if (!texts) return tl::unexpected(std::move(texts).error());
-  Builder builder(tokenizer, options);
-  BuildReport report;
+  constexpr std::size_t kBatchBytes = std::size_t{1} << 20;
+  RecordReader reader({files.begin(), files.end()}, static_cast<std::size_t>(options.block_bytes));
+  Builder builder(files, tokenizer, options);
+  std::vector<TokenEncoder> encoders;
+  for (int worker = 0; worker < options.num_workers; ++worker) encoders.emplace_back(tokenizer);
+  try {
+    InOrder<RecordBatch, EncodedBatch>::run(
+        options.num_workers, [&](RecordBatch& batch) { return reader.next(batch, kBatchBytes); },
+        [&](RecordBatch& batch, int worker) {
+          return encode_records(batch, options.rules, encoders[static_cast<std::size_t>(worker)]);
+        },
+        [&](EncodedBatch& batch) { builder.add(batch); });
+  } catch (const RefusedInput& refused) {
+    return refuse(refused.refusals());
+  }
   TokenMeta meta;
   meta.tokenizer_digest = to_hex(tokenizer.digest());
   meta.vocabulary = tokenizer.vocabulary_size();
-  for (std::size_t i = 0; i < files.size(); ++i) {
-    const TextFile& file = (*texts)->files()[i];
-    const auto bytes = static_cast<std::int64_t>(file.bytes().size());
-    meta.sources.push_back({.path = files[i].string(),
-                            .bytes = bytes,
-                            .digest = to_hex(digest_bytes(file.bytes().data(), file.bytes().size()))});
-    ++report.files;
-    report.bytes_read += bytes;
-    report.mark_bytes += static_cast<std::int64_t>(file.mark_bytes());
-    builder.add(file.text());
-  }
-  if (Expected<void> ok = builder.finish(meta, report); !ok) return tl::unexpected(std::move(ok).error());
-  MEGALITH_CHECK(report.training.bytes + report.held_out.bytes + report.mark_bytes == report.bytes_read);
+  Expected<BuildReport> report = builder.finish(std::move(meta), reader.files());
+  if (!report) return report;
+  MEGALITH_CHECK(report->bytes_read ==
+                 report->kept_bytes + report->empty_bytes + report->quarantined_bytes + report->mark_bytes);
+  MEGALITH_CHECK(report->lines_read == report->lines_kept + report->lines_empty + report->lines_quarantined);
   return report;
 }
 

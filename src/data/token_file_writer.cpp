@@ -159,14 +159,17 @@ TokenFileWriter::Digests TokenFileWriter::seal() {
   return {.bin = bin_digest_.value(), .idx = digest_bytes(bytes.data(), bytes.size())};
 }
 
-void TokenFileWriter::publish(std::string_view meta) {
+void TokenFileWriter::publish(std::string_view meta, std::string_view document_facts) {
   const std::filesystem::path idx = with_suffix(prefix_, ".idx"),
-                              meta_path = with_suffix(prefix_, ".meta.json");
+                              meta_path = with_suffix(prefix_, ".meta.json"),
+                              facts_path = with_suffix(prefix_, ".documents");
   // First of all the old index: a pair is there when its index is.
   remove_if_there(idx);
   remove_if_there(meta_path);
+  remove_if_there(facts_path);
   rename_to(temporary_bin_, with_suffix(prefix_, ".bin"));
   if (!meta.empty()) write_file_atomically(meta_path, meta);
+  if (!document_facts.empty()) write_file_atomically(facts_path, document_facts);
   rename_to(temporary_idx_, idx);
   published_ = true;
   sync_folder(folder_of(prefix_));

@@ -37,8 +37,9 @@ class TokenFileWriter {
   // Completes both files under their temporary names. REQUIRES: no document is open; called once.
   Digests seal();
 
-  // After seal(). `meta`, unless empty, becomes PREFIX.meta.json; an old one goes in any case.
-  void publish(std::string_view meta);
+  // After seal(). `meta`, unless empty, becomes PREFIX.meta.json, and `document_facts`, unless empty,
+  // PREFIX.documents; old ones go in any case.
+  void publish(std::string_view meta, std::string_view document_facts = {});
 
   [[nodiscard]] std::int64_t num_tokens() const { return num_tokens_; }
   [[nodiscard]] std::int64_t num_documents() const {

@@ -40,6 +40,27 @@ class FieldReader {
     return value;
   }
 
+  bool flag(const char* key) {
+    const nlohmann::json* value = find(key);
+    if (value != nullptr && value->is_boolean()) return value->get<bool>();
+    wrong(key, value, "true or false");
+    return false;
+  }
+
+  std::vector<std::string> texts(const char* key) {
+    const nlohmann::json* value = find(key);
+    std::vector<std::string> all;
+    if (value == nullptr || !value->is_array()) {
+      wrong(key, value, "a list of texts");
+      return all;
+    }
+    for (const nlohmann::json& one : *value) {
+      if (!one.is_string()) wrong(key, &one, "texts");
+      all.push_back(one.is_string() ? one.get<std::string>() : "");
+    }
+    return all;
+  }
+
   std::int64_t count(const char* key) {
     const nlohmann::json* value = find(key);
     if (value != nullptr && value->is_number_unsigned() &&
@@ -88,6 +109,11 @@ Expected<TokenMeta> parse(const nlohmann::json& json, const std::string& where) 
                  .documents = fields.count("documents"),
                  .bin_digest = fields.digest("bin_digest"),
                  .idx_digest = fields.digest("idx_digest")};
+  if (json.contains("documents_digest")) {
+    meta.documents_digest = fields.digest("documents_digest");
+    meta.source_names = fields.texts("source_names");
+    meta.has_prompts = fields.flag("has_prompts");
+  }
   Refusals refusals = std::move(fields.refusals);
   const auto sources = json.find("sources");
   if (sources == json.end() || !sources->is_array()) {
@@ -121,8 +147,13 @@ std::string to_json(const TokenMeta& meta) {
                {"tokens", meta.tokens},
                {"documents", meta.documents},
                {"bin_digest", meta.bin_digest},
-               {"idx_digest", meta.idx_digest},
-               {"sources", Json::array()}};
+               {"idx_digest", meta.idx_digest}};
+  if (!meta.documents_digest.empty()) {
+    json["documents_digest"] = meta.documents_digest;
+    json["has_prompts"] = meta.has_prompts;
+    json["source_names"] = meta.source_names;
+  }
+  json["sources"] = Json::array();
   for (const TokenMeta::Source& source : meta.sources) {
     json["sources"].push_back({{"path", source.path}, {"bytes", source.bytes}, {"digest", source.digest}});
   }

@@ -26,6 +26,10 @@ struct TokenMeta {
   std::int64_t documents = 0;
   std::string bin_digest;
   std::string idx_digest;
+  // Of PREFIX.documents (document_facts.h); empty where there is none: one source, no prompts.
+  std::string documents_digest;
+  std::vector<std::string> source_names;
+  bool has_prompts = false;
 };
 
 std::string to_json(const TokenMeta& meta);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/digest.h"
+#include "data/document_facts.h"
 #include "data/token_file.h"
 #include "data/token_meta.h"
 
@@ -40,6 +41,26 @@ void check_count(const std::filesystem::path& prefix, const char* what, std::int
                       .nearest = ""});
 }
 
+void check_document_facts(const std::filesystem::path& prefix, const TokenMeta& meta, const TokenFile& tokens,
+                          Refusals& refusals) {
+  const std::filesystem::path path = with_suffix(prefix, ".documents");
+  const Expected<DocumentFacts> facts = DocumentFacts::open(prefix, meta, tokens.num_documents());
+  if (!facts) {
+    refusals.insert(refusals.end(), facts.error().begin(), facts.error().end());
+    return;
+  }
+  check_digest(path, meta.documents_digest, refusals);
+  for (std::int64_t d = 0; d < tokens.num_documents(); ++d) {
+    if (facts->prompt_tokens(d) <= tokens.document(d).count) continue;
+    refusals.push_back(
+        {.where = path.string(),
+         .found = fmt::format("document {} with {} tokens of prompt", d, facts->prompt_tokens(d)),
+         .allowed = fmt::format("its {} tokens", tokens.document(d).count),
+         .nearest = ""});
+    return;
+  }
+}
+
 }  // namespace
 
 Expected<void> verify_token_file(const std::filesystem::path& prefix) {
@@ -54,6 +75,9 @@ Expected<void> verify_token_file(const std::filesystem::path& prefix) {
     vocabulary = (*meta)->vocabulary;
     check_digest(with_suffix(prefix, ".idx"), (*meta)->idx_digest, refusals);
     check_digest(with_suffix(prefix, ".bin"), (*meta)->bin_digest, refusals);
+    if (!(*meta)->documents_digest.empty()) {
+      check_document_facts(prefix, **meta, **file, refusals);
+    }
     check_count(prefix, "tokens", (*file)->num_tokens(), (*meta)->tokens, refusals);
     check_count(prefix, "documents", (*file)->num_documents(), (*meta)->documents, refusals);
   }

@@ -75,7 +75,8 @@ TEST(BuildTokenFiles, HoldsOutEveryNthBlockAndLosesNothing) {
   EXPECT_EQ(report.training.documents, 3);
   EXPECT_EQ(report.held_out.documents, 2);
   EXPECT_EQ(report.training.tokens, value_or_throw(TokenFile::open(folder / "t-train"))->num_tokens());
-  EXPECT_EQ(report.held_out.blocks, 2);
+  EXPECT_EQ(report.held_out.records, 2);
+  EXPECT_EQ(report.kept_bytes, 21 * 20);
 }
 
 TEST(BuildTokenFiles, WritesOneFileWhenNothingIsHeldOut) {
@@ -90,10 +91,10 @@ TEST(BuildTokenFiles, WritesOneFileWhenNothingIsHeldOut) {
   EXPECT_EQ(report.held_out.bytes, 0);
   EXPECT_EQ(report.training.bytes, 30 * 20 + 11);
   EXPECT_FALSE(fs::exists(folder / "t-train.idx"));
-  EXPECT_EQ(std::distance(fs::directory_iterator(folder.path()), fs::directory_iterator{}), 2 + 3);
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder.path()), fs::directory_iterator{}), 2 + 4);
 }
 
-TEST(BuildTokenFiles, KeepsEveryByteOfTextsThatAreNoUtf8) {
+TEST(BuildTokenFiles, KeepsEveryByteOfTextsThatAreNoUtf8WhereAsked) {
   const ScratchFolder folder;
   std::string text;
   for (int i = 0; i < 300000; ++i) {
@@ -102,7 +103,10 @@ TEST(BuildTokenFiles, KeepsEveryByteOfTextsThatAreNoUtf8) {
   }
   write_bytes(folder / "a", text);
   value_or_throw(build_token_files(std::vector{folder / "a"}, tokenizer_with({}),
-                                   {.output_prefix = folder / "t", .held_out_every = 0, .block_bytes = 1}));
+                                   {.output_prefix = folder / "t",
+                                    .held_out_every = 0,
+                                    .block_bytes = 1,
+                                    .rules = {.keep_invalid_bytes = true}}));
   EXPECT_TRUE(joined(documents_of(folder / "t", tokenizer_with({}))) == text);
 }
 
