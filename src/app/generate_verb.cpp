@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "app/console.h"
+#include "app/generate/options.h"
 #include "app/generation.h"
 #include "app/interrupt.h"
 #include "app/loaded_model.h"
@@ -15,25 +16,7 @@
 namespace megalith::app {
 namespace {
 
-struct Options {
-  std::string model;
-  std::string prompt;
-  std::string prompt_file;
-  std::vector<std::int32_t> prompt_ids;
-  std::int64_t max_tokens = 128;
-  double temperature = 0.8;
-  int top_k = 0;
-  double top_p = 0.95;
-  std::uint64_t seed = 0;
-  std::int64_t num_samples = 1;
-  std::vector<std::string> stop;
-  std::int64_t threads = 0;
-  bool ignore_end = false;
-  bool log_probabilities = false;
-  bool json = false;
-};
-
-Expected<std::vector<std::int32_t>> wanted_prompt(const Options& options, const LoadedModel& model) {
+Expected<std::vector<std::int32_t>> wanted_prompt(const GenerateOptions& options, const LoadedModel& model) {
   const Tokenizer* tokenizer = model.tokenizer ? &*model.tokenizer : nullptr;
   const std::int64_t context = model.config.model.sequence;
   if (options.prompt_ids.empty()) {
@@ -80,8 +63,9 @@ nlohmann::json log_probability_list(const LoadedModel& model, std::span<const st
   return list;
 }
 
-void print_json(const LoadedModel& model, const Options& options, const std::vector<std::int32_t>& prompt,
-                std::span<const float> prompt_scores, const std::vector<Continuation>& samples) {
+void print_json(const LoadedModel& model, const GenerateOptions& options,
+                const std::vector<std::int32_t>& prompt, std::span<const float> prompt_scores,
+                const std::vector<Continuation>& samples) {
   nlohmann::json out = {{"model", options.model}, {"step", model.step}, {"prompt_ids", prompt}};
   if (options.log_probabilities) out["prompt_tokens"] = log_probability_list(model, prompt, prompt_scores);
   out["samples"] = nlohmann::json::array();
@@ -103,14 +87,14 @@ void print_log_probabilities(const LoadedModel& model, std::span<const std::int3
   }
 }
 
-ExitCode generate(const Options& options) {
+ExitCode generate(const GenerateOptions& options) {
+  SamplingSettings sampling = options.sampling;
+  sampling.logit_bias = value_or_throw(parse_logit_bias(options.logit_bias));
   const std::unique_ptr<LoadedModel> model = value_or_throw(load_model(options.model, options.threads));
+  value_or_throw(check_logit_bias(sampling.logit_bias, model->config.model.vocabulary));
   GenerationRequest request{.prompt = value_or_throw(wanted_prompt(options, *model)),
                             .max_tokens = options.max_tokens,
-                            .sampling = {.temperature = options.temperature,
-                                         .top_k = options.top_k,
-                                         .top_p = options.top_p,
-                                         .seed = options.seed},
+                            .sampling = sampling,
                             .stop = options.stop,
                             .num_samples = options.num_samples,
                             .ignore_end_of_document = options.ignore_end};
@@ -148,43 +132,12 @@ ExitCode generate(const Options& options) {
   return interrupted() ? ExitCode::stopped : ExitCode::done;
 }
 
-constexpr const char* kExamples = R"(Examples:
-  megalith generate runs/mine --prompt "Once upon"            streams until the end of the document
-  megalith generate runs/mine --prompt "Once" --n 5 --temperature 0.8 --top-p 0.9 --seed 7
-  megalith generate runs/mine@1000 --prompt "Q:" --stop $'\nQ:' --max-tokens 100
-  megalith generate runs/mine --prompt-file book.txt --max-tokens 0 --logprobs   what it thinks of a text
-)";
-
 }  // namespace
 
 void add_generate_verb(CLI::App& app, Run& run) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<GenerateOptions>();
   CLI::App* verb = app.add_subcommand("generate", "Continue a text with a trained model");
-  verb->footer(kExamples);
-  verb->add_option("MODEL", options->model, "Run directory, RUN@STEP or checkpoint folder")->required();
-  auto* prompt = verb->add_option("--prompt", options->prompt, "Text to continue");
-  auto* file = verb->add_option("--prompt-file", options->prompt_file, "The text in a file");
-  auto* ids = verb->add_option("--prompt-ids", options->prompt_ids, "Token ids to continue")->delimiter(',');
-  prompt->excludes(ids)->excludes(file);
-  file->excludes(ids);
-  verb->add_option("--max-tokens", options->max_tokens, "Longest continuation")
-      ->check(CLI::Range(0, 1 << 24))
-      ->capture_default_str();
-  verb->add_option("--temperature", options->temperature, "0 takes the most likely token")
-      ->check(CLI::Range(0.0, 100.0))
-      ->capture_default_str();
-  verb->add_option("--top-k", options->top_k, "Keep the k most likely; 0 keeps all")
-      ->check(CLI::Range(0, 1 << 24));
-  verb->add_option("--top-p", options->top_p, "Keep the most likely with this much probability")
-      ->check(CLI::Range(0.0, 1.0));
-  verb->add_option("--seed", options->seed, "The same seed gives the same text");
-  verb->add_option("--n", options->num_samples, "How many continuations")->check(CLI::Range(1, 1024));
-  verb->add_option("--stop", options->stop, "End where this text would appear; may be repeated");
-  verb->add_option("--threads", options->threads, "0 takes every usable processor")
-      ->check(CLI::Range(0, 1024));
-  verb->add_flag("--ignore-end", options->ignore_end, "Go on past the end-of-document token");
-  verb->add_flag("--logprobs", options->log_probabilities, "Print every token with its log-probability");
-  verb->add_flag("--json", options->json, "Print one JSON object");
+  declare_generate_options(*verb, *options);
   verb->callback([options, &run] { run = [options] { return generate(*options); }; });
 }
 

@@ -86,7 +86,8 @@ std::vector<Continuation> generate_samples(Generator& generator, const Tokenizer
       }
       const auto slot = static_cast<std::int64_t>(i);
       const std::int32_t id =
-          sampler.choose(generator.logits(slot), static_cast<std::uint32_t>(i), generator.length());
+          sampler.choose(generator.logits(slot), static_cast<std::uint32_t>(i), generator.length(),
+                         {.prompt = request.prompt, .answer = strand.sample.ids});
       if (id == end_id) {
         strand.end(Finish::end_of_document);
         continue;

@@ -1,0 +1,84 @@
+"""The sampler as a user meets it: every option of `megalith generate`, on a model of text trained once."""
+import atexit
+import json
+import pathlib
+import tempfile
+import unittest
+
+from megalith_cli import MegalithTest, TINY, text_file
+
+_trained = tempfile.TemporaryDirectory(prefix="megalith e2e ")
+atexit.register(_trained.cleanup)
+
+
+class GenerateTest(MegalithTest):
+    def setUp(self):
+        super().setUp()
+        base = pathlib.Path(_trained.name)
+        self.model = base / "run"
+        if self.model.exists():
+            return
+        text = text_file(base)
+        self.run_megalith("tokenizer", "train", text, "--vocabulary", 400, "--output", base / "tok/tokenizer.json")
+        self.run_megalith("data", "build", text, "--tokenizer", base / "tok/tokenizer.json", "--output", base / "text")
+        self.run_megalith("train", TINY, "--run-dir", self.model, "--set", f"data.source={base}/text-train", "--set",
+                          f"data.tokenizer={base}/tok/tokenizer.json", "--set", "schedule.steps=60", "--set",
+                          "schedule.warmup=3")
+
+    def generate(self, *arguments, **more):
+        return self.run_megalith("generate", self.model, *arguments, **more)
+
+    def samples(self, *arguments):
+        """The samples of a run with --json, 20 tokens long."""
+        return json.loads(self.generate("--max-tokens", 20, "--json", *arguments).out)["samples"]
+
+    def ids(self, *arguments):
+        return self.samples("--prompt", "Line 7", *arguments)[0]["ids"]
+
+
+class Settings(GenerateTest):
+    def test_a_ban_holds_and_a_bias_wins(self):
+        greedy = self.ids("--temperature", 0)
+        banned = self.ids("--temperature", 0, "--logit-bias", f"{greedy[0]}=-inf")
+        self.assertNotIn(greedy[0], banned)
+        self.assertEqual(set(self.ids("--logit-bias", "65=900", "--logit-bias", f"{greedy[0]}=-inf")), {65})
+
+    def test_penalties_end_repetition(self):
+        greedy = self.ids("--temperature", 0, "--logit-bias", "65=900")
+        self.assertEqual(len(set(greedy)), 1)
+        for penalty in (("--presence-penalty", 100), ("--frequency-penalty", 50), ("--repetition-penalty", 100)):
+            varied = self.ids("--temperature", 0, "--logit-bias", "65=5", *penalty)
+            self.assertGreater(len(set(varied)), 5, penalty)
+
+    def test_narrow_filters_take_the_most_likely(self):
+        greedy = self.ids("--temperature", 0)
+        for narrow in (("--min-p", 1), ("--top-p", 0), ("--top-k", 1)):
+            self.assertEqual(self.ids(*narrow), greedy)
+        self.assertNotEqual(self.ids("--typical", 0.2, "--top-p", 1), self.ids("--top-p", 1))
+
+    def test_the_text_does_not_depend_on_threads_kernels_or_other_samples(self):
+        more = ("--prompt", "Line", "--min-p", 0.01, "--typical", 0.9, "--repetition-penalty", 1.2, "--presence-penalty", 0.3,
+                "--frequency-penalty", 0.1, "--logit-bias", "40=1.5", "--seed", 4)
+        three = self.samples(*more, "--n", 3)
+        self.assertEqual(self.samples(*more)[0], three[0])
+        self.assertEqual(self.samples(*more, "--num-samples", 3, "--threads", 1), three)
+        result = self.generate("--max-tokens", 20, "--json", *more, "--n", 3, env={"MEGALITH_ISA": "portable"})
+        self.assertEqual(json.loads(result.out)["samples"], three)
+
+    def test_refusals_name_the_option_and_what_it_takes(self):
+        for typed in ("5", "x=1", "5=", "5=nan", "5=inf", "5=1e9", "-1=2", "5=1x", "99999999999=1"):
+            self.refused("generate", self.model, "--logit-bias", typed, says=["--logit-bias", typed, "ID=VALUE"])
+        self.refused("generate", self.model, "--logit-bias", "5=1", "--logit-bias", "5=2", "--logit-bias", "y",
+                     says=["id 5", "'y'"])
+        self.refused("generate", self.model, "--logit-bias", "999999=1", says=["999999", "0 to "])
+        for name, wrong in (("--min-p", "1.5"), ("--typical", "nan"), ("--repetition-penalty", "0"),
+                            ("--presence-penalty", "inf"), ("--frequency-penalty", "often"), ("--temperature", "nan")):
+            self.refused("generate", self.model, name, wrong, says=[name, wrong])
+
+    def test_options_that_repeat_leave_the_model_alone(self):
+        before = self.run_megalith("generate", "--stop", "\n", "--logit-bias", "65=1", self.model, "--prompt", "Line 7").out
+        self.assertEqual(before, self.generate("--prompt", "Line 7", "--logit-bias", "65=1", "--stop", "\n").out)
+
+
+if __name__ == "__main__":
+    unittest.main()
