@@ -1,17 +1,17 @@
 // megalith generate MODEL: text from a trained model, streamed to the terminal.
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <memory>
-#include <nlohmann/json.hpp>
 
 #include "app/console.h"
 #include "app/generate/options.h"
+#include "app/generate/output.h"
 #include "app/generation.h"
 #include "app/interrupt.h"
 #include "app/loaded_model.h"
 #include "app/verbs.h"
 #include "core/file.h"
-#include "infer/text_stream.h"
 
 namespace megalith::app {
 namespace {
@@ -47,47 +47,8 @@ Expected<std::vector<std::int32_t>> wanted_prompt(const GenerateOptions& options
   return options.prompt_ids;
 }
 
-std::string text_of(const LoadedModel& model, std::int32_t id) {
-  if (!model.tokenizer || id >= model.tokenizer->vocabulary_size()) return std::to_string(id);
-  return to_valid_utf8(model.tokenizer->bytes_of(id));
-}
-
-nlohmann::json log_probability_list(const LoadedModel& model, std::span<const std::int32_t> ids,
-                                    std::span<const float> values) {
-  nlohmann::json list = nlohmann::json::array();
-  for (std::size_t i = 0; i < ids.size(); ++i) {
-    nlohmann::json value = nullptr;  // nothing predicts the first token of a prompt
-    if (i + values.size() >= ids.size()) value = values[i + values.size() - ids.size()];
-    list.push_back({{"id", ids[i]}, {"token", text_of(model, ids[i])}, {"log_probability", value}});
-  }
-  return list;
-}
-
-void print_json(const LoadedModel& model, const GenerateOptions& options,
-                const std::vector<std::int32_t>& prompt, std::span<const float> prompt_scores,
-                const std::vector<Continuation>& samples) {
-  nlohmann::json out = {{"model", options.model}, {"step", model.step}, {"prompt_ids", prompt}};
-  if (options.log_probabilities) out["prompt_tokens"] = log_probability_list(model, prompt, prompt_scores);
-  out["samples"] = nlohmann::json::array();
-  for (const Continuation& sample : samples) {
-    nlohmann::json one = {{"text", sample.text}, {"ids", sample.ids}, {"finish", name_of(sample.finish)}};
-    one["log_probabilities"] = sample.log_probabilities;
-    out["samples"].push_back(std::move(one));
-  }
-  print(out.dump(2) + "\n");
-}
-
-void print_log_probabilities(const LoadedModel& model, std::span<const std::int32_t> ids,
-                             std::span<const float> values) {
-  for (const nlohmann::json& entry : log_probability_list(model, ids, values)) {
-    const std::string value = entry["log_probability"].is_null()
-                                  ? "-"
-                                  : fmt::format("{:.6f}", entry["log_probability"].get<float>());
-    print(fmt::format("{:>8}  {:>12}  {}\n", entry["id"].get<int>(), value, entry["token"].dump()));
-  }
-}
-
 ExitCode generate(const GenerateOptions& options) {
+  value_or_throw(check_generate_options(options));
   SamplingSettings sampling = options.sampling;
   sampling.logit_bias = value_or_throw(parse_logit_bias(options.logit_bias));
   const std::unique_ptr<LoadedModel> model = value_or_throw(load_model(options.model, options.threads));
@@ -96,25 +57,28 @@ ExitCode generate(const GenerateOptions& options) {
                             .max_tokens = options.max_tokens,
                             .sampling = sampling,
                             .stop = options.stop,
-                            .num_samples = options.num_samples,
+                            .num_samples = std::max(options.num_samples, options.best_of),
+                            .alternatives = options.alternatives,
                             .ignore_end_of_document = options.ignore_end};
   const std::int64_t capacity = static_cast<std::int64_t>(request.prompt.size()) + options.max_tokens + 1;
-  Generator generator(*model->device, model->transformer, model->config.numerics, options.num_samples,
+  Generator generator(*model->device, model->transformer, model->config.numerics, request.num_samples,
                       capacity);
   std::vector<float> prompt_scores;
   if (options.log_probabilities) prompt_scores = generator.score(request.prompt);
 
   watch_for_interrupts();
-  const bool streams = !options.json && options.num_samples == 1 && !options.log_probabilities;
+  const bool streams = !options.json && request.num_samples == 1 && !options.log_probabilities;
   if (streams) print(options.prompt);
   const Tokenizer* tokenizer = model->tokenizer ? &*model->tokenizer : nullptr;
   std::size_t shown = 0;  // bytes of sample 0 that were streamed
-  const std::vector<Continuation> samples =
+  std::vector<Continuation> samples =
       generate_samples(generator, tokenizer, request, [&](std::string_view piece) {
         if (streams) print(piece);
+        if (streams) flush_output();
         shown += piece.size();
         return !interrupted() && !output_is_gone();
       });
+  if (options.best_of > 0) samples = best_of(std::move(samples), options.num_samples);
   if (options.json) {
     print_json(*model, options, request.prompt, prompt_scores, samples);
   } else if (options.log_probabilities) {
@@ -124,10 +88,7 @@ ExitCode generate(const GenerateOptions& options) {
   } else if (streams) {
     print(samples[0].text.substr(shown) + "\n");
   } else {
-    for (std::size_t i = 0; i < samples.size(); ++i) {
-      print(fmt::format("--- sample {} ({})\n{}{}\n", i, name_of(samples[i].finish), options.prompt,
-                        samples[i].text));
-    }
+    print_samples(options, samples);
   }
   return interrupted() ? ExitCode::stopped : ExitCode::done;
 }

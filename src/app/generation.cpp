@@ -27,6 +27,13 @@ std::string token_bytes(const Tokenizer* tokenizer, std::int32_t id) {
   return std::string(tokenizer->bytes_of(id));
 }
 
+std::vector<Alternative> alternatives(Generator& generator, std::int64_t slot, std::int64_t count) {
+  std::vector<Alternative> list;
+  for (const std::int32_t id : most_likely(generator.logits(slot), count))
+    list.push_back({.id = id, .log_probability = generator.log_probability(slot, id)});
+  return list;
+}
+
 }  // namespace
 
 const char* name_of(Finish finish) {
@@ -89,12 +96,15 @@ std::vector<Continuation> generate_samples(Generator& generator, const Tokenizer
           sampler.choose(generator.logits(slot), static_cast<std::uint32_t>(i), generator.length(),
                          {.prompt = request.prompt, .answer = strand.sample.ids});
       if (id == end_id) {
+        strand.sample.end_log_probability = generator.log_probability(slot, id);
         strand.end(Finish::end_of_document);
         continue;
       }
       next[i] = id;
       strand.sample.ids.push_back(id);
       strand.sample.log_probabilities.push_back(generator.log_probability(slot, id));
+      if (request.alternatives > 0)
+        strand.sample.alternatives.push_back(alternatives(generator, slot, request.alternatives));
       const std::string shown = strand.stream.push(token_bytes(tokenizer, id));
       strand.sample.text += shown;
       if (i == 0 && piece && !shown.empty() && !piece(shown)) interrupted = true;
@@ -110,7 +120,28 @@ std::vector<Continuation> generate_samples(Generator& generator, const Tokenizer
     generator.decode(next);
   }
   std::vector<Continuation> samples;
-  for (Strand& strand : strands) samples.push_back(std::move(strand.sample));
+  for (Strand& strand : strands) {
+    strand.sample.number = static_cast<std::int64_t>(samples.size());
+    samples.push_back(std::move(strand.sample));
+  }
+  return samples;
+}
+
+double mean_log_probability(const Continuation& sample) {
+  double sum = sample.end_log_probability.value_or(0);
+  for (const float value : sample.log_probabilities) sum += value;
+  const std::size_t count = sample.log_probabilities.size() + (sample.end_log_probability ? 1 : 0);
+  return count == 0 ? 0 : sum / static_cast<double>(count);
+}
+
+std::vector<Continuation> best_of(std::vector<Continuation> samples, std::int64_t count) {
+  const auto better = [](const Continuation& a, const Continuation& b) {
+    const double x = mean_log_probability(a);
+    const double y = mean_log_probability(b);
+    return x > y || (x == x && y != y);  // a mean that is no number comes last
+  };
+  std::stable_sort(samples.begin(), samples.end(), better);
+  if (static_cast<std::int64_t>(samples.size()) > count) samples.resize(static_cast<std::size_t>(count));
   return samples;
 }
 

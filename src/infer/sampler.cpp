@@ -22,10 +22,32 @@ std::int32_t first_greatest(std::span<const T> values) {
   return static_cast<std::int32_t>(best);
 }
 
+// Puts the `kept` most likely ids of all to the front of `order`, in that order; NaN sinks to the end.
+template <class T>
+void rank_ids(std::span<const T> scores, std::size_t kept, std::vector<std::int32_t>& order) {
+  const auto more_likely = [&](std::int32_t a, std::int32_t b) {
+    const T x = scores[static_cast<std::size_t>(a)];
+    const T y = scores[static_cast<std::size_t>(b)];
+    if ((x != x) != (y != y)) return y != y;
+    return x > y || (!(x < y) && a < b);
+  };
+  std::iota(order.begin(), order.end(), 0);
+  std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(kept), order.end(),
+                    more_likely);
+}
+
 }  // namespace
 
 std::int32_t most_likely(std::span<const float> logits) {
   return first_greatest(logits);
+}
+
+std::vector<std::int32_t> most_likely(std::span<const float> logits, std::int64_t count) {
+  std::vector<std::int32_t> order(logits.size());
+  const std::size_t kept = std::min(order.size(), static_cast<std::size_t>(count));
+  rank_ids(logits, kept, order);
+  order.resize(kept);
+  return order;
 }
 
 Sampler::Sampler(SamplingSettings settings, std::int64_t vocabulary)
@@ -72,15 +94,7 @@ double Sampler::total_weight(std::size_t kept) const {
 std::size_t Sampler::rank_candidates() {
   std::size_t kept = order_.size();
   if (settings_.top_k > 0) kept = std::min(kept, static_cast<std::size_t>(settings_.top_k));
-  const auto more_likely = [&](std::int32_t a, std::int32_t b) {  // NaN sinks to the end
-    const double x = score_[static_cast<std::size_t>(a)];
-    const double y = score_[static_cast<std::size_t>(b)];
-    if ((x != x) != (y != y)) return y != y;
-    return x > y || (!(x < y) && a < b);
-  };
-  std::iota(order_.begin(), order_.end(), 0);
-  std::partial_sort(order_.begin(), order_.begin() + static_cast<std::ptrdiff_t>(kept), order_.end(),
-                    more_likely);
+  rank_ids(std::span<const double>(score_), kept, order_);
   const double greatest = score_[static_cast<std::size_t>(order_[0])];
   for (std::size_t rank = 0; rank < kept; ++rank) {
     const double score = score_[static_cast<std::size_t>(order_[rank])];

@@ -86,4 +86,8 @@ class Sampler {
 // The most likely id, the lowest of equals.
 std::int32_t most_likely(std::span<const float> logits);
 
+// The `count` most likely ids, or all where there are fewer, in that order; of equals the lower first, NaN
+// last.
+std::vector<std::int32_t> most_likely(std::span<const float> logits, std::int64_t count);
+
 }  // namespace megalith

@@ -80,5 +80,44 @@ class Settings(GenerateTest):
         self.assertEqual(before, self.generate("--prompt", "Line 7", "--logit-bias", "65=1", "--stop", "\n").out)
 
 
+class BestOf(GenerateTest):
+    def test_the_best_are_those_of_the_highest_mean_log_probability(self):
+        more = ("--prompt", "Line", "--seed", 9, "--temperature", 1.5, "--stop", "fox")
+        drawn = self.samples(*more, "--n", 6)
+        best = self.samples(*more, "--n", 2, "--best-of", 6)
+        for sample in drawn:
+            values = sample["log_probabilities"] + [sample[key] for key in ("end_log_probability",) if key in sample]
+            self.assertAlmostEqual(sample["mean_log_probability"], sum(values) / len(values), places=6)
+            self.assertEqual("end_log_probability" in sample, sample["finish"] == "end_of_document")
+        self.assertEqual(best, sorted(drawn, key=lambda sample: -sample["mean_log_probability"])[:2])
+        self.assertNotEqual(best[0]["sample"], 0)  # the seed is such that the first is not the best
+        plain = self.generate("--max-tokens", 20, *more, "--best-of", 6).out
+        self.assertEqual(plain, "Line" + best[0]["text"] + "\n")
+        self.refused("generate", self.model, "--n", 3, "--best-of", 2, says=["--best-of", "at least the 3"])
+
+    def test_alternatives_are_the_most_likely_of_the_model_itself(self):
+        sample = self.samples("--prompt", "Line 7", "--temperature", 0, "--alternatives", 5)[0]
+        self.assertEqual([token["id"] for token in sample["tokens"]], sample["ids"])
+        self.assertEqual("".join(token["token"] for token in sample["tokens"]), sample["text"])
+        for token in sample["tokens"]:
+            values = [other["log_probability"] for other in token["alternatives"]]
+            self.assertEqual(len(values), 5)
+            self.assertEqual(values, sorted(values, reverse=True))
+            self.assertEqual(token["alternatives"][0], {key: token[key] for key in ("id", "token", "log_probability")})
+        # A ban changes what is chosen and not what the model thinks.
+        first = sample["tokens"][0]
+        banned = self.samples("--prompt", "Line 7", "--temperature", 0, "--alternatives", 5, "--logit-bias",
+                              f"{first['id']}=-inf")[0]["tokens"][0]
+        self.assertEqual(banned["alternatives"], first["alternatives"])
+        self.assertEqual(banned["id"], first["alternatives"][1]["id"])
+        self.assertEqual(len(self.samples("--alternatives", 1000)[0]["tokens"][0]["alternatives"]), self.vocabulary())
+        self.refused("generate", self.model, "--alternatives", 3, says=["--alternatives", "--json"])
+
+    def vocabulary(self):
+        config = (self.model / "config.toml").read_text()
+        line = next(line for line in config.splitlines() if line.startswith("vocabulary"))
+        return int(line.split("=")[1].split("#")[0].replace("_", ""))
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -270,6 +270,13 @@ TEST(Sampler, GreedyTakesTheFirstOfEqualMaximaAndNeverNotANumber) {
   EXPECT_EQ(greedy.choose(std::vector<float>{0, 7, 7, 1}, 0, 0), 1);
 }
 
+TEST(Sampler, TheMostLikelyIdsComeInOrderAndNotANumberLast) {
+  const std::vector<float> logits = {1, NAN, 3, -INFINITY, 3, 2};
+  EXPECT_EQ(most_likely(logits, 3), (std::vector<std::int32_t>{2, 4, 5}));
+  EXPECT_EQ(most_likely(logits, 100), (std::vector<std::int32_t>{2, 4, 5, 0, 3, 1}));
+  EXPECT_TRUE(most_likely(logits, 0).empty());
+}
+
 TEST(Sampler, ExtremeLogitsAndSettingsStillGiveALegalToken) {
   const float greatest = std::numeric_limits<float>::max();
   const std::vector<std::int32_t> seen = {1, 2};

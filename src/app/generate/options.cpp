@@ -16,12 +16,14 @@ constexpr const char* kFooter =
   --repetition-penalty, --presence-penalty and --frequency-penalty, --logit-bias, --temperature,
   --top-k, --top-p, --min-p, --typical
 At temperature 0 the most likely token after penalties and bias is taken. Log-probabilities are
-always the model's own, before all of these.
+always the model's own, before all of these; --best-of goes by their mean over the tokens of an
+answer and the end of the document, where that ended it.
 
 Examples:
   megalith generate runs/mine --prompt "Once upon"            streams until the end of the document
   megalith generate runs/mine --prompt "Once" --n 5 --temperature 0.8 --top-p 0.9 --seed 7
   megalith generate runs/mine --prompt "Once" --min-p 0.05 --top-p 1 --repetition-penalty 1.1
+  megalith generate runs/mine --prompt "Once" --best-of 8          the likeliest of eight
   megalith generate runs/mine@1000 --prompt "Q:" --stop $'\nQ:' --max-tokens 100
   megalith generate runs/mine --prompt-file book.txt --max-tokens 0 --logprobs   what it thinks of a text
 )";
@@ -98,13 +100,28 @@ void declare_generate_options(CLI::App& verb, GenerateOptions& options) {
   declare_sampling(verb, options);
   verb.add_option("--n,--num-samples", options.num_samples, "How many continuations")
       ->check(CLI::Range(1, 1024));
+  verb.add_option("--best-of", options.best_of,
+                  "Draw this many and print the --n with the highest mean log-probability")
+      ->check(CLI::Range(1, 1024));
   verb.add_option("--stop", options.stop, "End where this text would appear; may be repeated")
       ->type_name("TEXT")
       ->allow_extra_args(false);
   verb.add_option("--threads", options.threads, "0 takes every usable processor")->check(CLI::Range(0, 1024));
   verb.add_flag("--ignore-end", options.ignore_end, "Go on past the end-of-document token");
   verb.add_flag("--logprobs", options.log_probabilities, "Print every token with its log-probability");
-  verb.add_flag("--json", options.json, "Print one JSON object");
+  auto* json = verb.add_flag("--json", options.json, "Print one JSON object");
+  verb.add_option("--alternatives", options.alternatives,
+                  "Name the most likely tokens at each position of the answer")
+      ->check(CLI::Range(1, 1000))
+      ->needs(json);
+}
+
+Expected<void> check_generate_options(const GenerateOptions& options) {
+  if (options.best_of == 0 || options.best_of >= options.num_samples) return {};
+  return refuse({.where = "--best-of",
+                 .found = fmt::format("{}", options.best_of),
+                 .allowed = fmt::format("at least the {} of --n", options.num_samples),
+                 .nearest = fmt::format("--best-of {}", options.num_samples)});
 }
 
 Expected<std::vector<LogitBias>> parse_logit_bias(const std::vector<std::string>& typed) {

@@ -23,6 +23,8 @@ struct GenerateOptions {
   SamplingSettings sampling{.temperature = 0.8, .top_p = 0.95};  // without the biases
   std::vector<std::string> logit_bias;                           // as they were typed
   std::int64_t num_samples = 1;
+  std::int64_t best_of = 0;       // how many to draw; 0: num_samples
+  std::int64_t alternatives = 0;  // named at each position
   std::vector<std::string> stop;
   std::int64_t threads = 0;
   bool ignore_end = false;
@@ -32,6 +34,9 @@ struct GenerateOptions {
 
 // Declares every option on `verb`; parsing fills `options`, which must outlive it.
 void declare_generate_options(CLI::App& verb, GenerateOptions& options);
+
+// Refused: options that contradict each other.
+Expected<void> check_generate_options(const GenerateOptions& options);
 
 // The biases of --logit-bias ID=VALUE. Refused: what is malformed, out of range or said twice.
 Expected<std::vector<LogitBias>> parse_logit_bias(const std::vector<std::string>& typed);
