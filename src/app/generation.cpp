@@ -7,20 +7,6 @@
 namespace megalith::app {
 namespace {
 
-// One sequence being written.
-struct Strand {
-  explicit Strand(const std::vector<std::string>& stop) : stream(stop) {}
-  TextStream stream;
-  Continuation sample;
-  bool running = true;
-
-  void end(Finish finish) {
-    running = false;
-    sample.finish = finish;
-    sample.text += stream.finish();
-  }
-};
-
 std::string token_bytes(const Tokenizer* tokenizer, std::int32_t id) {
   if (tokenizer == nullptr) return fmt::format("{} ", id);
   if (id >= tokenizer->vocabulary_size()) return "";
@@ -33,6 +19,97 @@ std::vector<Alternative> alternatives(Generator& generator, std::int64_t slot, s
     list.push_back({.id = id, .log_probability = generator.log_probability(slot, id)});
   return list;
 }
+
+// All sequences being written, side by side.
+class Writer {
+ public:
+  Writer(Generator& generator, const Tokenizer* tokenizer, const GenerationRequest& request)
+      : generator_(generator),
+        tokenizer_(tokenizer),
+        request_(request),
+        sampler_(request.sampling, generator.vocabulary()),
+        strands_(static_cast<std::size_t>(request.num_samples), Strand(request.stop)),
+        next_(strands_.size()) {
+    if (tokenizer != nullptr && !request.ignore_end_of_document)
+      end_id_ = tokenizer->end_of_document().value_or(-1);
+  }
+
+  // Draws the next token of each sequence that runs; returns what sequence 0 can show of it.
+  std::string draw_tokens() {
+    std::string first;
+    for (std::size_t i = 0; i < strands_.size(); ++i) {
+      std::string shown = strands_[i].running ? draw_token(i) : std::string();
+      if (i == 0) first = std::move(shown);
+    }
+    return first;
+  }
+
+  [[nodiscard]] bool running() const {
+    return std::any_of(strands_.begin(), strands_.end(), [](const Strand& s) { return s.running; });
+  }
+
+  // Ids to decode: those drawn, and 0 for a sequence that has ended.
+  [[nodiscard]] const std::vector<std::int32_t>& next() const { return next_; }
+
+  // Ends those that still run as `ending` says.
+  std::vector<Continuation> finish(Finish ending) {
+    std::vector<Continuation> samples;
+    for (Strand& strand : strands_) {
+      if (strand.running) strand.end(ending);
+      strand.sample.number = static_cast<std::int64_t>(samples.size());
+      samples.push_back(std::move(strand.sample));
+    }
+    return samples;
+  }
+
+ private:
+  struct Strand {
+    explicit Strand(const std::vector<std::string>& stop) : stream(stop) {}
+    TextStream stream;
+    Continuation sample;
+    bool running = true;
+
+    void end(Finish finish) {
+      running = false;
+      sample.finish = finish;
+      sample.text += stream.finish();
+    }
+  };
+
+  std::string draw_token(std::size_t i) {
+    Strand& strand = strands_[i];
+    const auto slot = static_cast<std::int64_t>(i);
+    const std::int32_t id =
+        sampler_.choose(generator_.logits(slot), static_cast<std::uint32_t>(i), generator_.length(),
+                        {.prompt = request_.prompt, .answer = strand.sample.ids});
+    next_[i] = 0;
+    if (id == end_id_) {
+      strand.sample.end_log_probability = generator_.log_probability(slot, id);
+      strand.end(Finish::end_of_document);
+      return {};
+    }
+    strand.sample.ids.push_back(id);
+    strand.sample.log_probabilities.push_back(generator_.log_probability(slot, id));
+    if (request_.alternatives > 0)
+      strand.sample.alternatives.push_back(alternatives(generator_, slot, request_.alternatives));
+    std::string shown = strand.stream.push(token_bytes(tokenizer_, id));
+    strand.sample.text += shown;
+    if (strand.stream.stopped()) {
+      strand.end(Finish::stop_string);
+    } else {
+      next_[i] = id;
+    }
+    return shown;
+  }
+
+  Generator& generator_;
+  const Tokenizer* tokenizer_;
+  const GenerationRequest& request_;
+  Sampler sampler_;
+  std::vector<Strand> strands_;
+  std::vector<std::int32_t> next_;
+  std::int32_t end_id_ = -1;
+};
 
 }  // namespace
 
@@ -74,57 +151,25 @@ Expected<std::vector<std::int32_t>> prompt_ids(const Tokenizer* tokenizer, std::
 
 std::vector<Continuation> generate_samples(Generator& generator, const Tokenizer* tokenizer,
                                            const GenerationRequest& request, const Piece& piece) {
-  const auto count = static_cast<std::size_t>(request.num_samples);
-  std::vector<Strand> strands(count, Strand(request.stop));
-  const std::int32_t end_id =
-      tokenizer == nullptr || request.ignore_end_of_document ? -1 : tokenizer->end_of_document().value_or(-1);
-  Sampler sampler(request.sampling, generator.vocabulary());
+  Writer writer(generator, tokenizer, request);
   generator.prefill(request.prompt, request.num_samples);
-  std::vector<std::int32_t> next(count);
-  bool interrupted = false;
-  for (std::int64_t made = 0;; ++made) {
-    for (std::size_t i = 0; i < count; ++i) {
-      Strand& strand = strands[i];
-      next[i] = 0;
-      if (!strand.running) continue;
-      if (interrupted || made == request.max_tokens) {
-        strand.end(interrupted ? Finish::interrupted : Finish::length);
-        continue;
-      }
-      const auto slot = static_cast<std::int64_t>(i);
-      const std::int32_t id =
-          sampler.choose(generator.logits(slot), static_cast<std::uint32_t>(i), generator.length(),
-                         {.prompt = request.prompt, .answer = strand.sample.ids});
-      if (id == end_id) {
-        strand.sample.end_log_probability = generator.log_probability(slot, id);
-        strand.end(Finish::end_of_document);
-        continue;
-      }
-      next[i] = id;
-      strand.sample.ids.push_back(id);
-      strand.sample.log_probabilities.push_back(generator.log_probability(slot, id));
-      if (request.alternatives > 0)
-        strand.sample.alternatives.push_back(alternatives(generator, slot, request.alternatives));
-      const std::string shown = strand.stream.push(token_bytes(tokenizer, id));
-      strand.sample.text += shown;
-      if (i == 0 && piece && !shown.empty() && !piece(shown)) interrupted = true;
-      if (strand.stream.stopped()) strand.end(Finish::stop_string);
-    }
-    if (std::none_of(strands.begin(), strands.end(), [](const Strand& s) { return s.running; })) break;
-    if (generator.length() == generator.context()) {
-      for (Strand& strand : strands) {
-        if (strand.running) strand.end(Finish::context_full);
-      }
+  std::optional<Finish> ending;
+  if (request.max_tokens == 0) ending = Finish::length;
+  for (std::int64_t made = 1; !ending; ++made) {
+    const std::string shown = writer.draw_tokens();
+    if (piece && !piece(shown)) {
+      ending = Finish::interrupted;
+    } else if (!writer.running()) {
       break;
+    } else if (generator.length() == generator.context()) {
+      ending = Finish::context_full;
+    } else if (made == request.max_tokens) {
+      ending = Finish::length;
+    } else {
+      generator.decode(writer.next());
     }
-    generator.decode(next);
   }
-  std::vector<Continuation> samples;
-  for (Strand& strand : strands) {
-    strand.sample.number = static_cast<std::int64_t>(samples.size());
-    samples.push_back(std::move(strand.sample));
-  }
-  return samples;
+  return writer.finish(ending.value_or(Finish::length));
 }
 
 double mean_log_probability(const Continuation& sample) {

@@ -51,7 +51,8 @@ double mean_log_probability(const Continuation& sample);
 // The `count` samples of the highest mean log-probability, best first; of equals the one drawn first.
 std::vector<Continuation> best_of(std::vector<Continuation> samples, std::int64_t count);
 
-// Called with each piece of sample 0 as it comes; false stops the generation.
+// Called after each token with what of sample 0 can be shown now, perhaps nothing; false stops the
+// generation.
 using Piece = std::function<bool(std::string_view piece)>;
 
 // All samples side by side. Without a tokenizer the text is the ids, separated by spaces.

@@ -1,11 +1,19 @@
 """The sampler as a user meets it: every option of `megalith generate`, on a model of text trained once."""
 import atexit
+import fcntl
 import json
+import os
 import pathlib
+import pty
+import select
+import signal
+import subprocess
 import tempfile
+import termios
+import time
 import unittest
 
-from megalith_cli import MegalithTest, TINY, text_file
+from megalith_cli import BINARY, MegalithTest, TINY, text_file
 
 _trained = tempfile.TemporaryDirectory(prefix="megalith e2e ")
 atexit.register(_trained.cleanup)
@@ -117,6 +125,110 @@ class BestOf(GenerateTest):
         config = (self.model / "config.toml").read_text()
         line = next(line for line in config.splitlines() if line.startswith("vocabulary"))
         return int(line.split("=")[1].split("#")[0].replace("_", ""))
+
+
+class Conversation(GenerateTest):
+    def answers(self, lines, *more):
+        return self.generate("--interactive", "--max-tokens", 12, *more, input="".join(lines).encode()).out
+
+    def test_a_prompt_comes_from_standard_input(self):
+        typed = self.generate("--prompt", "Line 7\nLine", "--max-tokens", 12, "--json").out
+        piped = self.generate("--prompt-file", "-", "--max-tokens", 12, "--json", input=b"Line 7\nLine").out
+        self.assertEqual(piped, typed)
+        self.refused("generate", self.model, "--prompt-file", "-", input=b"a " * 40_000_000,
+                     says=["standard input", "67108864"])
+
+    def test_every_line_is_answered_by_itself(self):
+        alone = [self.generate("--prompt", prompt, "--max-tokens", 12, "--seed", seed).out.removeprefix(prompt)
+                 for prompt, seed in (("Line 7", 5), ("the slow fox", 6), ("caf\u00e9", 7))]
+        self.assertEqual(self.answers(["Line 7\n", "\n", "the slow fox\n", "caf\u00e9"], "--seed", 5), "".join(alone))
+
+    def test_context_is_kept_on_request(self):
+        lines = ["Line 7\n", "Line 8\n"]
+        fresh = self.answers(lines, "--stop", "\n").splitlines()
+        kept = self.answers(lines, "--stop", "\n", "--keep-context").splitlines()
+        self.assertEqual(fresh[0], kept[0])
+        self.assertNotEqual(fresh[1], kept[1])
+        # Far beyond the context of 64 tokens; the oldest are forgotten.
+        self.assertEqual(len(self.answers(lines * 20, "--stop", "\n", "--keep-context").splitlines()), 40)
+
+    def test_a_line_that_does_not_fit_is_refused_and_the_next_one_answered(self):
+        result = self.generate("--interactive", "--max-tokens", 12, input=b"fox " * 200 + b"\nLine 7\n")
+        self.assertIn("context of 64", result.err)
+        self.assertEqual("Line 7" + result.out, self.generate("--prompt", "Line 7", "--max-tokens", 12).out)
+
+    def test_what_does_not_go_together_is_refused(self):
+        for other in (("--prompt", "x"), ("--prompt-ids", "1"), ("--json",), ("--n", 2), ("--logprobs",)):
+            self.refused("generate", self.model, "--interactive", *other, says=["--interactive", other[0]])
+        self.refused("generate", self.model, "--keep-context", says=["--keep-context", "--interactive"])
+        self.train("ids", "--set", "schedule.steps=15")
+        self.refused("generate", "ids", "--interactive", input=b"", says=["--interactive", "tokenizer"])
+
+
+class Terminal(GenerateTest):
+    """At a terminal, with a context so long that an answer can be stopped."""
+
+    def open(self, *more):
+        base = pathlib.Path(_trained.name)
+        if not (base / "long").exists():
+            self.run_megalith("train", TINY, "--run-dir", base / "long", "--set", f"data.source={base}/text-train", "--set",
+                              f"data.tokenizer={base}/tok/tokenizer.json", "--set", "schedule.steps=2", "--set",
+                              "schedule.warmup=1", "--set", "model.sequence=8192", "--set", "model.positions=rotary",
+                              "--set", "batch.global=1", "--set", "batch.micro=1", "--set", "sample.tokens=0")
+        self.terminal, theirs = pty.openpty()
+        self.addCleanup(os.close, self.terminal)
+        self.process = subprocess.Popen(
+            [BINARY, "generate", base / "long", "--interactive", "--ignore-end", "--max-tokens", "8000", *more],
+            stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+        os.close(theirs)
+        self.addCleanup(self.process.kill)
+        self.seen = b""
+        self.wait_for("> ")
+
+    def wait_for(self, words, at_least=0):
+        """Reads on until `words` stand behind what was seen, and `at_least` bytes before them."""
+        new = b""
+        deadline = time.time() + 60
+        while (len(new) < at_least or words.encode() not in new[at_least:]) and time.time() < deadline:
+            if not select.select([self.terminal], [], [], 1)[0]:
+                continue
+            try:
+                new += os.read(self.terminal, 4096)
+            except OSError:  # the other side has left
+                break
+        self.assertIn(words.encode(), new[at_least:], new[-500:])
+        self.seen += new
+
+    def type(self, text):
+        os.write(self.terminal, text.encode())
+
+    def test_ctrl_c_stops_the_answer_and_a_second_one_leaves(self):
+        self.open()
+        for _ in range(2):
+            self.type("Line 7\n")
+            self.wait_for("Line 7\r\n")
+            self.wait_for("", at_least=30)
+            self.type("\x03")
+            self.wait_for("\r\n> ")
+            self.assertIsNone(self.process.poll())
+        self.type("\x03")
+        self.assertEqual(self.process.wait(timeout=30), 3)
+
+    def test_the_end_of_input_leaves(self):
+        self.open("--stop", "e", "--stop", "a")
+        self.type("Line 7\n")
+        self.wait_for("\r\n> ")
+        self.type("\x04")
+        self.assertEqual(self.process.wait(timeout=30), 0)
+
+    def test_a_termination_leaves_in_the_middle_of_an_answer(self):
+        self.open()
+        self.type("Line 7\n")
+        self.wait_for("", at_least=30)
+        self.process.send_signal(signal.SIGTERM)
+        self.wait_for("\r\n")
+        self.assertEqual(self.process.wait(timeout=30), 3)
 
 
 if __name__ == "__main__":

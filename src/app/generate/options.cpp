@@ -25,6 +25,7 @@ Examples:
   megalith generate runs/mine --prompt "Once" --min-p 0.05 --top-p 1 --repetition-penalty 1.1
   megalith generate runs/mine --prompt "Once" --best-of 8          the likeliest of eight
   megalith generate runs/mine@1000 --prompt "Q:" --stop $'\nQ:' --max-tokens 100
+  megalith generate runs/mine --interactive --stop $'\n'           a line in, a line out
   megalith generate runs/mine --prompt-file book.txt --max-tokens 0 --logprobs   what it thinks of a text
 )";
 
@@ -41,7 +42,8 @@ CLI::Validator between(double low, double high) {
 
 void declare_prompt(CLI::App& verb, GenerateOptions& options) {
   auto* prompt = verb.add_option("--prompt", options.prompt, "Text to continue");
-  auto* file = verb.add_option("--prompt-file", options.prompt_file, "The text in a file");
+  auto* file =
+      verb.add_option("--prompt-file", options.prompt_file, "The text in a file; - is standard input");
   auto* ids = verb.add_option("--prompt-ids", options.prompt_ids, "Token ids to continue")->delimiter(',');
   prompt->excludes(ids)->excludes(file);
   file->excludes(ids);
@@ -72,6 +74,20 @@ void declare_sampling(CLI::App& verb, GenerateOptions& options) {
   number("--typical", sampling.typical, 0, 1,
          "Keep those with this much probability whose surprise is nearest to the expected one; 1 keeps all");
   verb.add_option("--seed", sampling.seed, "The same seed gives the same text");
+}
+
+void declare_conversation(CLI::App& verb, GenerateOptions& options) {
+  auto* interactive =
+      verb.add_flag("--interactive", options.interactive,
+                    "Answer each line of standard input; Ctrl-C stops an answer, a second one or "
+                    "the end of input leaves");
+  for (const char* other :
+       {"--prompt", "--prompt-file", "--prompt-ids", "--n", "--best-of", "--logprobs", "--json"}) {
+    interactive->excludes(verb.get_option(other));
+  }
+  verb.add_flag("--keep-context", options.keep_context,
+                "Each line goes on from the lines and answers before; else each is a text of its own")
+      ->needs(interactive);
 }
 
 Refusal refused_bias(const std::string& typed) {
@@ -114,6 +130,7 @@ void declare_generate_options(CLI::App& verb, GenerateOptions& options) {
                   "Name the most likely tokens at each position of the answer")
       ->check(CLI::Range(1, 1000))
       ->needs(json);
+  declare_conversation(verb, options);
 }
 
 Expected<void> check_generate_options(const GenerateOptions& options) {

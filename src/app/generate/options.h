@@ -30,6 +30,8 @@ struct GenerateOptions {
   bool ignore_end = false;
   bool log_probabilities = false;
   bool json = false;
+  bool interactive = false;
+  bool keep_context = false;  // of a conversation
 };
 
 // Declares every option on `verb`; parsing fills `options`, which must outlive it.

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "app/console.h"
+#include "app/interrupt.h"
 #include "infer/text_stream.h"
 
 namespace megalith::app {
@@ -47,6 +48,20 @@ nlohmann::json sample_entry(const LoadedModel& model, const Continuation& sample
 }
 
 }  // namespace
+
+Continuation print_as_it_comes(Generator& generator, const Tokenizer* tokenizer,
+                               const GenerationRequest& request) {
+  std::size_t shown = 0;
+  std::vector<Continuation> samples =
+      generate_samples(generator, tokenizer, request, [&](std::string_view piece) {
+        print(piece);
+        flush_output();
+        shown += piece.size();
+        return !interrupted() && !output_is_gone();
+      });
+  print(samples[0].text.substr(shown) + "\n");
+  return std::move(samples[0]);
+}
 
 void print_json(const LoadedModel& model, const GenerateOptions& options,
                 std::span<const std::int32_t> prompt, std::span<const float> prompt_scores,

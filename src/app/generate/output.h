@@ -1,4 +1,4 @@
-// What `megalith generate` prints when it is done.
+// What `megalith generate` prints.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +10,10 @@
 #include "app/loaded_model.h"
 
 namespace megalith::app {
+
+// Generates one sample and prints it piece by piece, then a newline. Ctrl-C ends it.
+Continuation print_as_it_comes(Generator& generator, const Tokenizer* tokenizer,
+                               const GenerationRequest& request);
 
 // `prompt_scores`: log-probabilities of the prompt after its first token; empty unless they were asked for.
 void print_json(const LoadedModel& model, const GenerateOptions& options,
