@@ -36,9 +36,8 @@ class GenerateTest(MegalithTest):
     def generate(self, *arguments, **more):
         return self.run_megalith("generate", self.model, *arguments, **more)
 
-    def samples(self, *arguments):
-        """The samples of a run with --json, 20 tokens long."""
-        return json.loads(self.generate("--max-tokens", 20, "--json", *arguments).out)["samples"]
+    def samples(self, *arguments, tokens=20):
+        return json.loads(self.generate("--max-tokens", tokens, "--json", *arguments).out)["samples"]
 
     def ids(self, *arguments):
         return self.samples("--prompt", "Line 7", *arguments)[0]["ids"]
@@ -163,6 +162,31 @@ class Conversation(GenerateTest):
         self.refused("generate", self.model, "--keep-context", says=["--keep-context", "--interactive"])
         self.train("ids", "--set", "schedule.steps=15")
         self.refused("generate", "ids", "--interactive", input=b"", says=["--interactive", "tokenizer"])
+
+
+class Stops(GenerateTest):
+    def test_stop_strings_across_tokens_and_with_shared_beginnings(self):
+        whole = self.samples("--prompt", "Line 7", "--seed", 3, tokens=40)[0]
+        text = whole["text"]
+        borders = {sum(len(token["token"]) for token in whole["tokens"][:n]) for n in range(len(whole["tokens"]))}
+        # Six characters that begin inside a token and go over the border of another.
+        start = next(i for i in range(8, len(text) - 6) if i not in borders and borders & set(range(i + 1, i + 6)))
+        stop = text[start:start + 6]
+        stops = [part for other in (stop[:4] + "~", stop + "~", stop, stop[:2] + "\u00e9")
+                 for part in ("--stop", other)]
+        expected = text[:text.find(stop)]
+        plain = self.generate("--prompt", "Line 7", "--seed", 3, "--max-tokens", 40, *stops)
+        self.assertEqual(plain.stdout.decode(), "Line 7" + expected + "\n")
+        answered = self.generate("--interactive", "--seed", 3, "--max-tokens", 40, *stops, input=b"Line 7\n")
+        self.assertEqual(answered.stdout.decode(), expected + "\n")
+
+    def test_half_characters_are_never_printed(self):
+        # Bytes at random: most are halves of characters. Decoding is strict.
+        wild = ("--temperature", 50, "--top-p", 1, "--max-tokens", 50, "--stop", "\u00e9")
+        alone = self.generate("--prompt", "x", *wild).stdout.decode()
+        self.assertIn("\ufffd", alone)
+        answered = self.generate("--interactive", *wild, input=b"x\n" * 5).stdout.decode()
+        self.assertEqual("x" + answered.split("\n")[0], alone.split("\n")[0])
 
 
 class Terminal(GenerateTest):
