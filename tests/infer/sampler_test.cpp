@@ -72,6 +72,7 @@ ExpectedDraw expected_draw(const std::vector<float>& logits, const SamplingSetti
   for (std::size_t id = 0; id < scores.size(); ++id) order.push_back(id);
   std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return scores[a] > scores[b]; });
   std::vector<double> p;
+  p.reserve(scores.size());
   for (const double score : scores) p.push_back(std::exp((score - scores[order[0]]) / settings.temperature));
 
   std::set<std::size_t> kept(order.begin(), order.end());

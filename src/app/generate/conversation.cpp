@@ -75,13 +75,13 @@ ExitCode converse(const LoadedModel& model, GenerationRequest request, bool keep
       complain(fmt::format("a line of more than {} bytes was passed over", kLongestLine));
     if (status == LineReader::Status::too_long || line.empty()) continue;
 
-    Expected<std::vector<std::int32_t>> alone = prompt_ids(&*model.tokenizer, line, context);
+    const Expected<std::vector<std::int32_t>> alone = prompt_ids(&*model.tokenizer, line, context);
     if (!alone) {
       complain(to_string(alone.error()));
       continue;
     }
     document.append(line);
-    request.prompt = keep_context ? document.ids() : std::move(*alone);
+    request.prompt = keep_context ? document.ids() : *alone;
     const Continuation given = answer(model, request);
     document.append(given.text.ends_with('\n') ? given.text : given.text + "\n");
     ++request.sampling.seed;
