@@ -23,17 +23,36 @@ struct GenerationRequest {
   SamplingSettings sampling;
   std::vector<std::string> stop;
   std::int64_t num_samples = 1;
+  std::int64_t alternatives = 0;  // how many to name at each position
   bool ignore_end_of_document = false;
 };
 
+// A token that might have been chosen.
+struct Alternative {
+  std::int32_t id = 0;
+  float log_probability = 0;
+};
+
+// All log-probabilities are the model's own, before penalties, bias, temperature and filters.
 struct Continuation {
-  std::string text;  // valid UTF-8, without the prompt
+  std::int64_t number = 0;  // which draw it is: the stream of its random numbers
+  std::string text;         // valid UTF-8, without the prompt
   std::vector<std::int32_t> ids;
-  std::vector<float> log_probabilities;  // of ids, under the model itself
+  std::vector<float> log_probabilities;                // of ids
+  std::optional<float> end_log_probability;            // of the end-of-document token, where that ended it
+  std::vector<std::vector<Alternative>> alternatives;  // for each of ids the most likely, in that order
   Finish finish = Finish::length;
 };
 
-// Called with each piece of sample 0 as it comes; false stops the generation.
+// Mean over ids, and over the end-of-document token where that ended the text: so an empty text has one too.
+// 0 where nothing was drawn.
+double mean_log_probability(const Continuation& sample);
+
+// The `count` samples of the highest mean log-probability, best first; of equals the one drawn first.
+std::vector<Continuation> best_of(std::vector<Continuation> samples, std::int64_t count);
+
+// Called after each token with what of sample 0 can be shown now, perhaps nothing; false stops the
+// generation.
 using Piece = std::function<bool(std::string_view piece)>;
 
 // All samples side by side. Without a tokenizer the text is the ids, separated by spaces.

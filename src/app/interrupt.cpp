@@ -5,10 +5,10 @@
 namespace megalith::app {
 namespace {
 
-volatile std::sig_atomic_t asked = 0;
+volatile std::sig_atomic_t asked = 0;  // the number of the signal
 
 extern "C" void on_signal(int signal_number) {
-  asked = 1;
+  asked = signal_number;
   std::signal(signal_number, SIG_DFL);  // the second one is not caught
 }
 
@@ -21,6 +21,12 @@ void watch_for_interrupts() {
 
 bool interrupted() {
   return asked != 0;
+}
+
+void forget_ctrl_c() {
+  if (asked != SIGINT) return;
+  asked = 0;
+  watch_for_interrupts();
 }
 
 }  // namespace megalith::app

@@ -7,4 +7,8 @@ namespace megalith::app {
 void watch_for_interrupts();
 bool interrupted();
 
+// After a Ctrl-C that ended a part of the work: interrupted() is false and the next Ctrl-C is the first
+// again. A SIGTERM is not forgotten.
+void forget_ctrl_c();
+
 }  // namespace megalith::app

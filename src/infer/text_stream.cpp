@@ -85,11 +85,20 @@ std::string TextStream::take(std::size_t bytes) {
 std::string TextStream::push(std::string_view bytes) {
   if (stopped_) return {};
   pending_ += bytes;
+  // The stop string that is complete first counts, and of two the longer: what a reader sees must not depend
+  // on how tokens cut the text, and byte by byte that one would have ended it.
+  std::size_t first_end = std::string::npos;
   std::size_t stop_at = std::string::npos;
   std::size_t held = 0;
   for (const std::string& stop : stop_strings_) {
-    stop_at = std::min(stop_at, pending_.find(stop));
     held = std::max(held, overlap(pending_, stop));
+    const std::size_t at = pending_.find(stop);
+    if (at == std::string::npos) continue;
+    const std::size_t end = at + stop.size();
+    if (end < first_end || (end == first_end && at < stop_at)) {
+      first_end = end;
+      stop_at = at;
+    }
   }
   if (stop_at != std::string::npos) {
     stopped_ = true;

@@ -15,7 +15,8 @@ class TextStream {
   std::string push(std::string_view bytes);
   // The rest, at the end; bytes that are no UTF-8 become U+FFFD.
   std::string finish();
-  // A stop string was completed; it and what follows are dropped.
+  // A stop string was completed; it and what follows are dropped. Of several the one that is complete first
+  // counts, however the tokens cut the text.
   [[nodiscard]] bool stopped() const { return stopped_; }
 
  private:

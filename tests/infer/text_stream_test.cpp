@@ -56,7 +56,7 @@ TEST(TextStream, GivesBackWhatOnlyBeganLikeAStopString) {
   }
 }
 
-TEST(TextStream, TheEarliestOfSeveralStopStringsCounts) {
+TEST(TextStream, TheFirstCompletedOfSeveralStopStringsCounts) {
   for (unsigned seed = 0; seed < 50; ++seed) {
     bool stopped = false;
     EXPECT_EQ(shown("aXbYc", {"Y", "X"}, seed, &stopped), "a");
@@ -69,6 +69,60 @@ TEST(TextStream, TheEarliestOfSeveralStopStringsCounts) {
   EXPECT_TRUE(overlapping.stopped());
   EXPECT_EQ(overlapping.push("more"), "");
   EXPECT_EQ(overlapping.finish(), "");
+}
+
+TEST(TextStream, StopStringsThatShareTheirBeginningAreToldApart) {
+  const std::vector<std::string> stops = {"STOP", "STONE", "ST\u00e9", "ST\u00e8!"};
+  for (unsigned seed = 0; seed < 50; ++seed) {
+    bool stopped = false;
+    EXPECT_EQ(shown("a STOVE, STO STONE STOP", stops, seed, &stopped), "a STOVE, STO ");
+    EXPECT_TRUE(stopped);
+    EXPECT_EQ(shown("ST\u00e8 and ST\u00ea, ST\u00e9", stops, seed, &stopped), "ST\u00e8 and ST\u00ea, ");
+    EXPECT_TRUE(stopped);
+    EXPECT_EQ(shown("STSTSTO ST\u00e8", stops, seed, &stopped), "STSTSTO ST\u00e8");
+    EXPECT_FALSE(stopped);
+  }
+  TextStream stream(stops);
+  EXPECT_EQ(stream.push("ST\xc3"), "");  // the first byte of two stop strings' third character, and of others
+  EXPECT_EQ(stream.push("\xaa"), "ST\u00ea");
+}
+
+// The text before the stop string that is complete first, byte after byte; of two, before the longer one.
+std::string before_first_stop(const std::string& text, const std::vector<std::string>& stops, bool* stopped) {
+  for (std::size_t end = 1; end <= text.size(); ++end) {
+    std::size_t longest = 0;
+    for (const std::string& stop : stops) {
+      if (text.substr(0, end).ends_with(stop)) longest = std::max(longest, stop.size());
+    }
+    *stopped = longest > 0;
+    if (*stopped) return text.substr(0, end - longest);
+  }
+  return text;
+}
+
+TEST(TextStream, WhereTextStopsDoesNotDependOnHowTokensCutIt) {
+  std::mt19937 random(21);
+  const std::vector<std::string> letters = {"a", "b", "\u00e9", "\u20ac"};
+  const auto word = [&](std::size_t shortest, std::size_t longest) {
+    std::string text;
+    for (std::size_t n = shortest + random() % (longest - shortest + 1); n > 0; --n)
+      text += letters[random() % 4];
+    return text;
+  };
+  int stops_met = 0;
+  for (unsigned trial = 0; trial < 2000; ++trial) {
+    const std::string text = word(0, 20);
+    std::vector<std::string> stops;
+    for (std::size_t n = random() % 4; n > 0; --n) stops.push_back(word(1, 4));
+    bool expected_stop = false;
+    const std::string expected = before_first_stop(text, stops, &expected_stop);
+    bool stopped = false;
+    EXPECT_EQ(shown(text, stops, trial, &stopped), expected) << text;
+    EXPECT_EQ(stopped, expected_stop) << text;
+    stops_met += stopped ? 1 : 0;
+  }
+  EXPECT_GT(stops_met, 500);
+  EXPECT_LT(stops_met, 1900);
 }
 
 TEST(TextStream, AnEmptyStopStringStopsNothing) {
