@@ -4,6 +4,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "app/configs_folder.h"
 #include "app/console.h"
 #include "app/loaded_model.h"
 #include "app/training/data_sources.h"
@@ -79,7 +80,7 @@ ExitCode verify(const Options& options) {
 TrainConfig config_of(const Options& options) {
   std::filesystem::path file = options.prefix;
   if (RunDirectory::is_run(file)) file = file / "config.toml";
-  return value_or_throw(load_train_config(file, options.overrides, configs_folder()));
+  return value_or_throw(load_train_config(file, options.overrides, configs_folder(file)));
 }
 
 std::string text_or_ids(const std::optional<Tokenizer>& tokenizer, std::span<const std::int32_t> ids) {
