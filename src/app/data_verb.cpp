@@ -190,7 +190,8 @@ void add_data_verb(CLI::App& app, Run& run) {
   show_verb->add_option("--doc", options->document, "Document of the training data, from 0")
       ->check(CLI::Range(0ll, 1ll << 40))
       ->excludes(step);
-  show_verb->add_option("--set", options->overrides, "KEY=VALUE over the config; may be repeated");
+  show_verb->add_option("--set", options->overrides, "A value over the config's; may be repeated")
+      ->type_name("KEY=VALUE");
   act(show_verb, show);
 }
 

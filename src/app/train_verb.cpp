@@ -220,7 +220,8 @@ void add_train_verb(CLI::App& app, Run& run) {
   verb->add_option("CONFIG", options->request.config_file, "TOML file, such as configs/runs/tiny.toml")
       ->required();
   verb->add_option("--set", options->request.overrides,
-                   "KEY=VALUE over the file; may be repeated (see config explain)");
+                   "A value over the file's; may be repeated (see config explain)")
+      ->type_name("KEY=VALUE");
   verb->add_option("--run-dir", options->request.run_folder,
                    "Where the run lives (default: runs/ and the file's name)");
   verb->add_option("--minutes", options->request.minutes,

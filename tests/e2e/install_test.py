@@ -48,13 +48,20 @@ class InstallTree(unittest.TestCase):
 
     def test_what_belongs_there_is_there(self):
         for name in ["bin/megalith", "share/doc/megalith/LICENSE", "share/doc/megalith/README.md",
-                     "share/doc/megalith/docs/recipes.md"]:
+                     "share/doc/megalith/docs/recipes.md", "share/man/man1/megalith.1",
+                     "share/bash-completion/completions/megalith", "share/zsh/site-functions/_megalith"]:
             self.assertTrue((prefix / name).is_file(), name)
         configs = sorted(p.relative_to(SOURCE) for p in (SOURCE / "configs").rglob("*.toml"))
         self.assertGreater(len(configs), 30)
         for config in configs:
             self.assertEqual((prefix / "share/megalith" / config).read_bytes(), (SOURCE / config).read_bytes())
         self.assertEqual([p.name for p in prefix.rglob("*") if p.suffix in (".a", ".h", ".py")], [])
+
+    def test_the_manual_and_the_completions_are_this_program_s(self):
+        for name, arguments in (("man/man1/megalith.1", ["manual"]),
+                                ("bash-completion/completions/megalith", ["completion", "bash"]),
+                                ("zsh/site-functions/_megalith", ["completion", "zsh"])):
+            self.assertEqual((prefix / "share" / name).read_text(), self.run_installed(*arguments).stdout)
 
     def test_a_preset_is_found_from_anywhere_and_through_a_link(self):
         self.config("mine.toml", "qwen2-0.5b")
