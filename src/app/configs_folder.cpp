@@ -25,15 +25,15 @@ bool lies_in(const fs::path& file, const fs::path& folder) {
 
 fs::path configs_folder(const fs::path& config_file) {
   if (const char* named = std::getenv("MEGALITH_CONFIGS")) return named;  // NOLINT(concurrency-mt-unsafe)
-  const fs::path here = "configs";
+  fs::path here = "configs";
   if (has_models(here) && !lies_in(config_file, here)) return here;
   std::error_code error;
   const fs::path program = fs::read_symlink("/proc/self/exe", error);
-  const fs::path installed = (program.parent_path() / MEGALITH_CONFIGS_FROM_PROGRAM).lexically_normal();
+  fs::path installed = (program.parent_path() / MEGALITH_CONFIGS_FROM_PROGRAM).lexically_normal();
   if (has_models(installed)) return installed;
   // build/PRESET/megalith; only a folder named build is trusted to stand in a checkout.
   const fs::path build = program.parent_path().parent_path();
-  const fs::path checkout = build.parent_path() / "configs";
+  fs::path checkout = build.parent_path() / "configs";
   if (build.filename() == "build" && has_models(checkout)) return checkout;
   return here;
 }
