@@ -124,7 +124,7 @@ Run print_and_end(std::string text, ExitCode code) {
 Expected<Run> parse_command_line(int argc, const char* const* argv) {
   CLI::App app(kIntroduction, "megalith");
   app.footer(kExamples);
-  app.set_version_flag("--version", version_line(), "print the version and end");
+  app.set_version_flag("--version", version_line(), "Print the version and end");
   Run run;
   for (const AddVerb add : all_verbs()) add(app, run);
   try {

@@ -4,6 +4,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "app/configs_folder.h"
 #include "app/console.h"
 #include "app/loaded_model.h"
 #include "app/training/data_sources.h"
@@ -123,7 +124,7 @@ ExitCode verify(const Options& options) {
 TrainConfig config_of(const Options& options) {
   std::filesystem::path file = options.prefix;
   if (RunDirectory::is_run(file)) file = file / "config.toml";
-  return value_or_throw(load_train_config(file, options.overrides, configs_folder()));
+  return value_or_throw(load_train_config(file, options.overrides, configs_folder(file)));
 }
 
 std::string text_or_ids(const std::optional<Tokenizer>& tokenizer, std::span<const std::int32_t> ids) {
@@ -249,7 +250,8 @@ void add_data_verb(CLI::App& app, Run& run) {
   show_verb->add_option("--doc", options->document, "Document of the training data, from 0")
       ->check(CLI::Range(0ll, 1ll << 40))
       ->excludes(step);
-  show_verb->add_option("--set", options->overrides, "KEY=VALUE over the config; may be repeated");
+  show_verb->add_option("--set", options->overrides, "A value over the config's; may be repeated")
+      ->type_name("KEY=VALUE");
   act(show_verb, show);
 }
 

@@ -23,19 +23,6 @@ Expected<std::unique_ptr<Device>> open_device(std::int64_t threads) {
   return cpu::make_device(threads > 0 ? static_cast<int>(threads) : usable_processors(), *isa);
 }
 
-std::filesystem::path configs_folder() {
-  if (const char* named = std::getenv("MEGALITH_CONFIGS")) return named;  // NOLINT(concurrency-mt-unsafe)
-  std::error_code error;
-  if (std::filesystem::is_directory("configs", error)) return "configs";
-  const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", error);
-  const std::filesystem::path prefix = program.parent_path().parent_path();
-  for (const std::filesystem::path& candidate :
-       {prefix.parent_path() / "configs", prefix / "share/megalith/configs"}) {
-    if (std::filesystem::is_directory(candidate, error)) return candidate;
-  }
-  return "configs";
-}
-
 namespace {
 
 // Text in and out, where the folder has a tokenizer that this program honours; else ids.

@@ -34,8 +34,4 @@ Expected<std::unique_ptr<LoadedModel>> load_model(const std::string& argument, s
 // The CPU device with the kernel family MEGALITH_ISA names or the machine suggests.
 Expected<std::unique_ptr<Device>> open_device(std::int64_t threads);
 
-// Where the model and run configs of this installation lie: MEGALITH_CONFIGS, configs/ here, or beside the
-// program.
-std::filesystem::path configs_folder();
-
 }  // namespace megalith::app

@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "app/build_facts.h"
+#include "app/configs_folder.h"
 #include "app/console.h"
 #include "app/interrupt.h"
 #include "app/loaded_model.h"
@@ -133,8 +134,8 @@ std::optional<RunDirectory> open_run(TrainConfig& config, const Options& options
 TrainConfig wanted_config(const Options& options) {
   const std::filesystem::path folder = run_folder_of(options.request);
   if (!RunDirectory::is_run(folder)) {
-    return value_or_throw(
-        load_train_config(options.request.config_file, options.request.overrides, configs_folder()));
+    return value_or_throw(load_train_config(options.request.config_file, options.request.overrides,
+                                            configs_folder(options.request.config_file)));
   }
   return value_or_throw(config_of_existing_run(value_or_throw(RunDirectory::open(folder)), options.request));
 }
@@ -166,6 +167,7 @@ ExitCode report_end(const LoopEnd& end, const Options& options) {
 
 ExitCode train(const Options& options) {
   watch_for_interrupts();
+  value_or_throw(look_for_shipped_config(options.request.config_file));
   TrainConfig config = wanted_config(options);
   const std::unique_ptr<Device> device = value_or_throw(open_device(config.threads));
   const DataSources data = value_or_throw(open_data(config));
@@ -218,7 +220,8 @@ void add_train_verb(CLI::App& app, Run& run) {
   verb->add_option("CONFIG", options->request.config_file, "TOML file, such as configs/runs/tiny.toml")
       ->required();
   verb->add_option("--set", options->request.overrides,
-                   "KEY=VALUE over the file; may be repeated (see config explain)");
+                   "A value over the file's; may be repeated (see config explain)")
+      ->type_name("KEY=VALUE");
   verb->add_option("--run-dir", options->request.run_folder,
                    "Where the run lives (default: runs/ and the file's name)");
   verb->add_option("--minutes", options->request.minutes,

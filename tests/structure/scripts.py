@@ -25,7 +25,9 @@ def check(root, _build):
         if parsed.returncode != 0:
             problems.append(f"{name}: {parsed.stderr.strip()}")
         elif shutil.which("shellcheck"):
-            result = subprocess.run(["shellcheck", "--format=gcc", path], capture_output=True, text=True, check=False)
+            # What a script sources belongs to it; the paths are told from the root.
+            command = ["shellcheck", "--format=gcc", "--external-sources", f"--source-path={root}", path]
+            result = subprocess.run(command, capture_output=True, text=True, check=False)
             problems += result.stdout.splitlines()
         if not path.stat().st_mode & 0o100:
             problems.append(f"{name}: not executable")

@@ -1,6 +1,6 @@
 #include "app/training/run_setup.h"
 
-#include "app/loaded_model.h"
+#include "app/configs_folder.h"
 #include "core/file.h"
 
 namespace megalith::app {
@@ -18,7 +18,7 @@ Expected<TrainConfig> config_of_existing_run(const RunDirectory& run, const Trai
   resolve(frozen.values);
 
   Expected<std::unique_ptr<LoadedConfig>> wanted =
-      load_config_with_keys(request.config_file, request.overrides, configs_folder());
+      load_config_with_keys(request.config_file, request.overrides, configs_folder(request.config_file));
   if (!wanted) return tl::unexpected(wanted.error());
   if (request.minutes > 0)
     (*wanted)->values.schedule.warmup = frozen.values.schedule.warmup;  // came from the probe
