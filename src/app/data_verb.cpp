@@ -1,5 +1,7 @@
 // megalith data build|inspect|show|verify.
 
+#include <fmt/ranges.h>
+
 #include <CLI/CLI.hpp>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -170,8 +172,18 @@ void show_document(const TrainConfig& config, const DataSources& data, std::int6
   const TokenRange range = tokens.document(document);
   std::vector<std::int32_t> ids(static_cast<std::size_t>(range.count));
   tokens.read(range.begin, range.count, ids.data());
-  print(fmt::format("--- document {}: tokens {}..{}\n{}\n", document, range.begin, range.begin + range.count,
-                    text_or_ids(data.tokenizer, ids)));
+  const std::string source = tokens.facts().source(document);
+  print(fmt::format("--- document {}: tokens {}..{}{}\n", document, range.begin, range.begin + range.count,
+                    source.empty() ? "" : ", from " + source));
+  const auto num_prompt =
+      std::min(static_cast<std::size_t>(tokens.facts().prompt_tokens(document)), ids.size());
+  const std::span<const std::int32_t> all(ids);
+  if (num_prompt > 0) {
+    print(
+        fmt::format("--- prompt\n{}\n--- completion\n", text_or_ids(data.tokenizer, all.first(num_prompt))));
+  }
+  print(text_or_ids(data.tokenizer, all.subspan(num_prompt)) + "\n");
+  if (data.tokenizer) print(fmt::format("--- ids\n{}\n", fmt::join(ids, " ")));
 }
 
 ExitCode show(const Options& options) {

@@ -43,13 +43,38 @@ class Dataset {
   [[nodiscard]] virtual std::string describe_sample(std::int64_t sample_index) const = 0;
 };
 
-// Windows over a token file. Window w covers the sequence + 1 tokens from w * sequence on, so neighbours
-// share one; the last is padded with id 0, target 0, mask 0 where the file has no more. With `shuffle_seed`
-// every epoch visits all windows once in an order of its own; without, in the order of the file. With
-// `document_masks` attention is to stay inside documents (document_start) and a document's last token has no
-// target (mask 0); without, document_start is 0 throughout. REQUIRES: sequence >= 1.
-std::unique_ptr<Dataset> make_token_dataset(std::shared_ptr<const TokenFile> tokens, std::int64_t sequence,
-                                            std::optional<std::uint64_t> shuffle_seed, bool document_masks);
+enum class LossOn {
+  all,
+  completion,  // of documents with a prompt, targets in the prompt are masked; others count as a whole
+};
+
+enum class Packing {
+  // Window w covers the sequence + 1 tokens from w * sequence on, so neighbours share one; documents are cut
+  // where a
+  // window ends. Costs no memory.
+  stream,
+  // Windows begin and end with documents: as many as fit, in the order of the file. What is longer than a
+  // window
+  // is cut into windows of its own. Opening reads the whole index; 16 bytes a window.
+  documents,
+};
+
+struct TokenDatasetOptions {
+  std::int64_t sequence = 0;                       // >= 1
+  std::optional<std::uint64_t> shuffle_seed = {};  // none: the order of the file
+  // Attention is to stay inside documents (document_start) and a document's last token has no target (mask
+  // 0); without, document_start is 0 throughout.
+  bool document_masks = false;
+  LossOn loss_on = LossOn::all;
+  Packing packing = Packing::stream;
+  // Above 0: an id that is not below it is refused (RefusedInput) by the fill() that meets it.
+  std::int64_t vocabulary = 0;
+};
+
+// Windows over a token file; where a window has fewer tokens than a sequence it is padded with id 0, target
+// 0, mask 0. With a shuffle seed every epoch visits all windows once in an order of its own.
+std::unique_ptr<Dataset> make_token_dataset(std::shared_ptr<const TokenFile> tokens,
+                                            const TokenDatasetOptions& options);
 
 // Text of a made-up language, which depends on the seed, for runs without data (docs/formats.md says how it
 // is drawn). Held-out samples are drawn from the same language and shared with no training sample. REQUIRES:

@@ -56,9 +56,44 @@ Expected<std::shared_ptr<const TokenFile>> TokenFile::open(const std::filesystem
   file->idx_ = std::move(*idx);
   file->bin_ = std::move(*bin);
   if (Expected<void> ok = file->parse_header(); !ok) return tl::unexpected(std::move(ok).error());
-  if (Expected<void> ok = file->check_sequences(); !ok) return tl::unexpected(std::move(ok).error());
-  if (Expected<void> ok = file->check_documents(); !ok) return tl::unexpected(std::move(ok).error());
+  constexpr std::int64_t kMostChecked = std::int64_t{1} << 24;
+  const bool small = file->num_sequences_ + file->num_documents_ <= kMostChecked;
+  Expected<void> ok = small ? file->check_index() : file->check_ends();
+  if (ok) ok = file->read_companions(prefix);
+  if (!ok) return tl::unexpected(std::move(ok).error());
   return file;
+}
+
+Expected<void> TokenFile::read_companions(const std::filesystem::path& prefix) {
+  Expected<std::optional<TokenMeta>> meta = read_token_meta(with_suffix(prefix, ".meta.json"));
+  if (!meta) return tl::unexpected(std::move(meta).error());
+  meta_ = std::move(*meta);
+  if (!meta_) return {};
+  Expected<DocumentFacts> facts = DocumentFacts::open(prefix, *meta_, num_documents_);
+  if (!facts) return tl::unexpected(std::move(facts).error());
+  facts_ = std::move(*facts);
+  return {};
+}
+
+Expected<void> TokenFile::check_index() const {
+  if (Expected<void> ok = check_sequences(); !ok) return ok;
+  return check_documents();
+}
+
+// That the last sequence ends where the .bin does and the documents cover all sequences.
+Expected<void> TokenFile::check_ends() const {
+  if (first_sequence_of(0) != 0 || first_sequence_of(num_documents_) != num_sequences_) {
+    return refused(idx_path_, "documents that do not cover the sequences",
+                   "the first entry 0 and the last their number");
+  }
+  if (num_sequences_ == 0) return {};
+  const TokenRange last = sequence(num_sequences_ - 1);
+  if (last.begin + last.count != num_tokens_) {
+    return refused(
+        bin_path_, fmt::format("{} tokens of {}", num_tokens_, type_name()),
+        fmt::format("{} tokens, as {} adds up to", last.begin + last.count, idx_path_.filename().string()));
+  }
+  return {};
 }
 
 Expected<void> TokenFile::parse_header() {
@@ -150,6 +185,13 @@ Expected<void> TokenFile::check_documents() const {
   return {};
 }
 
+void TokenFile::refuse_entry(const char* what, std::int64_t number) const {
+  throw RefusedInput({{.where = idx_path_.string(),
+                       .found = fmt::format("a damaged entry of {} {}", what, number),
+                       .allowed = "entries in order and inside the files",
+                       .nearest = "megalith data verify"}});
+}
+
 std::int64_t TokenFile::first_sequence_of(std::int64_t d) const {
   return layout::load<std::int64_t>(documents_ + d * std::int64_t{layout::kDocumentBytes});
 }
@@ -157,19 +199,26 @@ std::int64_t TokenFile::first_sequence_of(std::int64_t d) const {
 TokenRange TokenFile::sequence(std::int64_t s) const {
   MEGALITH_CHECK(s >= 0 && s < num_sequences_, "sequence {} of {}", s, num_sequences_);
   const auto offset = layout::load<std::int64_t>(offsets_ + s * std::int64_t{layout::kOffsetBytes});
-  return {.begin = offset / static_cast<std::int64_t>(token_type_size(type_)),
-          .count = layout::load<std::int32_t>(lengths_ + s * std::int64_t{layout::kLengthBytes})};
+  const TokenRange range{
+      .begin = offset / static_cast<std::int64_t>(token_type_size(type_)),
+      .count = layout::load<std::int32_t>(lengths_ + s * std::int64_t{layout::kLengthBytes})};
+  if (range.begin < 0 || range.count < 0 || range.begin > num_tokens_ - range.count)
+    refuse_entry("sequence", s);
+  return range;
 }
 
 std::int64_t TokenFile::first_token_of(std::int64_t d) const {
   const std::int64_t first = first_sequence_of(d);
+  if (first < 0 || first > num_sequences_) refuse_entry("document", d);
   return first == num_sequences_ ? num_tokens_ : sequence(first).begin;
 }
 
 TokenRange TokenFile::document(std::int64_t d) const {
   MEGALITH_CHECK(d >= 0 && d < num_documents_, "document {} of {}", d, num_documents_);
   const std::int64_t begin = first_token_of(d);
-  return {.begin = begin, .count = first_token_of(d + 1) - begin};
+  const std::int64_t end = first_token_of(d + 1);
+  if (end < begin) refuse_entry("document", d);
+  return {.begin = begin, .count = end - begin};
 }
 
 std::int64_t TokenFile::document_of(std::int64_t token) const {

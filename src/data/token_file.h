@@ -6,10 +6,13 @@
 #include <filesystem>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string_view>
 
 #include "core/error.h"
 #include "core/file.h"
+#include "data/document_facts.h"
+#include "data/token_meta.h"
 #include "data/token_type.h"
 
 namespace megalith {
@@ -23,17 +26,29 @@ struct TokenRange {
 // once.
 class TokenFile {
  public:
-  // `prefix` is the path without ".bin" and ".idx". Refused: whatever in the index is not as the layout says,
-  // and a .bin of another size than the index adds up to. Reads the whole index and nothing of the .bin.
+  // `prefix` is the path without ".bin" and ".idx"; a .meta.json and .documents beside them are read too.
+  // Refused: whatever in the index is not as the layout says, and a .bin of another size than the index adds
+  // up to. Reads nothing of the .bin. Of an index with more than 2^24 entries, which would take its time,
+  // only the ends are read: check_index() reads the rest, and what is wrong in there is refused when it is
+  // met.
   static Expected<std::shared_ptr<const TokenFile>> open(const std::filesystem::path& prefix);
+
+  // Every entry of the index.
+  [[nodiscard]] Expected<void> check_index() const;
 
   [[nodiscard]] std::int64_t num_tokens() const { return num_tokens_; }
   [[nodiscard]] std::int64_t num_documents() const { return num_documents_; }
   [[nodiscard]] std::int64_t num_sequences() const { return num_sequences_; }
+  [[nodiscard]] std::string path() const { return bin_path_.string(); }  // of the .bin, for messages
   [[nodiscard]] TokenType type() const { return type_; }
   [[nodiscard]] std::string_view type_name() const { return token_type_name(type_); }  // "uint16"
 
-  // The tokens of a sequence; of document d. Documents may be empty.
+  // From PREFIX.meta.json, where there is one.
+  [[nodiscard]] const std::optional<TokenMeta>& meta() const { return meta_; }
+  [[nodiscard]] const DocumentFacts& facts() const { return facts_; }
+
+  // The tokens of a sequence; of document d. Documents may be empty. Throws RefusedInput for a damaged entry
+  // of an index that open() did not check.
   [[nodiscard]] TokenRange sequence(std::int64_t s) const;
   [[nodiscard]] TokenRange document(std::int64_t d) const;
 
@@ -50,13 +65,18 @@ class TokenFile {
  private:
   TokenFile() = default;
   Expected<void> parse_header();
+  Expected<void> check_ends() const;
+  Expected<void> read_companions(const std::filesystem::path& prefix);
   Expected<void> check_sequences() const;
   Expected<void> check_documents() const;
   [[nodiscard]] std::int64_t first_sequence_of(std::int64_t d) const;
   [[nodiscard]] std::int64_t first_token_of(std::int64_t d) const;
+  [[noreturn]] void refuse_entry(const char* what, std::int64_t number) const;
 
   std::filesystem::path bin_path_, idx_path_;
   MappedFile bin_, idx_;
+  std::optional<TokenMeta> meta_;
+  DocumentFacts facts_;
   TokenType type_ = TokenType::uint16;
   std::int64_t num_sequences_ = 0;
   std::int64_t num_documents_ = 0;

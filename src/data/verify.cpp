@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "core/digest.h"
-#include "data/document_facts.h"
 #include "data/token_file.h"
 #include "data/token_meta.h"
 
@@ -16,10 +15,6 @@ std::filesystem::path with_suffix(const std::filesystem::path& prefix, const cha
   std::filesystem::path path = prefix;
   path += suffix;
   return path;
-}
-
-Expected<std::optional<TokenMeta>> meta_of(const std::filesystem::path& prefix) {
-  return read_token_meta(with_suffix(prefix, ".meta.json"));
 }
 
 void check_digest(const std::filesystem::path& path, const std::string& expected, Refusals& refusals) {
@@ -41,20 +36,14 @@ void check_count(const std::filesystem::path& prefix, const char* what, std::int
                       .nearest = ""});
 }
 
-void check_document_facts(const std::filesystem::path& prefix, const TokenMeta& meta, const TokenFile& tokens,
-                          Refusals& refusals) {
+void check_document_facts(const std::filesystem::path& prefix, const TokenFile& tokens, Refusals& refusals) {
   const std::filesystem::path path = with_suffix(prefix, ".documents");
-  const Expected<DocumentFacts> facts = DocumentFacts::open(prefix, meta, tokens.num_documents());
-  if (!facts) {
-    refusals.insert(refusals.end(), facts.error().begin(), facts.error().end());
-    return;
-  }
-  check_digest(path, meta.documents_digest, refusals);
+  check_digest(path, tokens.meta()->documents_digest, refusals);
   for (std::int64_t d = 0; d < tokens.num_documents(); ++d) {
-    if (facts->prompt_tokens(d) <= tokens.document(d).count) continue;
+    if (tokens.facts().prompt_tokens(d) <= tokens.document(d).count) continue;
     refusals.push_back(
         {.where = path.string(),
-         .found = fmt::format("document {} with {} tokens of prompt", d, facts->prompt_tokens(d)),
+         .found = fmt::format("document {} with {} tokens of prompt", d, tokens.facts().prompt_tokens(d)),
          .allowed = fmt::format("its {} tokens", tokens.document(d).count),
          .nearest = ""});
     return;
@@ -66,25 +55,23 @@ void check_document_facts(const std::filesystem::path& prefix, const TokenMeta& 
 Expected<void> verify_token_file(const std::filesystem::path& prefix) {
   const auto file = TokenFile::open(prefix);
   if (!file) return tl::unexpected(file.error());
-  const auto meta = meta_of(prefix);
-  if (!meta) return tl::unexpected(meta.error());
+  if (const Expected<void> ok = (*file)->check_index(); !ok) return ok;
+  const std::optional<TokenMeta>& meta = (*file)->meta();
   Refusals refusals;
   std::int64_t vocabulary =
       std::numeric_limits<std::int32_t>::max();  // which numbers that are no ids read as
-  if (*meta) {
-    vocabulary = (*meta)->vocabulary;
-    check_digest(with_suffix(prefix, ".idx"), (*meta)->idx_digest, refusals);
-    check_digest(with_suffix(prefix, ".bin"), (*meta)->bin_digest, refusals);
-    if (!(*meta)->documents_digest.empty()) {
-      check_document_facts(prefix, **meta, **file, refusals);
-    }
-    check_count(prefix, "tokens", (*file)->num_tokens(), (*meta)->tokens, refusals);
-    check_count(prefix, "documents", (*file)->num_documents(), (*meta)->documents, refusals);
+  if (meta) {
+    vocabulary = meta->vocabulary;
+    check_digest(with_suffix(prefix, ".idx"), meta->idx_digest, refusals);
+    check_digest(with_suffix(prefix, ".bin"), meta->bin_digest, refusals);
+    if (!meta->documents_digest.empty()) check_document_facts(prefix, **file, refusals);
+    check_count(prefix, "tokens", (*file)->num_tokens(), meta->tokens, refusals);
+    check_count(prefix, "documents", (*file)->num_documents(), meta->documents, refusals);
   }
   if ((*file)->largest_id() >= vocabulary) {
     refusals.push_back({.where = with_suffix(prefix, ".bin").string(),
-                        .found = *meta ? fmt::format("id {}", (*file)->largest_id())
-                                       : "a negative number, or one of 2147483647 or above",
+                        .found = meta ? fmt::format("id {}", (*file)->largest_id())
+                                      : "a negative number, or one of 2147483647 or above",
                         .allowed = fmt::format("ids 0..{}", vocabulary - 1),
                         .nearest = ""});
   }
@@ -95,8 +82,6 @@ Expected<void> verify_token_file(const std::filesystem::path& prefix) {
 Expected<TokenFileFacts> inspect_token_file(const std::filesystem::path& prefix) {
   const auto opened = TokenFile::open(prefix);
   if (!opened) return tl::unexpected(opened.error());
-  const auto meta = meta_of(prefix);
-  if (!meta) return tl::unexpected(meta.error());
   const TokenFile& file = **opened;
   TokenFileFacts facts;
   facts.tokens = file.num_tokens();
@@ -104,7 +89,7 @@ Expected<TokenFileFacts> inspect_token_file(const std::filesystem::path& prefix)
   facts.documents = file.num_documents();
   facts.type = file.type_name();
   facts.largest_id = file.largest_id();
-  if (*meta) facts.vocabulary = (*meta)->vocabulary;
+  if (file.meta()) facts.vocabulary = file.meta()->vocabulary;
   if (facts.documents == 0) return facts;
   std::vector<std::int64_t> lengths;
   lengths.reserve(static_cast<std::size_t>(facts.documents));

@@ -11,6 +11,7 @@
 #include "config/registry.h"
 #include "core/error.h"
 #include "core/numerics_profile.h"
+#include "data/dataset.h"
 #include "model/model_config.h"
 
 namespace megalith {
@@ -25,6 +26,8 @@ struct DataConfig {
   std::vector<std::string> more_held_out = {};  // further sets, each validated by itself
   std::string tokenizer = {};                   // tokenizer.json; "" none: ids are shown instead of text
   bool document_masks = true;                   // tokens do not see the documents before theirs
+  LossOn loss_on = LossOn::all;
+  Packing packing = Packing::stream;
   std::int64_t synthetic_vocabulary = 0;  // ids of the synthetic language; 0 until resolved: model.vocabulary
 };
 

@@ -36,6 +36,14 @@ void declare_data_keys(Registry& registry, DataConfig& data) {
   registry.boolean(
       "data.document_masks", data.document_masks,
       {.help = "Tokens do not attend to documents packed before theirs, and positions begin anew."});
+  registry.choice(
+      "data.loss_on", data.loss_on, {{"all", LossOn::all}, {"completion", LossOn::completion}},
+      {.help = "Which targets count: all, or of documents built from {prompt, completion} only the "
+               "completions."});
+  registry.choice(
+      "data.packing", data.packing, {{"stream", Packing::stream}, {"documents", Packing::documents}},
+      {.help = "How documents fill sequences: one after the other, cut where a sequence ends, or as many "
+               "whole ones as fit."});
   registry.integer("data.synthetic_vocabulary", data.synthetic_vocabulary,
                    {.min = 1,
                     .max = 1 << 24,

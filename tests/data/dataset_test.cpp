@@ -1,5 +1,6 @@
 // Samples: windows and masks over a file small enough to check by hand, and the synthetic language.
 #include "data/dataset.h"
+#include "data/document_facts.h"
 
 #include <gtest/gtest.h>
 
@@ -45,7 +46,7 @@ const std::vector<Ids> kDocuments = {{10, 11, 12}, {20}, {}, {30, 31, 32, 33, 34
 
 TEST(TokenDataset, CutsWindowsThatShareOneToken) {
   const ScratchFolder folder;
-  const auto dataset = make_token_dataset(token_file(folder, kDocuments), 4, std::nullopt, false);
+  const auto dataset = make_token_dataset(token_file(folder, kDocuments), {.sequence = 4});
   ASSERT_EQ(dataset->samples_per_epoch(), 3);
   const Sample first = sample_of(*dataset, 0, 4), second = sample_of(*dataset, 1, 4),
                last = sample_of(*dataset, 2, 4);
@@ -65,23 +66,24 @@ TEST(TokenDataset, CutsWindowsThatShareOneToken) {
 TEST(TokenDataset, MarksDocuments) {
   const ScratchFolder folder;
   const auto file = token_file(folder, kDocuments);
-  const auto dataset = make_token_dataset(file, 4, std::nullopt, true);
+  const auto dataset = make_token_dataset(file, {.sequence = 4, .document_masks = true});
   EXPECT_EQ(sample_of(*dataset, 0, 4).start, (Ids{0, 0, 0, 3}));
   EXPECT_EQ(sample_of(*dataset, 0, 4).mask, (Ids{1, 1, 0, 0}));
   EXPECT_EQ(sample_of(*dataset, 1, 4).start, (Ids{0, 0, 0, 0}));
   EXPECT_EQ(sample_of(*dataset, 1, 4).mask, (Ids{1, 1, 1, 1}));
   EXPECT_EQ(sample_of(*dataset, 2, 4).mask, (Ids{1, 0, 0, 0}));
-  const auto shifted = make_token_dataset(file, 5, std::nullopt, true);
+  const auto shifted = make_token_dataset(file, {.sequence = 5, .document_masks = true});
   EXPECT_EQ(sample_of(*shifted, 0, 5).start, (Ids{0, 0, 0, 3, 4}));
   EXPECT_EQ(sample_of(*shifted, 0, 5).mask, (Ids{1, 1, 0, 0, 1}));
-  const auto whole = make_token_dataset(file, 12, std::nullopt, true);
+  const auto whole = make_token_dataset(file, {.sequence = 12, .document_masks = true});
   EXPECT_EQ(sample_of(*whole, 0, 12).start, (Ids{0, 0, 0, 3, 4, 4, 4, 4, 4, 4, 4, 4}));
   EXPECT_EQ(sample_of(*whole, 0, 12).mask, (Ids{1, 1, 0, 0, 1, 1, 1, 1, 1, 0, 0, 0}));
 }
 
 TEST(TokenDataset, DescribesSamples) {
   const ScratchFolder folder;
-  const auto dataset = make_token_dataset(token_file(folder, kDocuments), 4, std::nullopt, true);
+  const auto dataset =
+      make_token_dataset(token_file(folder, kDocuments), {.sequence = 4, .document_masks = true});
   EXPECT_EQ(dataset->describe_sample(0), "epoch 0, window 0: tokens 0..4, documents 0-3");
   EXPECT_EQ(dataset->describe_sample(4), "epoch 1, window 1: tokens 4..8, document 3");
   EXPECT_EQ(dataset->describe_sample(5), "epoch 1, window 2: tokens 8..9, document 3");
@@ -91,7 +93,8 @@ TEST(TokenDataset, HasOnePaddedWindowForFilesWithoutAPair) {
   for (const std::vector<Ids>& documents :
        {std::vector<Ids>{}, std::vector<Ids>{{}}, std::vector<Ids>{{5}}}) {
     const ScratchFolder folder;
-    const auto dataset = make_token_dataset(token_file(folder, documents), 3, 1, true);
+    const auto dataset = make_token_dataset(token_file(folder, documents),
+                                            {.sequence = 3, .shuffle_seed = 1, .document_masks = true});
     ASSERT_EQ(dataset->samples_per_epoch(), 1);
     const Sample sample = sample_of(*dataset, 0, 3);
     EXPECT_EQ(sample.ids, (Ids{0, 0, 0}));
@@ -109,7 +112,7 @@ TEST(TokenDataset, TrainsOnEveryTokenOncePerEpoch) {
     const ScratchFolder folder;
     const auto file = token_file(folder, {document});
     for (std::int64_t sequence = 1; sequence < 12; ++sequence) {
-      const auto dataset = make_token_dataset(file, sequence, 4, false);
+      const auto dataset = make_token_dataset(file, {.sequence = sequence, .shuffle_seed = 4});
       const std::int64_t count = dataset->samples_per_epoch();
       EXPECT_EQ(count, (tokens - 1 + sequence - 1) / sequence);
       std::set<std::int32_t> targets;
@@ -124,6 +127,93 @@ TEST(TokenDataset, TrainsOnEveryTokenOncePerEpoch) {
       EXPECT_EQ(targets.size(), static_cast<std::size_t>(tokens - 1));
     }
   }
+}
+
+// The windows of the documents of `lengths`, as "first token+inputs: targets" with - where there is none.
+// Token t is number t; document d begins with `prompts[d]` tokens of prompt.
+std::vector<std::string> windows_of(const std::vector<int>& lengths, TokenDatasetOptions options,
+                                    const std::vector<std::uint32_t>& prompts = {}) {
+  const ScratchFolder folder;
+  TokenFileWriter writer(folder / "t", TokenType::uint16);
+  DocumentFactsWriter facts;
+  std::int32_t next = 0;
+  for (std::size_t d = 0; d < lengths.size(); ++d) {
+    for (int i = 0; i < lengths[d]; ++i) writer.append(std::vector{next++});
+    writer.end_document();
+    facts.add(0, d < prompts.size() ? prompts[d] : 0);
+  }
+  writer.seal();
+  const std::string digest(16, '0');
+  TokenMeta meta{.sources = {},
+                 .part = "all",
+                 .tokenizer_digest = digest,
+                 .vocabulary = 100,
+                 .bin_digest = digest,
+                 .idx_digest = digest,
+                 .documents_digest = digest,
+                 .source_names = {"a"},
+                 .has_prompts = facts.has_prompts()};
+  writer.publish(to_json(meta), facts.bytes());
+  const auto dataset = make_token_dataset(value_or_throw(TokenFile::open(folder / "t")), options);
+  const auto size = static_cast<std::size_t>(options.sequence);
+  Ids ids(size), targets(size), start(size);
+  std::vector<std::uint8_t> mask(size);
+  std::vector<std::string> windows;
+  for (std::int64_t sample = 0; sample < dataset->samples_per_epoch(); ++sample) {
+    dataset->fill(sample, ids.data(), targets.data(), mask.data(), start.data());
+    std::string text = fmt::format("{}:", ids[0]);
+    for (std::size_t i = 0; i < size; ++i) text += mask[i] != 0 ? fmt::format(" {}", targets[i]) : " -";
+    windows.push_back(text);
+  }
+  return windows;
+}
+
+TEST(TokenDataset, PacksWholeDocumentsAndCutsOnlyWhatIsTooLong) {
+  const auto packed = [](const std::vector<int>& lengths) {
+    return windows_of(lengths, {.sequence = 4, .document_masks = true, .packing = Packing::documents});
+  };
+  EXPECT_EQ(packed({2, 3, 0, 4, 1}), (std::vector<std::string>{"0: 1 - 3 4", "5: 6 7 8 -"}));
+  EXPECT_EQ(packed({3, 11, 2}), (std::vector<std::string>{"0: 1 2 - -", "3: 4 5 6 7", "7: 8 9 10 11",
+                                                          "11: 12 13 - -", "14: 15 - - -"}));
+  EXPECT_EQ(packed({5, 5}), (std::vector<std::string>{"0: 1 2 3 4", "5: 6 7 8 9"}));
+  EXPECT_EQ(packed({}), (std::vector<std::string>{"0: - - - -"}));
+  EXPECT_EQ(packed({1, 0}), (std::vector<std::string>{"0: - - - -"}));
+}
+
+TEST(TokenDataset, EveryTokenIsATargetOnceHoweverItIsPacked) {
+  const std::vector<int> lengths = {7, 2, 2, 30, 1, 9, 4, 4, 4, 12};
+  for (const Packing packing : {Packing::stream, Packing::documents}) {
+    for (std::int64_t sequence = 1; sequence < 40; ++sequence) {
+      std::vector<int> seen(75, 0);
+      for (const std::string& window :
+           windows_of(lengths, {.sequence = sequence, .document_masks = true, .packing = packing})) {
+        std::istringstream words(window.substr(window.find(':') + 1));
+        for (std::string word; words >> word;) {
+          if (word != "-") ++seen[static_cast<std::size_t>(std::stoi(word))];
+        }
+      }
+      int token = 0;
+      for (const int length : lengths) {
+        for (int i = 0; i < length; ++i, ++token)
+          EXPECT_EQ(seen[static_cast<std::size_t>(token)], i == 0 ? 0 : 1)
+              << token << " of sequence " << sequence;
+      }
+    }
+  }
+}
+
+TEST(TokenDataset, LearnsCompletionsOnlyWhereAsked) {
+  const std::vector<int> lengths = {4, 3, 6};
+  const std::vector<std::uint32_t> prompts = {2, 0, 5};
+  const auto windows = [&](bool masks, Packing packing) {
+    return windows_of(
+        lengths, {.sequence = 6, .document_masks = masks, .loss_on = LossOn::completion, .packing = packing},
+        prompts);
+  };
+  EXPECT_EQ(windows(true, Packing::stream), (std::vector<std::string>{"0: - 2 3 - 5 6", "6: - - - - - 12"}));
+  EXPECT_EQ(windows(false, Packing::stream), (std::vector<std::string>{"0: - 2 3 4 5 6", "6: - - - - - 12"}));
+  EXPECT_EQ(windows(true, Packing::documents),
+            (std::vector<std::string>{"0: - 2 3 - 5 6", "7: - - - - 12 -"}));
 }
 
 TEST(SyntheticDataset, IsAFunctionOfSeedAndSample) {

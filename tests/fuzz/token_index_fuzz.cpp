@@ -52,14 +52,14 @@ void must_train_on_every_token(const std::shared_ptr<const TokenFile>& file, std
   const auto size = static_cast<std::size_t>(sequence);
   std::vector<std::int32_t> ids(size), targets(size), start(size);
   std::vector<std::uint8_t> mask(size);
-  const auto dataset = megalith::make_token_dataset(file, sequence, 1, false);
+  const auto dataset = megalith::make_token_dataset(file, {.sequence = sequence, .shuffle_seed = 1});
   std::int64_t trained = 0;
   for (std::int64_t i = 0; i < dataset->samples_per_epoch(); ++i) {
     dataset->fill(i, ids.data(), targets.data(), mask.data(), start.data());
     for (const std::uint8_t one : mask) trained += one;
   }
   MEGALITH_CHECK(trained == std::max<std::int64_t>(file->num_tokens() - 1, 0));
-  const auto masked = megalith::make_token_dataset(file, sequence, std::nullopt, true);
+  const auto masked = megalith::make_token_dataset(file, {.sequence = sequence, .document_masks = true});
   for (std::int64_t i = 0; i < masked->samples_per_epoch(); ++i) {
     masked->fill(i, ids.data(), targets.data(), mask.data(), start.data());
     for (std::size_t t = 0; t < size; ++t)

@@ -62,8 +62,8 @@ std::unique_ptr<Dataset> small_dataset(const ScratchFolder& folder, bool documen
   }
   writer.seal();
   writer.publish("");
-  return make_token_dataset(value_or_throw(TokenFile::open(folder / "t")), sequence, std::nullopt,
-                            document_masks);
+  return make_token_dataset(value_or_throw(TokenFile::open(folder / "t")),
+                            {.sequence = sequence, .document_masks = document_masks});
 }
 
 TEST(BatchBuffers, HoldTheRowsOfTheDatasetInOrder) {

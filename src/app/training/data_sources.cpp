@@ -9,6 +9,22 @@
 namespace megalith::app {
 namespace {
 
+// Without reading all tokens: by what their .meta.json says, or because that would take long. An id that does
+// not fit after all is refused when it is met.
+bool known_to_fit(const TokenFile& tokens, std::int64_t vocabulary) {
+  constexpr std::int64_t kMostScanned = std::int64_t{1} << 28;
+  return tokens.meta() ? tokens.meta()->vocabulary <= vocabulary : tokens.num_tokens() > kMostScanned;
+}
+
+TokenDatasetOptions options_of(const TrainConfig& config, std::optional<std::uint64_t> shuffle_seed) {
+  return {.sequence = config.batch.sequence,
+          .shuffle_seed = shuffle_seed,
+          .document_masks = config.data.document_masks,
+          .loss_on = config.data.loss_on,
+          .packing = config.data.packing,
+          .vocabulary = config.model.vocabulary};
+}
+
 std::shared_ptr<const TokenFile> open_tokens(const char* key, const std::string& prefix,
                                              const TrainConfig& config, Refusals& problems) {
   Expected<std::shared_ptr<const TokenFile>> file = TokenFile::open(prefix);
@@ -16,7 +32,14 @@ std::shared_ptr<const TokenFile> open_tokens(const char* key, const std::string&
     for (Refusal& refusal : file.error()) problems.push_back(std::move(refusal));
     return nullptr;
   }
-  if ((*file)->largest_id() >= config.model.vocabulary) {
+  if (config.data.loss_on == LossOn::completion && !(*file)->facts().has_prompts()) {
+    problems.push_back({.where = fmt::format("{} = \"{}\"", key, prefix),
+                        .found = "documents without prompts, where data.loss_on = \"completion\"",
+                        .allowed = "token files built from lines of {\"prompt\", \"completion\"}",
+                        .nearest = "data.loss_on = \"all\""});
+    return nullptr;
+  }
+  if (!known_to_fit(**file, config.model.vocabulary) && (*file)->largest_id() >= config.model.vocabulary) {
     problems.push_back({.where = fmt::format("{} = \"{}\"", key, prefix),
                         .found = fmt::format("token id {}", (*file)->largest_id()),
                         .allowed = fmt::format("ids below model.vocabulary = {}", config.model.vocabulary),
@@ -47,8 +70,7 @@ void open_blend(const TrainConfig& config, DataSources& data, Refusals& problems
     data.train_tokens.push_back(tokens);
     // Each source has an order of its own, also where the same files are given twice.
     const std::uint64_t seed = config.seed + sources.size();
-    std::unique_ptr<Dataset> dataset =
-        make_token_dataset(tokens, config.batch.sequence, seed, config.data.document_masks);
+    std::unique_ptr<Dataset> dataset = make_token_dataset(tokens, options_of(config, seed));
     const std::uint64_t weight = blend_weight(entry, sum, *dataset);
     sources.push_back({.name = entry.name(), .dataset = std::move(dataset), .weight = weight});
   }
@@ -60,8 +82,7 @@ void open_more_held_out(const TrainConfig& config, DataSources& data, Refusals& 
   for (const std::string& prefix : config.data.more_held_out) {
     const auto tokens = open_tokens("data.more_held_out", prefix, config, problems);
     if (!tokens) continue;
-    data.more_held_out.push_back(
-        make_token_dataset(tokens, config.batch.sequence, std::nullopt, config.data.document_masks));
+    data.more_held_out.push_back(make_token_dataset(tokens, options_of(config, std::nullopt)));
     data.held_out_sets.push_back(
         {.name = BlendEntry{.prefix = prefix}.name(), .dataset = data.more_held_out.back().get()});
   }
@@ -73,7 +94,6 @@ Expected<DataSources> open_data(const TrainConfig& config) {
   DataSources data;
   Refusals problems;
   const std::int64_t sequence = config.batch.sequence;
-  const bool masks = config.data.document_masks;
   if (!config.data.blend.empty()) {
     open_blend(config, data, problems);
   } else if (config.data.source == "synthetic") {
@@ -83,13 +103,13 @@ Expected<DataSources> open_data(const TrainConfig& config) {
     const auto tokens = open_tokens("data.source", config.data.source, config, problems);
     if (tokens) {
       data.train_tokens = {tokens};
-      data.train = make_token_dataset(tokens, sequence, config.seed, masks);
+      data.train = make_token_dataset(tokens, options_of(config, config.seed));
     }
   }
   if (!config.data.held_out.empty()) {
     data.held_out_tokens = open_tokens("data.held_out", config.data.held_out, config, problems);
     if (data.held_out_tokens) {
-      data.held_out = make_token_dataset(data.held_out_tokens, sequence, std::nullopt, masks);
+      data.held_out = make_token_dataset(data.held_out_tokens, options_of(config, std::nullopt));
     }
   }
   open_more_held_out(config, data, problems);
