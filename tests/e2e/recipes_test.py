@@ -1,0 +1,128 @@
+"""Every command of the recipes that docs/recipes.md shows for whole jobs, run on a small model and small text."""
+import json
+import random
+import re
+import shlex
+import struct
+import subprocess
+import unittest
+
+from megalith_cli import BINARY, SOURCE, TEXT, MegalithTest, run_tests, text_file
+
+SMALL = ["--set", "schedule.steps=6", "--set", "batch.global=2", "--set", "batch.micro=1", "--set", "schedule.warmup=1",
+         "--set", "numerics.grain=64", "--set", "batch.sequence=64", "--set", "sample.tokens=8"]
+SMALL_MODEL = ["--set", "model.layers=1", "--set", "model.hidden=64", "--set", "model.heads=2", "--set",
+               "model.vocabulary=4096", "--set", "model.sequence=64"]
+FOLDER = "Qwen2-0.5B"  # somebody's weights
+
+
+def commands_of(title):
+    """The commands of a section: its indented lines that begin with megalith, joined where they go on."""
+    page = (SOURCE / "docs/recipes.md").read_text()
+    section = re.search(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", page, re.M | re.S)
+    assert section, f"docs/recipes.md has no section {title}"
+    text = re.sub(r"\\\n\s+", "", section[1])
+    commands = [shlex.split(line) for line in re.findall(r"^    megalith (.*)$", text, re.M)]
+    assert commands, f"{title}: no command"
+    return commands
+
+
+def write_qwen2(folder, vocabulary):
+    """A Qwen2 of random weights as its authors would have published it."""
+    draw = random.Random(1)
+    hidden, layers, heads, kv_heads, inner = 64, 2, 2, 1, 96
+    config = {"architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "hidden_size": hidden,
+              "num_hidden_layers": layers, "num_attention_heads": heads, "num_key_value_heads": kv_heads,
+              "intermediate_size": inner, "vocab_size": vocabulary, "max_position_embeddings": 128, "rms_norm_eps": 1e-6,
+              "rope_theta": 10000.0, "hidden_act": "silu", "tie_word_embeddings": True, "use_sliding_window": False}
+    (folder / "config.json").write_text(json.dumps(config))
+    width = kv_heads * hidden // heads
+    shapes = {"model.embed_tokens.weight": [vocabulary, hidden], "model.norm.weight": [hidden]}
+    for i in range(layers):
+        layer = f"model.layers.{i}."
+        shapes |= {layer + "input_layernorm.weight": [hidden], layer + "post_attention_layernorm.weight": [hidden],
+                   layer + "mlp.gate_proj.weight": [inner, hidden], layer + "mlp.up_proj.weight": [inner, hidden],
+                   layer + "mlp.down_proj.weight": [hidden, inner], layer + "self_attn.o_proj.weight": [hidden, hidden]}
+        for name, rows in (("q", hidden), ("k", width), ("v", width)):
+            shapes |= {layer + f"self_attn.{name}_proj.weight": [rows, hidden], layer + f"self_attn.{name}_proj.bias": [rows]}
+    header, body = {}, b""
+    for name, shape in shapes.items():
+        count = shape[0] * (shape[1] if len(shape) > 1 else 1)
+        values = [draw.gauss(0, 0.05) for _ in range(count)] if len(shape) > 1 else [1.0 if "norm" in name else 0.0] * count
+        data = struct.pack(f"<{count}f", *values)
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [len(body), len(body) + len(data)]}
+        body += data
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + body)
+
+
+class Recipes(MegalithTest):
+    def recipe(self, title, shape=()):
+        """Runs its commands, in a small size, and returns what each printed."""
+        shown = []
+        for words in commands_of(title):
+            if words[0] == "train":
+                if "--minutes" in words:
+                    at = words.index("--minutes")
+                    del words[at:at + 2]
+                words += [*SMALL, *shape]
+            if words[0] == "generate" and "--max-tokens" not in words:
+                words += ["--max-tokens", "8"]
+            shown.append(self.run_megalith(*words).out)
+        return shown
+
+    def setUp(self):
+        super().setUp()
+        (self.folder / "configs").symlink_to(SOURCE / "configs")
+
+    def last_metrics(self, run):
+        rows = [json.loads(line) for line in (self.folder / run / "metrics.jsonl").read_text().splitlines()]
+        return {key: value for row in rows for key, value in row.items()}
+
+    def test_train_on_a_folder_of_text(self):
+        corpus = self.folder / "corpus"
+        corpus.mkdir()
+        text_file(corpus, "a.txt", TEXT[:90000])
+        lines = [json.dumps({"text": TEXT[i:i + 900], "meta": {"pile_set_name": f"set {i % 2}"}})
+                 for i in range(90000, len(TEXT), 900)]
+        (corpus / "b.jsonl").write_text("\n".join(lines) + "\n{broken\n")
+        subprocess.run(["gzip", corpus / "b.jsonl"], check=True)
+        shown = self.recipe("Train on a folder of text", SMALL_MODEL)
+        self.assertIn("quarantined", shown[1])
+        self.assertIn("--- ids", shown[-1])
+        self.assertTrue((self.folder / "data/corpus.quarantine.jsonl").exists())
+
+    def test_several_sources(self):
+        for number, name in enumerate(("wiki", "code", "books")):
+            text_file(self.folder, f"{name}.txt", TEXT[number * 45000:number * 45000 + 90000])
+        shown = self.recipe("Several sources", SMALL_MODEL)
+        self.assertRegex(shown[-1], "wiki-train|code-train|books-train")
+        self.assertIn("validation_loss/books-held_out", self.last_metrics("runs/blend"))
+
+    def somebodys_weights(self):
+        folder = self.folder / FOLDER
+        folder.mkdir()
+        text_file(self.folder, "my.txt", TEXT[:90000])
+        self.run_megalith("tokenizer", "train", "my.txt", "--vocabulary", 500, "--output", folder / "tokenizer.json")
+        write_qwen2(folder, 512)
+
+    def test_begin_with_somebodys_weights(self):
+        self.somebodys_weights()
+        shown = self.recipe("Begin with somebody's weights")
+        self.assertIn("of the weights it began with", shown[-1])
+
+    def test_fine_tune_on_pairs(self):
+        self.somebodys_weights()
+        pairs = [{"prompt": f"Q: What is {i} and {i}?\nA:", "completion": f" {2 * i}\n"} for i in range(400)]
+        (self.folder / "pairs.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
+        shown = self.recipe("Fine-tune on pairs")
+        self.assertIn("400 of them pairs", shown[0])
+        self.assertIn("of the weights it began with", shown[1])
+        # Of a pair's targets only those of the completion count.
+        page = self.run_megalith("data", "show", "runs/answers", "--doc", 3).out
+        self.assertIn("--- prompt\nQ: What is", page)
+
+
+if __name__ == "__main__":
+    run_tests()
