@@ -178,7 +178,7 @@ ExitCode train(const Options& options) {
   const RunLock lock = value_or_throw(run.lock());
 
   Ledger ledger = value_or_throw(Ledger::open(run.ledger_file()));
-  MetricsLog metrics = value_or_throw(MetricsLog::open(run.metrics_file()));
+  MetricsSink metrics = value_or_throw(MetricsSink::open(run, config.metrics.tensorboard));
   Trainer trainer(config, *device, *data.train);
   if (!options.json) print_plan(config, trainer, run);
   if (!config.init.empty() && list_checkpoints(run.checkpoints()).empty()) {

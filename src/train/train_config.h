@@ -77,6 +77,10 @@ struct SampleConfig {
   double top_p = 0.9;
 };
 
+struct MetricsConfig {
+  bool tensorboard = true;  // event files for TensorBoard
+};
+
 struct TrainConfig {
   ModelConfig model;
   DataConfig data;
@@ -89,6 +93,7 @@ struct TrainConfig {
   CheckpointConfig checkpoint;
   ValidationConfig validation;
   SampleConfig sample;
+  MetricsConfig metrics;
   std::int64_t threads = 0;       // 0: every usable one
   std::int64_t log_interval = 1;  // steps
   std::uint64_t seed = 1234;

@@ -245,6 +245,13 @@ void declare_output_keys(Registry& registry, TrainConfig& config) {
                     .may_change_on_resume = true});
 }
 
+void declare_metrics_keys(Registry& registry, MetricsConfig& metrics) {
+  registry.section("metrics", "What is measured beside the loss, and where it is written.");
+  registry.boolean("metrics.tensorboard", metrics.tensorboard,
+                   {.help = "Curves and samples as event files in RUN/tensorboard too, for TensorBoard.",
+                    .may_change_on_resume = true});
+}
+
 }  // namespace
 
 void declare_train_keys(Registry& registry, TrainConfig& config) {
@@ -274,6 +281,7 @@ void declare_train_keys(Registry& registry, TrainConfig& config) {
                     .help = "Computing threads. Never changes a bit.",
                     .may_change_on_resume = true});
   declare_output_keys(registry, config);
+  declare_metrics_keys(registry, config.metrics);
 }
 
 }  // namespace megalith

@@ -27,7 +27,7 @@ std::string step_line(const LedgerLine& line, std::int64_t steps, double tokens_
 
 }  // namespace
 
-Progress::Progress(const TrainConfig& config, Trainer& trainer, const RunDirectory& run, MetricsLog& metrics,
+Progress::Progress(const TrainConfig& config, Trainer& trainer, const RunDirectory& run, MetricsSink& metrics,
                    const DataSources& data, ProgressStyle style)
     : config_(config),
       trainer_(trainer),
@@ -49,6 +49,7 @@ void Progress::say(const std::string& line) {
 
 void Progress::resumed(std::int64_t step, std::int64_t to_recheck, const Refusals& damaged) {
   for (const Refusal& refusal : damaged) complain("passed over a damaged checkpoint: " + to_string(refusal));
+  metrics_.resumed(step);
   say(step > 0 ? fmt::format("resumed after step {}", step)
                : "starting again: no checkpoint was written yet");
   if (to_recheck > 0) {
@@ -77,7 +78,8 @@ void Progress::step_done(const LedgerLine& line) {
   const double palm = peak_flops_ > 0 ? rate * flops_per_token_palm_ / peak_flops_ : 0;
   const std::pair<std::string_view, double> values[] = {
       {"tokens_per_second", rate}, {"step_ms", seconds * 1e3}, {"mfu", causal}, {"mfu_palm", palm}};
-  metrics_.append(line.step, values);
+  metrics_.note_ledger(line);
+  metrics_.note(line.step, values);
   note_sources(line.step);
   if (line.skipped) complain(fmt::format("step {} skipped: {}", line.step, line.bad));
   show_step(line, peak_flops_ > 0 ? tokens_per_second() * flops_per_token_causal_ / peak_flops_ : 0);
@@ -94,7 +96,7 @@ void Progress::note_sources(std::int64_t step) {
     const std::int64_t samples = data_.train->samples_of_source(s, step * config_.batch.global);
     values.emplace_back(keys[s], static_cast<double>(samples * config_.batch.sequence));
   }
-  if (!values.empty()) metrics_.append(step, values);
+  if (!values.empty()) metrics_.note(step, values);
 }
 
 void Progress::show_step(const LedgerLine& line, double share_of_peak) {
@@ -129,7 +131,7 @@ void Progress::show_step(const LedgerLine& line, double share_of_peak) {
 void Progress::validated(std::int64_t step, std::string_view set, const Validation& validation) {
   const std::string key = set.empty() ? "validation_loss" : fmt::format("validation_loss/{}", set);
   const std::pair<std::string_view, double> values[] = {{key, validation.loss}};
-  metrics_.append(step, values);
+  metrics_.note(step, values);
   say(fmt::format("step {}  held-out loss {:.4f} nats/token over {} tokens{}{}", step, validation.loss,
                   validation.loss_tokens, set.empty() ? "" : " of ", set));
   step_start_ = Clock::now();
@@ -138,6 +140,7 @@ void Progress::validated(std::int64_t step, std::string_view set, const Validati
 void Progress::sample_due(std::int64_t step) {
   const TrainingSample sample = draw_sample(config_, trainer_, data_, step);
   write_file_atomically(run_.samples() / fmt::format("step-{:08}.json", step), to_json(sample, step));
+  metrics_.note_sample(step, sample);
   if (step < config_.schedule.steps) say(fmt::format("sample: {} | {}", sample.prompt, sample.text));
   step_start_ = Clock::now();
 }

@@ -7,7 +7,7 @@
 #include <string>
 
 #include "app/training/data_sources.h"
-#include "run/metrics_log.h"
+#include "app/training/metrics_sink.h"
 #include "run/run_directory.h"
 #include "train/loop.h"
 
@@ -21,7 +21,7 @@ struct ProgressStyle {
 
 class Progress final : public LoopObserver {
  public:
-  Progress(const TrainConfig& config, Trainer& trainer, const RunDirectory& run, MetricsLog& metrics,
+  Progress(const TrainConfig& config, Trainer& trainer, const RunDirectory& run, MetricsSink& metrics,
            const DataSources& data, ProgressStyle style);
 
   void resumed(std::int64_t step, std::int64_t to_recheck, const Refusals& damaged) override;
@@ -43,7 +43,7 @@ class Progress final : public LoopObserver {
   const TrainConfig& config_;
   Trainer& trainer_;
   const RunDirectory& run_;
-  MetricsLog& metrics_;
+  MetricsSink& metrics_;
   const DataSources& data_;
   ProgressStyle style_;
   double flops_per_token_causal_;
