@@ -22,6 +22,7 @@ class Loop {
     if (done_ >= steps) return {.kind = LoopEnd::Kind::already_done, .step = done_};
     if (done_ == 0 && !config_.init.empty()) validate();  // what the weights are worth before they are tuned
     while (done_ < steps) {
+      observer_.step_begins(done_ + 1);
       const LedgerLine line = next_step();
       if (std::optional<LedgerDifference> difference = recheck_.check(line)) {
         return {.kind = LoopEnd::Kind::ledger_differs, .step = done_, .difference = std::move(difference)};

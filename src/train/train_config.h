@@ -78,7 +78,8 @@ struct SampleConfig {
 };
 
 struct MetricsConfig {
-  bool tensorboard = true;  // event files for TensorBoard
+  bool tensorboard = true;       // event files for TensorBoard
+  std::int64_t norms_every = 0;  // steps; 0: no norms per layer
 };
 
 struct TrainConfig {

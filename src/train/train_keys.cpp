@@ -247,6 +247,15 @@ void declare_output_keys(Registry& registry, TrainConfig& config) {
 
 void declare_metrics_keys(Registry& registry, MetricsConfig& metrics) {
   registry.section("metrics", "What is measured beside the loss, and where it is written.");
+  registry.integer(
+      "metrics.norms_every", metrics.norms_every,
+      {.min = 1,
+       .max = kMany,
+       .zero = "never",
+       .unit = "steps",
+       .help = "Steps between norms of parameters, gradients and updates, per layer. Takes 4 bytes "
+               "more per parameter. Never changes a bit.",
+       .may_change_on_resume = true});
   registry.boolean("metrics.tensorboard", metrics.tensorboard,
                    {.help = "Curves and samples as event files in RUN/tensorboard too, for TensorBoard.",
                     .may_change_on_resume = true});

@@ -39,7 +39,9 @@ Progress::Progress(const TrainConfig& config, Trainer& trainer, const RunDirecto
           static_cast<double>(training_flops_causal(config.model, config.batch.sequence).flops)),
       flops_per_token_palm_(
           static_cast<double>(training_flops_palm(config.model, config.batch.sequence).flops)),
-      peak_flops_(trainer.device().peak_flops(config.numerics.compute)) {}
+      peak_flops_(trainer.device().peak_flops(config.numerics.compute)) {
+  if (config.metrics.norms_every > 0) norms_.emplace(trainer.parameters());
+}
 
 void Progress::say(const std::string& line) {
   if (style_.json) return;
@@ -67,6 +69,16 @@ double Progress::tokens_per_second() const {
   return seconds_ > 0 ? static_cast<double>(tokens_) / seconds_ : 0;
 }
 
+bool Progress::norms_due(std::int64_t step) const {
+  return norms_ && step % config_.metrics.norms_every == 0;
+}
+
+void Progress::step_begins(std::int64_t step) {
+  if (!norms_due(step)) return;
+  norms_->before_step();
+  step_start_ = Clock::now();
+}
+
 void Progress::step_done(const LedgerLine& line) {
   const Clock::time_point now = Clock::now();
   const double seconds = std::chrono::duration<double>(now - step_start_).count();
@@ -81,6 +93,7 @@ void Progress::step_done(const LedgerLine& line) {
   metrics_.note_ledger(line);
   metrics_.note(line.step, values);
   note_sources(line.step);
+  if (norms_due(line.step) && !line.skipped) note_norms(line);
   if (line.skipped) complain(fmt::format("step {} skipped: {}", line.step, line.bad));
   show_step(line, peak_flops_ > 0 ? tokens_per_second() * flops_per_token_causal_ / peak_flops_ : 0);
   step_start_ = Clock::now();
@@ -97,6 +110,19 @@ void Progress::note_sources(std::int64_t step) {
     values.emplace_back(keys[s], static_cast<double>(samples * config_.batch.sequence));
   }
   if (!values.empty()) metrics_.note(step, values);
+}
+
+void Progress::note_norms(const LedgerLine& line) {
+  const GradientScale scale{.shift = gradient_shift(config_.numerics.batch_tokens_max),
+                            .divisor = std::max<std::int64_t>(line.loss_tokens, 1)};
+  const std::vector<LayerNorms> norms = norms_->after_step(trainer_.device(), scale);
+  std::vector<std::pair<std::string, double>> named;
+  for (const LayerNorms& layer : norms) {
+    named.emplace_back("parameter_norm/" + layer.layer, layer.parameter);
+    named.emplace_back("gradient_norm/" + layer.layer, layer.gradient);
+    named.emplace_back("update_norm/" + layer.layer, layer.update);
+  }
+  metrics_.note(line.step, std::vector<NamedValue>(named.begin(), named.end()));
 }
 
 void Progress::show_step(const LedgerLine& line, double share_of_peak) {

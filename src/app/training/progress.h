@@ -4,12 +4,14 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "app/training/data_sources.h"
 #include "app/training/metrics_sink.h"
 #include "run/run_directory.h"
 #include "train/loop.h"
+#include "train/norm_meter.h"
 
 namespace megalith::app {
 
@@ -26,6 +28,7 @@ class Progress final : public LoopObserver {
 
   void resumed(std::int64_t step, std::int64_t to_recheck, const Refusals& damaged) override;
   void rechecked(std::int64_t steps) override;
+  void step_begins(std::int64_t step) override;
   void step_done(const LedgerLine& line) override;
   void validated(std::int64_t step, std::string_view set, const Validation& validation) override;
   void sample_due(std::int64_t step) override;
@@ -38,6 +41,8 @@ class Progress final : public LoopObserver {
   using Clock = std::chrono::steady_clock;
   void say(const std::string& line);  // a line that stays
   void note_sources(std::int64_t step);
+  [[nodiscard]] bool norms_due(std::int64_t step) const;
+  void note_norms(const LedgerLine& line);
   void show_step(const LedgerLine& line, double share_of_peak);
 
   const TrainConfig& config_;
@@ -46,6 +51,7 @@ class Progress final : public LoopObserver {
   MetricsSink& metrics_;
   const DataSources& data_;
   ProgressStyle style_;
+  std::optional<NormMeter> norms_;  // with metrics.norms_every
   double flops_per_token_causal_;
   double flops_per_token_palm_;
   double peak_flops_;
