@@ -19,8 +19,8 @@ class Watching(MegalithTest):
         return steps
 
     def test_measuring_everything_changes_no_bit(self):
-        self.train("plain", *self.settings(schedule__steps=12, metrics__tensorboard="false"))
-        self.train("watched", *self.settings(schedule__steps=12, metrics__norms_every=4))
+        self.train("plain", *self.settings(schedule__steps=12, schedule__warmup=2, metrics__tensorboard="false"))
+        self.train("watched", *self.settings(schedule__steps=12, schedule__warmup=2, metrics__norms_every=4))
         self.assertEqual(self.ledger("plain"), self.ledger("watched"))
         self.assertFalse((self.folder / "plain/tensorboard").exists())
         self.assertTrue((self.folder / "watched/tensorboard/events.out.tfevents.00000001").exists())
@@ -29,7 +29,7 @@ class Watching(MegalithTest):
         self.assertGreater(self.metrics("watched")[8]["parameter_norm/embedding"], 0)
 
     def test_the_table_has_every_step(self):
-        self.train("run", *self.settings(schedule__steps=12))
+        self.train("run", *self.settings(schedule__steps=12, schedule__warmup=2))
         self.run_megalith("report", self.folder / "run", "--csv", self.folder / "run.csv")
         with open(self.folder / "run.csv", newline="") as file:
             rows = list(csv.DictReader(file))
