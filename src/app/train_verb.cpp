@@ -59,6 +59,7 @@ CreationFacts creation_facts(const TrainConfig& config, Device& device) {
                   {"peak_gflops", fmt::format("{:.0f}", device.peak_flops(config.numerics.compute) * 1e-9)},
                   {"parameters", std::to_string(parameter_count(config.model))},
                   {"mfu_formula", training_flops_causal(config.model, config.batch.sequence).formula},
+                  {"mfu_palm_formula", training_flops_palm(config.model, config.batch.sequence).formula},
                   {"numerics", to_string(config.numerics)}}};
 }
 
@@ -84,6 +85,11 @@ void print_plan(const TrainConfig& config, const Trainer& trainer, const RunDire
                     trainer.device().description(), mib(needs.parameter_bytes), mib(needs.stash_bytes),
                     mib(needs.workspace_bytes)));
   print(fmt::format("{}\n", to_string(config.numerics)));
+  print(fmt::format("% of peak: tokens/s x {} / {:.0f} GFLOP/s measured\n",
+                    training_flops_causal(config.model, config.batch.sequence).formula,
+                    trainer.device().peak_flops(config.numerics.compute) * 1e-9));
+  print(fmt::format("mfu_palm in the metrics: {} instead\n",
+                    training_flops_palm(config.model, config.batch.sequence).formula));
   print(fmt::format("run directory {}\n", run.folder().string()));
 }
 

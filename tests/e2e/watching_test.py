@@ -28,6 +28,15 @@ class Watching(MegalithTest):
         self.assertEqual(measured, {4, 8, 12})
         self.assertGreater(self.metrics("watched")[8]["parameter_norm/embedding"], 0)
 
+    def test_memory_is_what_was_predicted(self):
+        out = self.train("run", *self.settings(schedule__steps=12, schedule__warmup=2)).out
+        self.assertIn("(causal half of attention, matrices only)", out)
+        self.assertIn("(PaLM convention)", out)
+        values = self.metrics("run")[12]
+        for arena in "parameters", "activations", "workspace":
+            self.assertEqual(values[f"memory_bytes/{arena}"], values[f"memory_predicted_bytes/{arena}"], arena)
+        self.assertGreater(values["memory_bytes/resident"], values["memory_predicted_bytes/parameters"])
+
     def test_the_table_has_every_step(self):
         self.train("run", *self.settings(schedule__steps=12, schedule__warmup=2))
         self.run_megalith("report", self.folder / "run", "--csv", self.folder / "run.csv")

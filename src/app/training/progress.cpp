@@ -7,6 +7,7 @@
 #include "app/console.h"
 #include "app/interrupt.h"
 #include "app/report/numbers.h"
+#include "app/training/memory_use.h"
 #include "app/training/samples.h"
 #include "core/file.h"
 
@@ -93,6 +94,7 @@ void Progress::step_done(const LedgerLine& line) {
   metrics_.note_ledger(line);
   metrics_.note(line.step, values);
   note_sources(line.step);
+  if (!memory_noted_ || line.step == config_.schedule.steps) note_memory(line.step);
   if (norms_due(line.step) && !line.skipped) note_norms(line);
   if (line.skipped) complain(fmt::format("step {} skipped: {}", line.step, line.bad));
   show_step(line, peak_flops_ > 0 ? tokens_per_second() * flops_per_token_causal_ / peak_flops_ : 0);
@@ -123,6 +125,16 @@ void Progress::note_norms(const LedgerLine& line) {
     named.emplace_back("update_norm/" + layer.layer, layer.update);
   }
   metrics_.note(line.step, std::vector<NamedValue>(named.begin(), named.end()));
+}
+
+void Progress::note_memory(std::int64_t step) {
+  std::vector<std::pair<std::string, double>> named;
+  for (const MemoryUse& use : memory_use(trainer_, norms_ ? &*norms_ : nullptr)) {
+    named.emplace_back("memory_bytes/" + use.name, static_cast<double>(use.used));
+    named.emplace_back("memory_predicted_bytes/" + use.name, static_cast<double>(use.predicted));
+  }
+  metrics_.note(step, std::vector<NamedValue>(named.begin(), named.end()));
+  memory_noted_ = true;
 }
 
 void Progress::show_step(const LedgerLine& line, double share_of_peak) {

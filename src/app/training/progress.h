@@ -43,6 +43,7 @@ class Progress final : public LoopObserver {
   void note_sources(std::int64_t step);
   [[nodiscard]] bool norms_due(std::int64_t step) const;
   void note_norms(const LedgerLine& line);
+  void note_memory(std::int64_t step);
   void show_step(const LedgerLine& line, double share_of_peak);
 
   const TrainConfig& config_;
@@ -57,8 +58,9 @@ class Progress final : public LoopObserver {
   double peak_flops_;
   Clock::time_point step_start_ = Clock::now();
   Clock::time_point last_shown_{};
-  double seconds_ = 0;       // of steps in this process, saves and samples left out
-  std::int64_t tokens_ = 0;  // in this process
+  double seconds_ = 0;         // of steps in this process, saves and samples left out
+  std::int64_t tokens_ = 0;    // in this process
+  bool memory_noted_ = false;  // after the first step of this process; once more after the last one
   bool live_line_open_ = false;
 };
 
