@@ -60,6 +60,7 @@ CreationFacts creation_facts(const TrainConfig& config, Device& device) {
                   {"parameters", std::to_string(parameter_count(config.model))},
                   {"mfu_formula", training_flops_causal(config.model, config.batch.sequence).formula},
                   {"mfu_palm_formula", training_flops_palm(config.model, config.batch.sequence).formula},
+                  {"energy", EnergyMeter().description()},
                   {"numerics", to_string(config.numerics)}}};
 }
 
@@ -90,6 +91,7 @@ void print_plan(const TrainConfig& config, const Trainer& trainer, const RunDire
                     trainer.device().peak_flops(config.numerics.compute) * 1e-9));
   print(fmt::format("mfu_palm in the metrics: {} instead\n",
                     training_flops_palm(config.model, config.batch.sequence).formula));
+  print(fmt::format("energy {}\n", EnergyMeter().description()));
   print(fmt::format("run directory {}\n", run.folder().string()));
 }
 

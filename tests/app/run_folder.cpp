@@ -31,8 +31,9 @@ void RunFolder::fill(int steps) const {
         R"({{"step":{},"loss":{},"loss_bits":"40400000","gradient_norm":1.5,"learning_rate":0.001,"tokens":{}}})",
         step, 3 + 5 * std::exp(-step / 50.0), 2048 * step);
     ledger += '\n';
-    metrics += fmt::format(R"({{"step":{},"tokens_per_second":{},"mfu":0.4,"mfu_palm":0.44}})", step,
-                           14000 + step % 7);
+    metrics += fmt::format(
+        R"({{"step":{},"tokens_per_second":{},"mfu":0.4,"mfu_palm":0.44,"joules_per_token":0.025}})", step,
+        14000 + step % 7);
     metrics += '\n';
   }
   metrics += fmt::format(R"({{"step":{},"validation_loss":3.5}})", steps) + "\n";

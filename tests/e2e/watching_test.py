@@ -32,6 +32,7 @@ class Watching(MegalithTest):
         out = self.train("run", *self.settings(schedule__steps=12, schedule__warmup=2)).out
         self.assertIn("(causal half of attention, matrices only)", out)
         self.assertIn("(PaLM convention)", out)
+        self.assertRegex(out, r"\nenergy (n/a: |RAPL: )")
         values = self.metrics("run")[12]
         for arena in "parameters", "activations", "workspace":
             self.assertEqual(values[f"memory_bytes/{arena}"], values[f"memory_predicted_bytes/{arena}"], arena)

@@ -90,6 +90,8 @@ std::string tiles(const RunSummary& run) {
                run.mfu_palm.empty() ? "MFU, median step"
                                     : fmt::format("MFU, median step; {}% by PaLM's count",
                                                   fixed(100 * median(run.mfu_palm), 1)));
+  html +=
+      tile("Joules per token", compact(median(run.joules_per_token)), "of the whole machine, median step");
   if (!run.skipped_steps.empty()) {
     html += tile("Steps skipped", fmt::format("{}", run.skipped_steps.size()),
                  "not finite; parameters untouched");

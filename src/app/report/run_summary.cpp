@@ -144,6 +144,7 @@ void read_metrics(RunSummary& run) {
     append(run.tokens_per_second, step, number(line, "tokens_per_second"));
     append(run.mfu, step, number(line, "mfu"));
     append(run.mfu_palm, step, number(line, "mfu_palm"));
+    append(run.joules_per_token, step, number(line, "joules_per_token"));
     read_memory(run, line);
     append(run.step_ms, step, number(line, "step_ms"));
   });
@@ -279,8 +280,9 @@ Expected<RunSummary> read_run(const fs::path& folder) {
   run.name = (whole.has_filename() ? whole : whole.parent_path()).filename().string();
   read_ledger(run);
   read_metrics(run);
-  for (Points* points : {&run.loss, &run.gradient_norm, &run.learning_rate, &run.tokens, &run.validation_loss,
-                         &run.tokens_per_second, &run.mfu, &run.mfu_palm, &run.step_ms}) {
+  for (Points* points :
+       {&run.loss, &run.gradient_norm, &run.learning_rate, &run.tokens, &run.validation_loss,
+        &run.tokens_per_second, &run.mfu, &run.mfu_palm, &run.joules_per_token, &run.step_ms}) {
     settle(*points);
   }
   if (const std::optional<Json> object = read_object(run, folder / "run.json"))

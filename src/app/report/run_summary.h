@@ -57,7 +57,7 @@ struct RunSummary {
   Points loss, gradient_norm, learning_rate;                // ledger.jsonl
   Points tokens;                                            // of it; read since step 1
   Points validation_loss, tokens_per_second, mfu, step_ms;  // metrics.jsonl
-  Points mfu_palm;                                          // likewise
+  Points mfu_palm, joules_per_token;                        // likewise
   std::vector<MemoryFigure> memory;                         // likewise
   std::vector<double> skipped_steps;                        // ledger.jsonl, "skipped": true
   std::vector<Fact> facts;                                  // run.json, flattened

@@ -9,10 +9,11 @@
 namespace megalith::app {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, std::string_view>, 5> kTags{{
+constexpr std::array<std::pair<std::string_view, std::string_view>, 6> kTags{{
     {"validation_loss", "loss/held_out"},
     {"tokens_per_second", "speed/tokens_per_second"},
     {"step_ms", "speed/step_ms"},
+    {"joules_per_token", "speed/joules_per_token"},
     {"mfu", "speed/mfu"},
     {"mfu_palm", "speed/mfu_palm"},
 }};

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
+#include <vector>
 
 #include "app/console.h"
 #include "app/interrupt.h"
@@ -59,7 +60,7 @@ void Progress::resumed(std::int64_t step, std::int64_t to_recheck, const Refusal
     say(fmt::format("re-checking {} step{} that the ledger already has", to_recheck,
                     to_recheck == 1 ? "" : "s"));
   }
-  step_start_ = Clock::now();
+  begin_measuring();
 }
 
 void Progress::rechecked(std::int64_t steps) {
@@ -70,6 +71,11 @@ double Progress::tokens_per_second() const {
   return seconds_ > 0 ? static_cast<double>(tokens_) / seconds_ : 0;
 }
 
+void Progress::begin_measuring() {
+  energy_.joules();
+  step_start_ = Clock::now();
+}
+
 bool Progress::norms_due(std::int64_t step) const {
   return norms_ && step % config_.metrics.norms_every == 0;
 }
@@ -77,11 +83,12 @@ bool Progress::norms_due(std::int64_t step) const {
 void Progress::step_begins(std::int64_t step) {
   if (!norms_due(step)) return;
   norms_->before_step();
-  step_start_ = Clock::now();
+  begin_measuring();
 }
 
 void Progress::step_done(const LedgerLine& line) {
   const Clock::time_point now = Clock::now();
+  const std::optional<double> joules = energy_.joules();
   const double seconds = std::chrono::duration<double>(now - step_start_).count();
   const auto tokens = static_cast<double>(config_.tokens_per_step());
   seconds_ += seconds;
@@ -89,8 +96,9 @@ void Progress::step_done(const LedgerLine& line) {
   const double rate = tokens / seconds;
   const double causal = peak_flops_ > 0 ? rate * flops_per_token_causal_ / peak_flops_ : 0;
   const double palm = peak_flops_ > 0 ? rate * flops_per_token_palm_ / peak_flops_ : 0;
-  const std::pair<std::string_view, double> values[] = {
+  std::vector<NamedValue> values{
       {"tokens_per_second", rate}, {"step_ms", seconds * 1e3}, {"mfu", causal}, {"mfu_palm", palm}};
+  if (joules) values.emplace_back("joules_per_token", *joules / tokens);
   metrics_.note_ledger(line);
   metrics_.note(line.step, values);
   note_sources(line.step);
@@ -98,7 +106,7 @@ void Progress::step_done(const LedgerLine& line) {
   if (norms_due(line.step) && !line.skipped) note_norms(line);
   if (line.skipped) complain(fmt::format("step {} skipped: {}", line.step, line.bad));
   show_step(line, peak_flops_ > 0 ? tokens_per_second() * flops_per_token_causal_ / peak_flops_ : 0);
-  step_start_ = Clock::now();
+  begin_measuring();
 }
 
 // Tokens so far of each source of a blend.
@@ -172,7 +180,7 @@ void Progress::validated(std::int64_t step, std::string_view set, const Validati
   metrics_.note(step, values);
   say(fmt::format("step {}  held-out loss {:.4f} nats/token over {} tokens{}{}", step, validation.loss,
                   validation.loss_tokens, set.empty() ? "" : " of ", set));
-  step_start_ = Clock::now();
+  begin_measuring();
 }
 
 void Progress::sample_due(std::int64_t step) {
@@ -180,12 +188,12 @@ void Progress::sample_due(std::int64_t step) {
   write_file_atomically(run_.samples() / fmt::format("step-{:08}.json", step), to_json(sample, step));
   metrics_.note_sample(step, sample);
   if (step < config_.schedule.steps) say(fmt::format("sample: {} | {}", sample.prompt, sample.text));
-  step_start_ = Clock::now();
+  begin_measuring();
 }
 
 void Progress::checkpoint_written(std::int64_t step, const std::filesystem::path& folder) {
   if (step < config_.schedule.steps) say(fmt::format("checkpoint {}", folder.string()));
-  step_start_ = Clock::now();
+  begin_measuring();
 }
 
 bool Progress::stop_requested() {

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "app/training/data_sources.h"
+#include "app/training/energy_meter.h"
 #include "app/training/metrics_sink.h"
 #include "run/run_directory.h"
 #include "train/loop.h"
@@ -39,6 +40,7 @@ class Progress final : public LoopObserver {
 
  private:
   using Clock = std::chrono::steady_clock;
+  void begin_measuring();             // time and energy of a step
   void say(const std::string& line);  // a line that stays
   void note_sources(std::int64_t step);
   [[nodiscard]] bool norms_due(std::int64_t step) const;
@@ -53,6 +55,7 @@ class Progress final : public LoopObserver {
   const DataSources& data_;
   ProgressStyle style_;
   std::optional<NormMeter> norms_;  // with metrics.norms_every
+  EnergyMeter energy_;
   double flops_per_token_causal_;
   double flops_per_token_palm_;
   double peak_flops_;
