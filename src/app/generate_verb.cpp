@@ -161,7 +161,8 @@ void add_generate_verb(CLI::App& app, Run& run) {
   auto options = std::make_shared<Options>();
   CLI::App* verb = app.add_subcommand("generate", "Continue a text with a trained model");
   verb->footer(kExamples);
-  verb->add_option("MODEL", options->model, "Run directory, RUN@STEP or checkpoint folder")->required();
+  verb->add_option("MODEL", options->model, "Run directory, RUN@STEP, RUN@best or checkpoint folder")
+      ->required();
   auto* prompt = verb->add_option("--prompt", options->prompt, "Text to continue");
   auto* file = verb->add_option("--prompt-file", options->prompt_file, "The text in a file");
   auto* ids = verb->add_option("--prompt-ids", options->prompt_ids, "Token ids to continue")->delimiter(',');

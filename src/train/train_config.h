@@ -59,8 +59,10 @@ struct ParallelConfig {
 };
 
 struct CheckpointConfig {
-  std::int64_t interval = 0;  // steps; 0: only at the end and when stopped
-  std::int64_t keep = 2;      // newest ones that stay; 0: all
+  std::int64_t interval = 0;    // steps; 0: only at the end and when stopped
+  std::int64_t keep = 2;        // newest ones that stay; 0: all
+  std::int64_t keep_every = 0;  // steps whose multiples are saved and stay; 0: none
+  bool keep_best = false;       // what improves the held-out loss is saved, and the best stays
 };
 
 struct ValidationConfig {

@@ -184,6 +184,17 @@ void declare_output_keys(Registry& registry, TrainConfig& config) {
                     .unit = "checkpoints",
                     .help = "Newest checkpoints that stay.",
                     .may_change_on_resume = true});
+  registry.integer("checkpoint.keep_every", config.checkpoint.keep_every,
+                   {.min = 1,
+                    .max = kMany,
+                    .zero = "none",
+                    .unit = "steps",
+                    .help = "Multiples of this step are saved and stay for ever, beside the newest.",
+                    .may_change_on_resume = true});
+  registry.boolean("checkpoint.keep_best", config.checkpoint.keep_best,
+                   {.help = "Every validation that improves on the best held-out loss is saved, and the best "
+                            "checkpoint stays: RUN@best.",
+                    .may_change_on_resume = true});
   registry.section("validation", "Loss on held-out data during training.");
   registry.integer("validation.interval", config.validation.interval,
                    {.min = 1,

@@ -3,7 +3,7 @@ import csv
 import json
 import unittest
 
-from megalith_cli import MegalithTest
+from megalith_cli import TINY, MegalithTest
 
 
 class Watching(MegalithTest):
@@ -37,6 +37,25 @@ class Watching(MegalithTest):
         for arena in "parameters", "activations", "workspace":
             self.assertEqual(values[f"memory_bytes/{arena}"], values[f"memory_predicted_bytes/{arena}"], arena)
         self.assertGreater(values["memory_bytes/resident"], values["memory_predicted_bytes/parameters"])
+
+    def test_the_best_checkpoint_stays_and_talks(self):
+        policy = self.settings(schedule__steps=30, schedule__warmup=2, schedule__decay="constant",
+                               optimizer__learning_rate=0.3, validation__interval=3, checkpoint__interval=5,
+                               checkpoint__keep=1, checkpoint__keep_best="true", checkpoint__keep_every=20)
+        self.train("run", *policy)
+        losses = {step: values["validation_loss"] for step, values in self.metrics("run").items()
+                  if "validation_loss" in values}
+        best = min(losses, key=losses.get)
+        here = sorted(int(path.name[5:]) for path in (self.folder / "run/checkpoints").iterdir())
+        self.assertEqual(here, sorted({best, 20, 30}))
+        run = self.folder / "run"
+        ask = ["--prompt-ids", "1,2,3", "--max-tokens", "4", "--temperature", "0"]
+        self.assertEqual(self.run_megalith("generate", f"{run}@best", *ask).out,
+                         self.run_megalith("generate", f"{run}@{best}", *ask).out)
+
+    def test_a_best_that_nothing_measures_is_refused(self):
+        self.refused("train", TINY, "--run-dir", self.folder / "run", "--set", "checkpoint.keep_best=true", "--set",
+                     "validation.interval=0", says=["checkpoint.keep_best", "try: "])
 
     def test_the_table_has_every_step(self):
         self.train("run", *self.settings(schedule__steps=12, schedule__warmup=2))
