@@ -60,6 +60,8 @@ CreationFacts creation_facts(const TrainConfig& config, Device& device) {
                   {"peak_gflops", fmt::format("{:.0f}", device.peak_flops(config.numerics.compute) * 1e-9)},
                   {"parameters", std::to_string(parameter_count(config.model))},
                   {"mfu_formula", training_flops_causal(config.model, config.batch.sequence).formula},
+                  {"mfu_palm_formula", training_flops_palm(config.model, config.batch.sequence).formula},
+                  {"energy", EnergyMeter().description()},
                   {"numerics", to_string(config.numerics)}}};
 }
 
@@ -85,6 +87,12 @@ void print_plan(const TrainConfig& config, const Trainer& trainer, const RunDire
                     trainer.device().description(), mib(needs.parameter_bytes), mib(needs.stash_bytes),
                     mib(needs.workspace_bytes)));
   print(fmt::format("{}\n", to_string(config.numerics)));
+  print(fmt::format("% of peak: tokens/s x {} / {:.0f} GFLOP/s measured\n",
+                    training_flops_causal(config.model, config.batch.sequence).formula,
+                    trainer.device().peak_flops(config.numerics.compute) * 1e-9));
+  print(fmt::format("mfu_palm in the metrics: {} instead\n",
+                    training_flops_palm(config.model, config.batch.sequence).formula));
+  print(fmt::format("energy {}\n", EnergyMeter().description()));
   print(fmt::format("run directory {}\n", run.folder().string()));
 }
 
@@ -180,7 +188,7 @@ ExitCode train(const Options& options) {
   const RunLock lock = value_or_throw(run.lock());
 
   Ledger ledger = value_or_throw(Ledger::open(run.ledger_file()));
-  MetricsLog metrics = value_or_throw(MetricsLog::open(run.metrics_file()));
+  MetricsSink metrics = value_or_throw(MetricsSink::open(run, config.metrics.tensorboard));
   Trainer trainer(config, *device, *data.train);
   if (!options.json) print_plan(config, trainer, run);
   if (!config.init.empty() && list_checkpoints(run.checkpoints()).empty()) {

@@ -115,7 +115,8 @@ NewestGood newest_good_checkpoint(const std::filesystem::path& checkpoints, std:
   return result;
 }
 
-std::vector<std::int64_t> prune_checkpoints(const std::filesystem::path& checkpoints, int keep) {
+std::vector<std::int64_t> prune_checkpoints(const std::filesystem::path& checkpoints, int keep,
+                                            const std::function<bool(std::int64_t step)>& spared) {
   MEGALITH_CHECK(keep >= 1, "{}", keep);
   const std::vector<CheckpointEntry> entries = list_checkpoints(checkpoints);
   if (entries.size() <= static_cast<std::size_t>(keep)) return {};
@@ -123,6 +124,7 @@ std::vector<std::int64_t> prune_checkpoints(const std::filesystem::path& checkpo
   std::vector<std::int64_t> removed;
   for (std::size_t e = 0; e + static_cast<std::size_t>(keep) < entries.size(); ++e) {
     if (good.checkpoint && good.checkpoint->folder() == entries[e].folder) continue;
+    if (spared && spared(entries[e].step)) continue;
     remove_checkpoint(entries[e].folder);
     removed.push_back(entries[e].step);
   }

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -33,8 +34,10 @@ struct NewestGood {
 NewestGood newest_good_checkpoint(const std::filesystem::path& checkpoints, std::int64_t at_most = INT64_MAX);
 
 // Removes all but the `keep` newest checkpoints, and returns the removed steps. If none of those kept is
-// good, the newest good one of the others stays. REQUIRES: keep >= 1. Throws WorldFailed.
-std::vector<std::int64_t> prune_checkpoints(const std::filesystem::path& checkpoints, int keep);
+// good, the newest good one of the others stays, and so do the steps that are `spared`. REQUIRES: keep >= 1.
+// Throws WorldFailed.
+std::vector<std::int64_t> prune_checkpoints(const std::filesystem::path& checkpoints, int keep,
+                                            const std::function<bool(std::int64_t step)>& spared = {});
 
 // Removes temporary folders whose process is dead or has our own id (ids are used again, in containers at
 // every start): call it with the run's lock held, before the first save. Returns their names.

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "run/best_checkpoint.h"
 #include "run/checkpoint_store.h"
 #include "run/run_directory.h"
 
@@ -13,7 +14,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kAllowed = "a run directory, RUN@STEP, a checkpoint folder, or a Hugging Face folder";
+constexpr const char* kAllowed =
+    "a run directory, RUN@STEP, RUN@best, a checkpoint folder, or a Hugging Face folder";
 
 bool is_folder(const fs::path& path) {
   std::error_code ignored;
@@ -57,6 +59,15 @@ Expected<ModelLocation> at_folder(const fs::path& folder, const fs::path& run) {
   Expected<Checkpoint> checkpoint = Checkpoint::open(folder);
   if (!checkpoint) return tl::unexpected(std::move(checkpoint).error());
   return ModelLocation{run, std::move(*checkpoint), {}};
+}
+
+Expected<ModelLocation> best_of(const fs::path& run, const std::string& argument) {
+  BestGood best = best_good_checkpoint(run / "checkpoints");
+  if (best.checkpoint) return ModelLocation{run, std::move(*best.checkpoint), std::move(best.skipped)};
+  Refusals refusals = std::move(best.skipped);
+  refusals.push_back(refusal(argument, "no checkpoint of a step that was validated",
+                             fmt::format("{}, or a run with checkpoint.keep_best = true", run.string())));
+  return refuse(std::move(refusals));
 }
 
 Expected<ModelLocation> at_step(const fs::path& run, std::string_view step_text,
@@ -150,6 +161,7 @@ Expected<ModelLocation> resolve_model(const std::string& argument) {
   if (at == std::string::npos) return refuse(missing(argument));
   const std::string run = argument.substr(0, at);
   if (run.empty() || !RunDirectory::is_run(run)) return refuse(missing(run));
+  if (argument.substr(at + 1) == "best") return best_of(run, argument);
   return at_step(run, std::string_view(argument).substr(at + 1), argument);
 }
 

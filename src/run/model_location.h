@@ -1,5 +1,5 @@
-// What MODEL on a command line means: a run directory (its newest good checkpoint), RUN@STEP, or a checkpoint
-// folder.
+// What MODEL on a command line means: a run directory (its newest good checkpoint), RUN@STEP, RUN@best (the
+// checkpoint of least held-out loss), or a checkpoint folder.
 #pragma once
 
 #include <filesystem>

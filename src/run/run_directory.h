@@ -45,6 +45,7 @@ class RunDirectory {
   [[nodiscard]] std::filesystem::path config_file() const { return folder_ / "config.toml"; }
   [[nodiscard]] std::filesystem::path ledger_file() const { return folder_ / "ledger.jsonl"; }
   [[nodiscard]] std::filesystem::path metrics_file() const { return folder_ / "metrics.jsonl"; }
+  [[nodiscard]] std::filesystem::path tensorboard() const { return folder_ / "tensorboard"; }
   [[nodiscard]] std::filesystem::path checkpoints() const { return folder_ / "checkpoints"; }
   [[nodiscard]] std::filesystem::path samples() const { return folder_ / "samples"; }
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "train/checkpoint_policy.h"
+
 namespace megalith {
 namespace {
 
@@ -14,7 +16,8 @@ class Loop {
         held_out_(held_out),
         files_(std::move(files)),
         fingerprint_(fingerprint),
-        observer_(observer) {}
+        observer_(observer),
+        policy_(config, files_.checkpoints) {}
 
   LoopEnd run() {
     resume();
@@ -22,6 +25,7 @@ class Loop {
     if (done_ >= steps) return {.kind = LoopEnd::Kind::already_done, .step = done_};
     if (done_ == 0 && !config_.init.empty()) validate();  // what the weights are worth before they are tuned
     while (done_ < steps) {
+      observer_.step_begins(done_ + 1);
       const LedgerLine line = next_step();
       if (std::optional<LedgerDifference> difference = recheck_.check(line)) {
         return {.kind = LoopEnd::Kind::ledger_differs, .step = done_, .difference = std::move(difference)};
@@ -51,6 +55,7 @@ class Loop {
       saved_ = done_;
       MEGALITH_CHECK(newest.checkpoint->facts().ledger.has_value(), "a checkpoint without a ledger line");
       recheck_ = value_or_throw(files_.ledger.resume_after(*newest.checkpoint->facts().ledger));
+      policy_.resume_after(done_);
     } else if (files_.ledger.last_step() > 0) {
       recheck_ = files_.ledger.truncate_after(0);
     } else {
@@ -79,15 +84,19 @@ class Loop {
     const auto due = [&](std::int64_t interval) { return last || (interval > 0 && done_ % interval == 0); };
     if (due(config_.validation.interval)) validate();
     if (config_.sample.tokens > 0 && due(config_.sample.interval)) observer_.sample_due(done_);
-    if (due(config_.checkpoint.interval)) save(line);
+    if (due(config_.checkpoint.interval) || due(config_.checkpoint.keep_every) ||
+        policy_.improved_at(done_)) {
+      save(line);
+    }
   }
 
   void validate() {
     for (const HeldOutSet& set : held_out_) {
       const std::int64_t all = set.dataset->samples_per_epoch();
       const std::int64_t wanted = config_.validation.sequences;
-      observer_.validated(done_, set.name,
-                          trainer_.validate(*set.dataset, wanted > 0 ? std::min(wanted, all) : all));
+      const Validation validation = trainer_.validate(*set.dataset, wanted > 0 ? std::min(wanted, all) : all);
+      if (&set == held_out_.data()) policy_.validated(done_, validation.loss);
+      observer_.validated(done_, set.name, validation);
     }
   }
 
@@ -102,11 +111,9 @@ class Loop {
                                                         .next_sample = done_ * config_.batch.global,
                                                         .tokens_seen = done_ * config_.tokens_per_step(),
                                                         .ledger = line,
-                                                        .notes = {}});
+                                                        .notes = policy_.notes(done_)});
     saved_ = done_;
-    if (config_.checkpoint.keep > 0) {
-      prune_checkpoints(files_.checkpoints, static_cast<int>(config_.checkpoint.keep));
-    }
+    policy_.saved(done_);
     observer_.checkpoint_written(done_, folder);
   }
 
@@ -118,6 +125,7 @@ class Loop {
   LoopObserver& observer_;
   RecheckLog recheck_;
   std::int64_t done_ = 0;  // steps
+  CheckpointPolicy policy_;
   int skipped_in_a_row_ = 0;
   std::int64_t saved_ = -1;  // step of the newest checkpoint
 };

@@ -23,6 +23,9 @@ class LoopObserver {
   virtual void resumed(std::int64_t /*step*/, std::int64_t /*to_recheck*/, const Refusals& /*damaged*/) {}
   // All steps done before the stop came out with the same bits again.
   virtual void rechecked(std::int64_t /*steps*/) {}
+  // Before the forward pass of `step`, counted from 1 as everywhere here.
+  virtual void step_begins(std::int64_t /*step*/) {}
+  // The trainer still has the step's gradients.
   virtual void step_done(const LedgerLine& /*line*/) {}
   // On data.held_out; `set` is empty, or the name of one of data.more_held_out.
   virtual void validated(std::int64_t /*step*/, std::string_view /*set*/, const Validation& /*validation*/) {}

@@ -51,6 +51,7 @@ class Checker {
     rates();
     schedule();
     data();
+    best();
     return std::move(refusals_);
   }
 
@@ -149,6 +150,20 @@ class Checker {
       refuse_key("data.synthetic_vocabulary",
                  fmt::format("at most model.vocabulary = {}", config_.model.vocabulary),
                  std::to_string(config_.model.vocabulary));
+    }
+  }
+
+  void best() {
+    if (!config_.checkpoint.keep_best) return;
+    const DataConfig& data = config_.data;
+    const bool synthetic = data.blend.empty() && data.source == "synthetic";
+    if (!synthetic && data.held_out.empty() && data.more_held_out.empty()) {
+      refuse_key("checkpoint.keep_best", "false where data.held_out names nothing to measure the best by",
+                 "data.held_out = \"...-held_out\"");
+    } else if (config_.validation.interval == 0) {
+      refuse_key(
+          "checkpoint.keep_best", "false where validation.interval = 0 measures only the last step",
+          fmt::format("validation.interval = {}", std::max<std::int64_t>(config_.schedule.steps / 20, 1)));
     }
   }
 

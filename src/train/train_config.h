@@ -62,8 +62,10 @@ struct ParallelConfig {
 };
 
 struct CheckpointConfig {
-  std::int64_t interval = 0;  // steps; 0: only at the end and when stopped
-  std::int64_t keep = 2;      // newest ones that stay; 0: all
+  std::int64_t interval = 0;    // steps; 0: only at the end and when stopped
+  std::int64_t keep = 2;        // newest ones that stay; 0: all
+  std::int64_t keep_every = 0;  // steps whose multiples are saved and stay; 0: none
+  bool keep_best = false;       // what improves the held-out loss is saved, and the best stays
 };
 
 struct ValidationConfig {
@@ -80,6 +82,11 @@ struct SampleConfig {
   double top_p = 0.9;
 };
 
+struct MetricsConfig {
+  bool tensorboard = true;       // event files for TensorBoard
+  std::int64_t norms_every = 0;  // steps; 0: no norms per layer
+};
+
 struct TrainConfig {
   ModelConfig model;
   DataConfig data;
@@ -92,6 +99,7 @@ struct TrainConfig {
   CheckpointConfig checkpoint;
   ValidationConfig validation;
   SampleConfig sample;
+  MetricsConfig metrics;
   std::int64_t threads = 0;       // 0: every usable one
   std::int64_t log_interval = 1;  // steps
   std::uint64_t seed = 1234;

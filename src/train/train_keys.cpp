@@ -192,6 +192,17 @@ void declare_output_keys(Registry& registry, TrainConfig& config) {
                     .unit = "checkpoints",
                     .help = "Newest checkpoints that stay.",
                     .may_change_on_resume = true});
+  registry.integer("checkpoint.keep_every", config.checkpoint.keep_every,
+                   {.min = 1,
+                    .max = kMany,
+                    .zero = "none",
+                    .unit = "steps",
+                    .help = "Multiples of this step are saved and stay for ever, beside the newest.",
+                    .may_change_on_resume = true});
+  registry.boolean("checkpoint.keep_best", config.checkpoint.keep_best,
+                   {.help = "Every validation that improves on the best held-out loss is saved, and the best "
+                            "checkpoint stays: RUN@best.",
+                    .may_change_on_resume = true});
   registry.section("validation", "Loss on held-out data during training.");
   registry.integer("validation.interval", config.validation.interval,
                    {.min = 1,
@@ -253,6 +264,22 @@ void declare_output_keys(Registry& registry, TrainConfig& config) {
                     .may_change_on_resume = true});
 }
 
+void declare_metrics_keys(Registry& registry, MetricsConfig& metrics) {
+  registry.section("metrics", "What is measured beside the loss, and where it is written.");
+  registry.integer(
+      "metrics.norms_every", metrics.norms_every,
+      {.min = 1,
+       .max = kMany,
+       .zero = "never",
+       .unit = "steps",
+       .help = "Steps between norms of parameters, gradients and updates, per layer. Takes 4 bytes "
+               "more per parameter. Never changes a bit.",
+       .may_change_on_resume = true});
+  registry.boolean("metrics.tensorboard", metrics.tensorboard,
+                   {.help = "Curves and samples as event files in RUN/tensorboard too, for TensorBoard.",
+                    .may_change_on_resume = true});
+}
+
 }  // namespace
 
 void declare_train_keys(Registry& registry, TrainConfig& config) {
@@ -282,6 +309,7 @@ void declare_train_keys(Registry& registry, TrainConfig& config) {
                     .help = "Computing threads. Never changes a bit.",
                     .may_change_on_resume = true});
   declare_output_keys(registry, config);
+  declare_metrics_keys(registry, config.metrics);
 }
 
 }  // namespace megalith

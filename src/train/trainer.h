@@ -56,6 +56,8 @@ class Trainer {
   [[nodiscard]] const Parameters& parameters() const { return parameters_; }
   [[nodiscard]] const Transformer& transformer() const { return transformer_; }
   [[nodiscard]] const MicroBatchNeeds& needs() const { return needs_; }
+  [[nodiscard]] const Arena& stash_arena() const { return stash_arena_; }
+  [[nodiscard]] const Arena& workspace() const { return workspace_; }
   [[nodiscard]] Device& device() const { return device_; }
 
  private:

@@ -32,6 +32,18 @@ TEST(Report, IsWellFormedAndComplete) {
   }
 }
 
+TEST(Report, CountsThePeakByTwoConventionsAndSetsMemoryBesideThePrediction) {
+  const RunFolder folder;
+  folder.fill(10);
+  const std::string page = page_of(folder);
+  for (const char* part :
+       {"44.0% by PaLM", "<dt>Joules per token</dt><dd>0.025",
+        "By PaLM&#39;s count 44.0%: 6 parameters and so on",
+        "<tr><td>workspace</td><td class=\"number\">2.0</td><td class=\"number\">1.0</td></tr>"}) {
+    EXPECT_NE(page.find(part), std::string::npos) << part;
+  }
+}
+
 TEST(Report, SaysWhichBaselinesItLosesTo) {
   const RunFolder folder;
   folder.fill(10);

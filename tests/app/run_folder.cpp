@@ -31,16 +31,20 @@ void RunFolder::fill(int steps) const {
         R"({{"step":{},"loss":{},"loss_bits":"40400000","gradient_norm":1.5,"learning_rate":0.001,"tokens":{}}})",
         step, 3 + 5 * std::exp(-step / 50.0), 2048 * step);
     ledger += '\n';
-    metrics += fmt::format(R"({{"step":{},"tokens_per_second":{},"mfu":0.4}})", step, 14000 + step % 7);
+    metrics += fmt::format(
+        R"({{"step":{},"tokens_per_second":{},"mfu":0.4,"mfu_palm":0.44,"joules_per_token":0.025}})", step,
+        14000 + step % 7);
     metrics += '\n';
   }
   metrics += fmt::format(R"({{"step":{},"validation_loss":3.5}})", steps) + "\n";
+  metrics += R"({"step":1,"memory_bytes/workspace":1048576,"memory_predicted_bytes/workspace":2097152})";
+  metrics += "\n";
   write("ledger.jsonl", ledger);
   write("metrics.jsonl", metrics);
   write("config.toml", "seed = 1\n[model]\nlayers = 4\n");
   write("run.json",
         R"({"format":"megalith run","version":1,"program_version":"0.1.0","created":"2026-01-01T00:00:00Z",
-"machine":{"processor":"a processor","parameters":"4286464","peak_gflops":"800"}})");
+"machine":{"processor":"a processor","parameters":"4286464","peak_gflops":"800","mfu_palm_formula":"6 parameters and so on"}})");
   write(
       "evaluation.json",
       R"({"held_out_bits_per_byte":2.1,"held_out_bytes":70000,"held_out_tokens":22000,"loss_nats_per_token":3.9,

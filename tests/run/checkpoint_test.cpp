@@ -312,6 +312,13 @@ TEST(CheckpointStore, PruningKeepsTheNewestAndNeverRemovesTheOnlyGoodOne) {
   EXPECT_EQ(names_in(folder.path()), (std::vector<std::string>{"step-00000002", "step-00000005"}));
 }
 
+TEST(CheckpointStore, PrunesNothingThatIsSpared) {
+  TemporaryFolder folder;
+  for (std::int64_t step = 1; step <= 7; ++step) Model().save(folder.path(), step);
+  const auto even = [](std::int64_t step) { return step % 2 == 0; };
+  EXPECT_EQ(prune_checkpoints(folder.path(), 2, even), (std::vector<std::int64_t>{1, 3, 5}));
+}
+
 TEST(CheckpointStore, RemovesUnfinishedFoldersOfDeadProcessesOnly) {
   TemporaryFolder folder;
   // Process 1 always lives; ids above the kernel's largest never do.

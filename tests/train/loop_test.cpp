@@ -3,7 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <functional>
+#include <map>
 
 #include "core/bf16.h"
 #include "run/temporary_folder.h"
@@ -24,7 +26,9 @@ class LoopRun final : public LoopObserver {
 
   LoopEnd run() {
     fs::create_directories(folder_ / "checkpoints");
-    return run_loop(config_, training.trainer, {},
+    std::vector<HeldOutSet> sets;
+    if (validate) sets.push_back({.name = "", .dataset = &training.data});
+    return run_loop(config_, training.trainer, sets,
                     {.ledger = ledger_,
                      .checkpoints = folder_ / "checkpoints",
                      .frozen_config = "",
@@ -33,6 +37,9 @@ class LoopRun final : public LoopObserver {
   }
   void step_done(const LedgerLine& line) override { after_step(line); }
   void resumed(std::int64_t step, std::int64_t, const Refusals&) override { resumed_at = step; }
+  void validated(std::int64_t step, std::string_view, const Validation& validation) override {
+    losses[step] = validation.loss;
+  }
   bool stop_requested() override { return ledger_.last_step() == stop_after; }
   void checkpoint_written(std::int64_t step, const fs::path&) override { saved.push_back(step); }
 
@@ -63,6 +70,8 @@ class LoopRun final : public LoopObserver {
  public:
   SmallTraining training{config_};
   std::function<void(const LedgerLine&)> after_step = [](const LedgerLine&) {};
+  bool validate = false;  // on the training batch
+  std::map<std::int64_t, double> losses;
   std::int64_t stop_after = -1;
   std::int64_t resumed_at = -1;
   std::vector<std::int64_t> saved;
@@ -121,6 +130,44 @@ TEST(Loop, IsDoneWhenAskedForNoMoreStepsThanItHas) {
   EXPECT_EQ(end.kind, LoopEnd::Kind::already_done);
   EXPECT_EQ(end.step, 2);
   EXPECT_EQ(again.ledger().last_step(), 2);
+}
+
+TEST(Loop, SavesAndKeepsEveryNthStepBesideTheNewest) {
+  const test::TemporaryFolder folder;
+  TrainConfig config = loop_config(10, 2);
+  config.checkpoint.keep = 1;
+  config.checkpoint.keep_every = 3;
+  LoopRun run(folder.path(), config);
+  EXPECT_EQ(run.run().kind, LoopEnd::Kind::finished);
+  EXPECT_EQ(run.saved, (Steps{2, 3, 4, 6, 8, 9, 10}));
+  EXPECT_EQ(run.checkpoints(), (Steps{3, 6, 9, 10}));
+}
+
+// The run is spoilt from step 4 on, so that the best checkpoint is not the newest; and stopped in between.
+TEST(Loop, KeepsTheBestCheckpointAlsoOverAResume) {
+  const test::TemporaryFolder folder;
+  TrainConfig config = loop_config(12);
+  config.optimizer.learning_rate = 1e-3;
+  config.validation = {.interval = 2, .sequences = 0};
+  config.checkpoint.keep = 1;
+  config.checkpoint.keep_best = true;
+  std::map<std::int64_t, double> losses;
+  for (const std::int64_t stop : {6, 8, -1}) {
+    LoopRun run(folder.path(), config);
+    run.validate = true;
+    run.stop_after = stop;
+    run.after_step = [&](const LedgerLine& line) {
+      for (std::int64_t i = 0; line.step >= 4 && i < config.model.hidden; ++i)
+        run.training.plant("head.norm.gain", i, -50.0f);
+    };
+    EXPECT_EQ(run.run().kind, stop > 0 ? LoopEnd::Kind::stopped : LoopEnd::Kind::finished);
+    losses.insert(run.losses.begin(), run.losses.end());
+  }
+  const auto best = std::min_element(losses.begin(), losses.end(),
+                                     [](const auto& a, const auto& b) { return a.second < b.second; });
+  LoopRun last(folder.path(), config);
+  EXPECT_EQ(last.checkpoints(), (Steps{best->first, 12})) << best->second;
+  EXPECT_EQ(best->first, 2);
 }
 
 TEST(Loop, WritesABadStepIntoTheLedgerAndGoesOn) {

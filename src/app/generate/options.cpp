@@ -108,7 +108,8 @@ bool parse_whole(std::string_view text, T& value) {
 
 void declare_generate_options(CLI::App& verb, GenerateOptions& options) {
   verb.footer(kFooter);
-  verb.add_option("MODEL", options.model, "Run directory, RUN@STEP or checkpoint folder")->required();
+  verb.add_option("MODEL", options.model, "Run directory, RUN@STEP, RUN@best or checkpoint folder")
+      ->required();
   declare_prompt(verb, options);
   verb.add_option("--max-tokens", options.max_tokens, "Longest continuation")
       ->check(CLI::Range(0, 1 << 24))

@@ -87,7 +87,11 @@ std::string tiles(const RunSummary& run) {
            std::isfinite(training_seconds(run)) ? duration_text(training_seconds(run)) + " of training" : "");
   const double share = median(run.mfu);
   html += tile("Share of measured peak", std::isfinite(share) ? fixed(100 * share, 1) + "%" : "n/a",
-               "MFU, median step");
+               run.mfu_palm.empty() ? "MFU, median step"
+                                    : fmt::format("MFU, median step; {}% by PaLM's count",
+                                                  fixed(100 * median(run.mfu_palm), 1)));
+  html +=
+      tile("Joules per token", compact(median(run.joules_per_token)), "of the whole machine, median step");
   if (!run.skipped_steps.empty()) {
     html += tile("Steps skipped", fmt::format("{}", run.skipped_steps.size()),
                  "not finite; parameters untouched");
@@ -232,7 +236,25 @@ std::string mfu_text(const RunSummary& run) {
     text += fmt::format("\n    = {} FLOP x {} tokens/s / {} GFLOP/s = {}%", compact(*flops), compact(rate),
                         compact(*peak), fixed(100 * *flops * rate / (*peak * 1e9), 1));
   }
+  if (const std::string palm = fact(run, "mfu_palm_formula"); !palm.empty()) {
+    text += fmt::format("\nBy PaLM's count {}%: {}", fixed(100 * median(run.mfu_palm), 1), palm);
+  }
   return text;
+}
+
+std::string memory_card(const RunSummary& run) {
+  if (run.memory.empty()) return "";
+  const auto mib = [](double bytes) { return fixed(bytes / (1 << 20), 1); };
+  std::string html =
+      "<p class=\"soft\" style=\"margin-top:14px\">Memory, as predicted before the first step and as "
+      "used:</p>"
+      "<div class=\"card\"><table><thead><tr><th>MiB</th><th class=\"number\">predicted</th>"
+      "<th class=\"number\">used</th></tr></thead><tbody>\n";
+  for (const MemoryFigure& figure : run.memory) {
+    html += fmt::format("<tr><td>{}</td><td class=\"number\">{}</td><td class=\"number\">{}</td></tr>\n",
+                        escape_html(figure.name), mib(figure.predicted), mib(figure.used));
+  }
+  return html + "</tbody></table></div>\n";
 }
 
 std::string machine_section(const RunSummary& run) {
@@ -244,7 +266,8 @@ std::string machine_section(const RunSummary& run) {
         "class=\"card\"><p class=\"text\">" +
         escape_html(mfu_text(run)) + "</p></div>\n";
   }
-  return run.facts.empty() && run.mfu.empty() ? "" : html + "</section>\n";
+  html += memory_card(run);
+  return run.facts.empty() && run.mfu.empty() && run.memory.empty() ? "" : html + "</section>\n";
 }
 
 std::string config_section(const RunSummary& run) {

@@ -121,11 +121,31 @@ void read_ledger(RunSummary& run) {
   });
 }
 
+// "memory_bytes/NAME" and "memory_predicted_bytes/NAME".
+void read_memory(RunSummary& run, const Json& line) {
+  constexpr std::string_view kUsed = "memory_bytes/";
+  for (const auto& [key, value] : line.items()) {
+    if (!key.starts_with(kUsed)) continue;
+    const std::string name = key.substr(kUsed.size());
+    const std::optional<double> used = number(line, key.c_str());
+    const std::optional<double> predicted = number(line, ("memory_predicted_bytes/" + name).c_str());
+    if (!used || !predicted) continue;
+    const auto same = [&](const MemoryFigure& figure) { return figure.name == name; };
+    auto found = std::find_if(run.memory.begin(), run.memory.end(), same);
+    if (found == run.memory.end() && run.memory.size() < kMostFacts)
+      found = run.memory.insert(found, {name, 0, 0});
+    if (found != run.memory.end()) *found = {name, *used, *predicted};
+  }
+}
+
 void read_metrics(RunSummary& run) {
   for_each_line(run, "metrics.jsonl", [&](const Json& line, double step) {
     append(run.validation_loss, step, number(line, "validation_loss"));
     append(run.tokens_per_second, step, number(line, "tokens_per_second"));
     append(run.mfu, step, number(line, "mfu"));
+    append(run.mfu_palm, step, number(line, "mfu_palm"));
+    append(run.joules_per_token, step, number(line, "joules_per_token"));
+    read_memory(run, line);
     append(run.step_ms, step, number(line, "step_ms"));
   });
 }
@@ -260,8 +280,9 @@ Expected<RunSummary> read_run(const fs::path& folder) {
   run.name = (whole.has_filename() ? whole : whole.parent_path()).filename().string();
   read_ledger(run);
   read_metrics(run);
-  for (Points* points : {&run.loss, &run.gradient_norm, &run.learning_rate, &run.tokens, &run.validation_loss,
-                         &run.tokens_per_second, &run.mfu, &run.step_ms}) {
+  for (Points* points :
+       {&run.loss, &run.gradient_norm, &run.learning_rate, &run.tokens, &run.validation_loss,
+        &run.tokens_per_second, &run.mfu, &run.mfu_palm, &run.joules_per_token, &run.step_ms}) {
     settle(*points);
   }
   if (const std::optional<Json> object = read_object(run, folder / "run.json"))

@@ -45,12 +45,20 @@ struct Sample {
   std::string text;
 };
 
+struct MemoryFigure {
+  std::string name;      // of an arena, or "resident"
+  double used = 0;       // bytes; the latest that was written
+  double predicted = 0;  // bytes
+};
+
 struct RunSummary {
   std::filesystem::path folder;
   std::string name;                                         // of the folder
   Points loss, gradient_norm, learning_rate;                // ledger.jsonl
   Points tokens;                                            // of it; read since step 1
   Points validation_loss, tokens_per_second, mfu, step_ms;  // metrics.jsonl
+  Points mfu_palm, joules_per_token;                        // likewise
+  std::vector<MemoryFigure> memory;                         // likewise
   std::vector<double> skipped_steps;                        // ledger.jsonl, "skipped": true
   std::vector<Fact> facts;                                  // run.json, flattened
   std::string config;                                       // config.toml

@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
+#include <vector>
 
 #include "app/console.h"
 #include "app/interrupt.h"
 #include "app/report/numbers.h"
+#include "app/training/memory_use.h"
 #include "app/training/samples.h"
 #include "core/file.h"
 
@@ -27,7 +29,7 @@ std::string step_line(const LedgerLine& line, std::int64_t steps, double tokens_
 
 }  // namespace
 
-Progress::Progress(const TrainConfig& config, Trainer& trainer, const RunDirectory& run, MetricsLog& metrics,
+Progress::Progress(const TrainConfig& config, Trainer& trainer, const RunDirectory& run, MetricsSink& metrics,
                    const DataSources& data, ProgressStyle style)
     : config_(config),
       trainer_(trainer),
@@ -39,7 +41,9 @@ Progress::Progress(const TrainConfig& config, Trainer& trainer, const RunDirecto
           static_cast<double>(training_flops_causal(config.model, config.batch.sequence).flops)),
       flops_per_token_palm_(
           static_cast<double>(training_flops_palm(config.model, config.batch.sequence).flops)),
-      peak_flops_(trainer.device().peak_flops(config.numerics.compute)) {}
+      peak_flops_(trainer.device().peak_flops(config.numerics.compute)) {
+  if (config.metrics.norms_every > 0) norms_.emplace(trainer.parameters());
+}
 
 void Progress::say(const std::string& line) {
   if (style_.json) return;
@@ -49,13 +53,14 @@ void Progress::say(const std::string& line) {
 
 void Progress::resumed(std::int64_t step, std::int64_t to_recheck, const Refusals& damaged) {
   for (const Refusal& refusal : damaged) complain("passed over a damaged checkpoint: " + to_string(refusal));
+  metrics_.resumed(step);
   say(step > 0 ? fmt::format("resumed after step {}", step)
                : "starting again: no checkpoint was written yet");
   if (to_recheck > 0) {
     say(fmt::format("re-checking {} step{} that the ledger already has", to_recheck,
                     to_recheck == 1 ? "" : "s"));
   }
-  step_start_ = Clock::now();
+  begin_measuring();
 }
 
 void Progress::rechecked(std::int64_t steps) {
@@ -66,8 +71,24 @@ double Progress::tokens_per_second() const {
   return seconds_ > 0 ? static_cast<double>(tokens_) / seconds_ : 0;
 }
 
+void Progress::begin_measuring() {
+  energy_.joules();
+  step_start_ = Clock::now();
+}
+
+bool Progress::norms_due(std::int64_t step) const {
+  return norms_ && step % config_.metrics.norms_every == 0;
+}
+
+void Progress::step_begins(std::int64_t step) {
+  if (!norms_due(step)) return;
+  norms_->before_step();
+  begin_measuring();
+}
+
 void Progress::step_done(const LedgerLine& line) {
   const Clock::time_point now = Clock::now();
+  const std::optional<double> joules = energy_.joules();
   const double seconds = std::chrono::duration<double>(now - step_start_).count();
   const auto tokens = static_cast<double>(config_.tokens_per_step());
   seconds_ += seconds;
@@ -75,13 +96,17 @@ void Progress::step_done(const LedgerLine& line) {
   const double rate = tokens / seconds;
   const double causal = peak_flops_ > 0 ? rate * flops_per_token_causal_ / peak_flops_ : 0;
   const double palm = peak_flops_ > 0 ? rate * flops_per_token_palm_ / peak_flops_ : 0;
-  const std::pair<std::string_view, double> values[] = {
+  std::vector<NamedValue> values{
       {"tokens_per_second", rate}, {"step_ms", seconds * 1e3}, {"mfu", causal}, {"mfu_palm", palm}};
-  metrics_.append(line.step, values);
+  if (joules) values.emplace_back("joules_per_token", *joules / tokens);
+  metrics_.note_ledger(line);
+  metrics_.note(line.step, values);
   note_sources(line.step);
+  if (!memory_noted_ || line.step == config_.schedule.steps) note_memory(line.step);
+  if (norms_due(line.step) && !line.skipped) note_norms(line);
   if (line.skipped) complain(fmt::format("step {} skipped: {}", line.step, line.bad));
   show_step(line, peak_flops_ > 0 ? tokens_per_second() * flops_per_token_causal_ / peak_flops_ : 0);
-  step_start_ = Clock::now();
+  begin_measuring();
 }
 
 // Tokens so far of each source of a blend.
@@ -94,7 +119,30 @@ void Progress::note_sources(std::int64_t step) {
     const std::int64_t samples = data_.train->samples_of_source(s, step * config_.batch.global);
     values.emplace_back(keys[s], static_cast<double>(samples * config_.batch.sequence));
   }
-  if (!values.empty()) metrics_.append(step, values);
+  if (!values.empty()) metrics_.note(step, values);
+}
+
+void Progress::note_norms(const LedgerLine& line) {
+  const GradientScale scale{.shift = gradient_shift(config_.numerics.batch_tokens_max),
+                            .divisor = std::max<std::int64_t>(line.loss_tokens, 1)};
+  const std::vector<LayerNorms> norms = norms_->after_step(trainer_.device(), scale);
+  std::vector<std::pair<std::string, double>> named;
+  for (const LayerNorms& layer : norms) {
+    named.emplace_back("parameter_norm/" + layer.layer, layer.parameter);
+    named.emplace_back("gradient_norm/" + layer.layer, layer.gradient);
+    named.emplace_back("update_norm/" + layer.layer, layer.update);
+  }
+  metrics_.note(line.step, std::vector<NamedValue>(named.begin(), named.end()));
+}
+
+void Progress::note_memory(std::int64_t step) {
+  std::vector<std::pair<std::string, double>> named;
+  for (const MemoryUse& use : memory_use(trainer_, norms_ ? &*norms_ : nullptr)) {
+    named.emplace_back("memory_bytes/" + use.name, static_cast<double>(use.used));
+    named.emplace_back("memory_predicted_bytes/" + use.name, static_cast<double>(use.predicted));
+  }
+  metrics_.note(step, std::vector<NamedValue>(named.begin(), named.end()));
+  memory_noted_ = true;
 }
 
 void Progress::show_step(const LedgerLine& line, double share_of_peak) {
@@ -129,22 +177,23 @@ void Progress::show_step(const LedgerLine& line, double share_of_peak) {
 void Progress::validated(std::int64_t step, std::string_view set, const Validation& validation) {
   const std::string key = set.empty() ? "validation_loss" : fmt::format("validation_loss/{}", set);
   const std::pair<std::string_view, double> values[] = {{key, validation.loss}};
-  metrics_.append(step, values);
+  metrics_.note(step, values);
   say(fmt::format("step {}  held-out loss {:.4f} nats/token over {} tokens{}{}", step, validation.loss,
                   validation.loss_tokens, set.empty() ? "" : " of ", set));
-  step_start_ = Clock::now();
+  begin_measuring();
 }
 
 void Progress::sample_due(std::int64_t step) {
   const TrainingSample sample = draw_sample(config_, trainer_, data_, step);
   write_file_atomically(run_.samples() / fmt::format("step-{:08}.json", step), to_json(sample, step));
+  metrics_.note_sample(step, sample);
   if (step < config_.schedule.steps) say(fmt::format("sample: {} | {}", sample.prompt, sample.text));
-  step_start_ = Clock::now();
+  begin_measuring();
 }
 
 void Progress::checkpoint_written(std::int64_t step, const std::filesystem::path& folder) {
   if (step < config_.schedule.steps) say(fmt::format("checkpoint {}", folder.string()));
-  step_start_ = Clock::now();
+  begin_measuring();
 }
 
 bool Progress::stop_requested() {

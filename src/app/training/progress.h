@@ -4,12 +4,15 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "app/training/data_sources.h"
-#include "run/metrics_log.h"
+#include "app/training/energy_meter.h"
+#include "app/training/metrics_sink.h"
 #include "run/run_directory.h"
 #include "train/loop.h"
+#include "train/norm_meter.h"
 
 namespace megalith::app {
 
@@ -21,11 +24,12 @@ struct ProgressStyle {
 
 class Progress final : public LoopObserver {
  public:
-  Progress(const TrainConfig& config, Trainer& trainer, const RunDirectory& run, MetricsLog& metrics,
+  Progress(const TrainConfig& config, Trainer& trainer, const RunDirectory& run, MetricsSink& metrics,
            const DataSources& data, ProgressStyle style);
 
   void resumed(std::int64_t step, std::int64_t to_recheck, const Refusals& damaged) override;
   void rechecked(std::int64_t steps) override;
+  void step_begins(std::int64_t step) override;
   void step_done(const LedgerLine& line) override;
   void validated(std::int64_t step, std::string_view set, const Validation& validation) override;
   void sample_due(std::int64_t step) override;
@@ -36,23 +40,30 @@ class Progress final : public LoopObserver {
 
  private:
   using Clock = std::chrono::steady_clock;
+  void begin_measuring();             // time and energy of a step
   void say(const std::string& line);  // a line that stays
   void note_sources(std::int64_t step);
+  [[nodiscard]] bool norms_due(std::int64_t step) const;
+  void note_norms(const LedgerLine& line);
+  void note_memory(std::int64_t step);
   void show_step(const LedgerLine& line, double share_of_peak);
 
   const TrainConfig& config_;
   Trainer& trainer_;
   const RunDirectory& run_;
-  MetricsLog& metrics_;
+  MetricsSink& metrics_;
   const DataSources& data_;
   ProgressStyle style_;
+  std::optional<NormMeter> norms_;  // with metrics.norms_every
+  EnergyMeter energy_;
   double flops_per_token_causal_;
   double flops_per_token_palm_;
   double peak_flops_;
   Clock::time_point step_start_ = Clock::now();
   Clock::time_point last_shown_{};
-  double seconds_ = 0;       // of steps in this process, saves and samples left out
-  std::int64_t tokens_ = 0;  // in this process
+  double seconds_ = 0;         // of steps in this process, saves and samples left out
+  std::int64_t tokens_ = 0;    // in this process
+  bool memory_noted_ = false;  // after the first step of this process; once more after the last one
   bool live_line_open_ = false;
 };
 

@@ -1,0 +1,72 @@
+"""What a person who watches a run reaches for: none of it changes a bit of the run."""
+import csv
+import json
+import unittest
+
+from megalith_cli import TINY, MegalithTest
+
+
+class Watching(MegalithTest):
+    def settings(self, **keys):
+        return [part for key, value in keys.items() for part in ("--set", f"{key.replace('__', '.')}={value}")]
+
+    def metrics(self, name):
+        """Step to names to values; the last of several counts."""
+        steps = {}
+        for line in (self.folder / name / "metrics.jsonl").read_text().splitlines():
+            values = json.loads(line)
+            steps.setdefault(values.pop("step"), {}).update(values)
+        return steps
+
+    def test_measuring_everything_changes_no_bit(self):
+        self.train("plain", *self.settings(schedule__steps=12, schedule__warmup=2, metrics__tensorboard="false"))
+        self.train("watched", *self.settings(schedule__steps=12, schedule__warmup=2, metrics__norms_every=4))
+        self.assertEqual(self.ledger("plain"), self.ledger("watched"))
+        self.assertFalse((self.folder / "plain/tensorboard").exists())
+        self.assertTrue((self.folder / "watched/tensorboard/events.out.tfevents.00000001").exists())
+        measured = {step for step, values in self.metrics("watched").items() if "update_norm/layers.1" in values}
+        self.assertEqual(measured, {4, 8, 12})
+        self.assertGreater(self.metrics("watched")[8]["parameter_norm/embedding"], 0)
+
+    def test_memory_is_what_was_predicted(self):
+        out = self.train("run", *self.settings(schedule__steps=12, schedule__warmup=2)).out
+        self.assertIn("(causal half of attention, matrices only)", out)
+        self.assertIn("(PaLM convention)", out)
+        self.assertRegex(out, r"\nenergy (n/a: |RAPL: )")
+        values = self.metrics("run")[12]
+        for arena in "parameters", "activations", "workspace":
+            self.assertEqual(values[f"memory_bytes/{arena}"], values[f"memory_predicted_bytes/{arena}"], arena)
+        self.assertGreater(values["memory_bytes/resident"], values["memory_predicted_bytes/parameters"])
+
+    def test_the_best_checkpoint_stays_and_talks(self):
+        policy = self.settings(schedule__steps=30, schedule__warmup=2, schedule__decay="constant",
+                               optimizer__learning_rate=0.3, validation__interval=3, checkpoint__interval=5,
+                               checkpoint__keep=1, checkpoint__keep_best="true", checkpoint__keep_every=20)
+        self.train("run", *policy)
+        losses = {step: values["validation_loss"] for step, values in self.metrics("run").items()
+                  if "validation_loss" in values}
+        best = min(losses, key=losses.get)
+        here = sorted(int(path.name[5:]) for path in (self.folder / "run/checkpoints").iterdir())
+        self.assertEqual(here, sorted({best, 20, 30}))
+        run = self.folder / "run"
+        ask = ["--prompt-ids", "1,2,3", "--max-tokens", "4", "--temperature", "0"]
+        self.assertEqual(self.run_megalith("generate", f"{run}@best", *ask).out,
+                         self.run_megalith("generate", f"{run}@{best}", *ask).out)
+
+    def test_a_best_that_nothing_measures_is_refused(self):
+        self.refused("train", TINY, "--run-dir", self.folder / "run", "--set", "checkpoint.keep_best=true", "--set",
+                     "validation.interval=0", says=["checkpoint.keep_best", "try: "])
+
+    def test_the_table_has_every_step(self):
+        self.train("run", *self.settings(schedule__steps=12, schedule__warmup=2))
+        self.run_megalith("report", self.folder / "run", "--csv", self.folder / "run.csv")
+        with open(self.folder / "run.csv", newline="") as file:
+            rows = list(csv.DictReader(file))
+        losses = [json.loads(line)["loss"] for line in self.ledger("run").splitlines()]
+        self.assertEqual([float(row["loss"]) for row in rows], losses)
+        self.assertTrue(all(float(row["tokens_per_second"]) > 0 for row in rows))
+        self.assertNotEqual(rows[-1]["validation_loss"], "")
+
+
+if __name__ == "__main__":
+    unittest.main()
