@@ -39,6 +39,9 @@ class Blend final : public Dataset {
   [[nodiscard]] std::int64_t samples_of_source(std::size_t source, std::int64_t samples) const override {
     return order_.count(source, samples);
   }
+  [[nodiscard]] std::size_t source_of_sample(std::int64_t sample_index) const override {
+    return order_.place(sample_index).source;
+  }
   [[nodiscard]] double epochs_of_source(std::size_t source, std::int64_t samples) const override {
     return static_cast<double>(order_.count(source, samples)) /
            static_cast<double>(sources_[source].dataset->samples_per_epoch());

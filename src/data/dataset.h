@@ -35,6 +35,7 @@ class Dataset {
   [[nodiscard]] virtual std::int64_t samples_of_source(std::size_t /*source*/, std::int64_t samples) const {
     return samples;
   }
+  [[nodiscard]] virtual std::size_t source_of_sample(std::int64_t /*sample_index*/) const { return 0; }
   [[nodiscard]] virtual double epochs_of_source(std::size_t /*source*/, std::int64_t samples) const {
     return static_cast<double>(samples) / static_cast<double>(samples_per_epoch());
   }

@@ -94,7 +94,9 @@ void Head::forward_backward(const StepContext& step, const Tensor& x, const Tens
     const std::int64_t rows = std::min(chunk, tokens - begin);
     const Tensor input = normed.row_slice(begin, rows);
     const Tensor z = step.workspace.allocate(DType::f32, {rows, shape_.padded_vocabulary});
-    const Tensor log_probability = step.workspace.allocate(DType::f32, {rows});
+    const Tensor log_probability = step.log_probability == nullptr
+                                       ? step.workspace.allocate(DType::f32, {rows})
+                                       : Tensor(step.log_probability + begin, DType::f32, {rows});
     const Tensor log_sum_exp = step.workspace.allocate(DType::f32, {rows, 2});
     const Tensor dlogits = step.workspace.allocate(x.dtype, {rows, shape_.padded_vocabulary});
     const std::int32_t* targets = step.batch.targets + begin;

@@ -46,6 +46,8 @@ struct StepContext {
   int gradient_shift = 0;      // binary places of gradients
   Verdict* verdict = nullptr;  // of the step
   TensorObserver* observer = nullptr;
+  float* log_probability =
+      nullptr;  // f32 [tokens]: where training leaves those of all targets; null: nowhere
 
   void observe(int layer, std::string_view operation, Direction direction, const Tensor& tensor) const {
     if (observer != nullptr) [[unlikely]]

@@ -112,7 +112,8 @@ Trainer::Trainer(const TrainConfig& config, Device& device, const Dataset& train
       workspace_("workspace", needs_.workspace_bytes),
       stash_(stash_arena_, transformer_.stash_depth()),
       buffers_(config.batch.micro, config.batch.sequence),
-      log_probability_(static_cast<std::size_t>(config.batch.micro * config.batch.sequence)) {
+      log_probability_(static_cast<std::size_t>(config.batch.micro * config.batch.sequence)),
+      source_totals_(train.source_names().size()) {
   parameters_.initialise(config.seed);
   parameters_.refresh_working(device_);
 }
@@ -127,19 +128,45 @@ StepContext Trainer::context(const MicroBatch& batch, bool training, TensorObser
           .z_loss = static_cast<float>(config_.optimizer.z_loss),
           .gradient_shift = gradient_shift(config_.numerics.batch_tokens_max),
           .verdict = &verdict_,
-          .observer = observer};
+          .observer = observer,
+          .log_probability = training && !source_totals_.empty() ? log_probability_.data() : nullptr};
 }
 
 LossTotals Trainer::accumulate(std::int64_t step, TensorObserver* observer, std::uint64_t* data_digest) {
   verdict_.clear();
   parameters_.zero_gradients(device_);
   LossTotals totals;
+  std::fill(source_totals_.begin(), source_totals_.end(), LossTotals{});
   for (std::int64_t first = 0; first < config_.batch.global; first += config_.batch.micro) {
     const MicroBatch& batch = buffers_.fill(train_, step * config_.batch.global + first, config_.batch.micro);
     if (data_digest != nullptr) *data_digest += buffers_.digest(config_.batch.micro);
     transformer_.forward_backward(context(batch, true, observer), stash_, totals);
+    if (!source_totals_.empty()) add_to_sources(batch);
   }
   return totals;
+}
+
+void Trainer::add_to_sources(const MicroBatch& batch) {
+  for (std::int64_t i = 0; i < batch.sequences; ++i) {
+    LossTotals& totals = source_totals_[train_.source_of_sample(batch.samples[i])];
+    const std::int64_t begin = i * batch.sequence;
+    device_.loss().sum({.log_probability = Tensor(&log_probability_[static_cast<std::size_t>(begin)],
+                                                  DType::f32, {batch.sequence}),
+                        .loss_mask = batch.loss_mask + begin,
+                        .sum = &totals.loss,
+                        .count = &totals.tokens,
+                        .verdict = &verdict_});
+  }
+}
+
+std::vector<Validation> Trainer::loss_of_sources() const {
+  std::vector<Validation> losses;
+  for (const LossTotals& totals : source_totals_) {
+    const auto tokens = static_cast<double>(std::max<std::int64_t>(totals.tokens, 1));
+    losses.push_back(
+        {.loss = static_cast<double>(totals.loss) * 0x1p-32 / tokens, .loss_tokens = totals.tokens});
+  }
+  return losses;
 }
 
 std::string Trainer::first_bad_place(std::int64_t step) {

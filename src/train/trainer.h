@@ -29,7 +29,7 @@ struct StepResult {
   std::uint64_t data_digest = 0;       // of the global batch
 };
 
-// Mean loss over held-out sequences.
+// Mean loss over held-out sequences, or over those of one source in a step.
 struct Validation {
   double loss = 0;  // nats per loss token
   std::int64_t loss_tokens = 0;
@@ -42,6 +42,8 @@ class Trainer {
 
   // Runs 0-based `step`. The same step on the same parameters gives the same bits, always.
   StepResult run_step(std::int64_t step);
+  // Of each of the training set's source_names() in the last step, which must have been no bad one.
+  [[nodiscard]] std::vector<Validation> loss_of_sources() const;
   // Loss of the first `sequences` samples of a held-out set, in their own order.
   Validation validate(const Dataset& held_out, std::int64_t sequences);
   // Log-probability of every target of the batch, dropout off; padded to the micro batch's shape.
@@ -64,6 +66,7 @@ class Trainer {
   [[nodiscard]] StepContext context(const MicroBatch& batch, bool training,
                                     TensorObserver* observer = nullptr);
   LossTotals accumulate(std::int64_t step, TensorObserver* observer, std::uint64_t* data_digest);
+  void add_to_sources(const MicroBatch& batch);
   std::string first_bad_place(std::int64_t step);
 
   TrainConfig config_;
@@ -80,6 +83,7 @@ class Trainer {
   BatchBuffers buffers_;
   Verdict verdict_;
   std::vector<float> log_probability_;
+  std::vector<LossTotals> source_totals_;  // of this step; none where the training set has no sources
 };
 
 }  // namespace megalith

@@ -27,6 +27,13 @@ class Blends(MegalithTest):
         tokens = [row for row in rows if "tokens/short-train" in row][-1]
         self.assertAlmostEqual(tokens["tokens/short-train"] / tokens["tokens/long-train"], 3, delta=0.05)
         self.assertTrue(any("validation_loss/short-held_out" in row for row in rows))
+        # The losses of the sources make up the loss of their step.
+        steps = [json.loads(line) for line in self.ledger("whole").splitlines()]
+        both = [row for row in rows if "loss/short-train" in row and "loss/long-train" in row]
+        self.assertTrue(both)
+        for row in both:
+            low, high = sorted((row["loss/short-train"], row["loss/long-train"]))
+            self.assertTrue(low <= steps[row["step"] - 1]["loss"] <= high)
         shown = self.run_megalith("data", "show", "whole", "--step", 50).out
         self.assertRegex(shown, "short-train, epoch [1-9]")  # the short source has begun anew
         self.assertIn("long-train, epoch 0", shown)

@@ -17,7 +17,7 @@ inline constexpr std::int64_t kSamples = 4;  // of the global batch
 inline constexpr std::int64_t kTokens = 32;  // of a sample
 
 // The sequences of a batch over and over, so that every step is over the same data.
-class RepeatedBatch final : public Dataset {
+class RepeatedBatch : public Dataset {
  public:
   explicit RepeatedBatch(Batch batch) : batch_(std::move(batch)) {}
   void fill(std::int64_t sample_index, std::int32_t* ids, std::int32_t* targets, std::uint8_t* loss_mask,

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <span>
+#include <string>
 #include <vector>
 
 #include "train/trainer_fixture.h"
@@ -64,6 +66,43 @@ TEST(Trainer, CountsEveryTokenWithATargetOnce) {
   const StepResult result = training.trainer.run_step(0);
   EXPECT_EQ(result.loss_tokens, tokens);
   EXPECT_NEAR(result.loss, std::log(61.0), 0.3);  // untrained
+}
+
+// The batch as two sources, the odd samples of which are the second's.
+class TwoSources final : public test::RepeatedBatch {
+ public:
+  using test::RepeatedBatch::RepeatedBatch;
+  [[nodiscard]] std::span<const std::string> source_names() const override { return names_; }
+  [[nodiscard]] std::size_t source_of_sample(std::int64_t sample) const override {
+    return static_cast<std::size_t>(sample % 2);
+  }
+
+ private:
+  std::vector<std::string> names_{"even", "odd"};
+};
+
+TEST(Trainer, TellsTheLossOfEachSourceWithoutChangingABit) {
+  SmallTraining plain(small_run(2));
+  const StepResult expected = plain.trainer.run_step(0);
+  EXPECT_TRUE(plain.trainer.loss_of_sources().empty());
+  std::vector<Validation> first;
+  for (const std::int64_t micro : {1, 2, 4}) {
+    test::WatchedDevice device(2);
+    const TwoSources data(test::small_batch());
+    Trainer trainer(small_run(micro), device, data);
+    const StepResult result = trainer.run_step(0);
+    EXPECT_EQ(std::bit_cast<std::uint64_t>(result.loss), std::bit_cast<std::uint64_t>(expected.loss));
+    EXPECT_EQ(result.parameter_digest, expected.parameter_digest);
+    const std::vector<Validation> losses = trainer.loss_of_sources();
+    ASSERT_EQ(losses.size(), 2u);
+    EXPECT_EQ(losses[0].loss_tokens + losses[1].loss_tokens, result.loss_tokens);
+    double sum = 0;
+    for (const Validation& loss : losses) sum += loss.loss * static_cast<double>(loss.loss_tokens);
+    EXPECT_NEAR(sum / static_cast<double>(result.loss_tokens), result.loss, 1e-9);
+    if (first.empty()) first = losses;
+    EXPECT_EQ(losses[0].loss, first[0].loss);
+    EXPECT_EQ(losses[1].loss, first[1].loss);
+  }
 }
 
 TEST(Trainer, LeavesEverythingAloneWhenNothingOfABatchCounts) {

@@ -101,7 +101,7 @@ void Progress::step_done(const LedgerLine& line) {
   if (joules) values.emplace_back("joules_per_token", *joules / tokens);
   metrics_.note_ledger(line);
   metrics_.note(line.step, values);
-  note_sources(line.step);
+  note_sources(line);
   if (!memory_noted_ || line.step == config_.schedule.steps) note_memory(line.step);
   if (norms_due(line.step) && !line.skipped) note_norms(line);
   if (line.skipped) complain(fmt::format("step {} skipped: {}", line.step, line.bad));
@@ -109,17 +109,23 @@ void Progress::step_done(const LedgerLine& line) {
   begin_measuring();
 }
 
-// Tokens so far of each source of a blend.
-void Progress::note_sources(std::int64_t step) {
+// Of each source of a blend its tokens so far, and its loss in this step where it was in it.
+void Progress::note_sources(const LedgerLine& line) {
   const std::span<const std::string> names = data_.train->source_names();
   std::vector<std::string> keys;
-  for (const std::string& name : names) keys.push_back("tokens/" + name);
+  for (const char* what : {"tokens/", "loss/"}) {
+    for (const std::string& name : names) keys.push_back(what + name);
+  }
   std::vector<std::pair<std::string_view, double>> values;
   for (std::size_t s = 0; s < names.size(); ++s) {
-    const std::int64_t samples = data_.train->samples_of_source(s, step * config_.batch.global);
+    const std::int64_t samples = data_.train->samples_of_source(s, line.step * config_.batch.global);
     values.emplace_back(keys[s], static_cast<double>(samples * config_.batch.sequence));
   }
-  if (!values.empty()) metrics_.note(step, values);
+  const std::vector<Validation> losses = trainer_.loss_of_sources();
+  for (std::size_t s = 0; s < names.size() && !line.skipped; ++s) {
+    if (losses[s].loss_tokens > 0) values.emplace_back(keys[names.size() + s], losses[s].loss);
+  }
+  if (!values.empty()) metrics_.note(line.step, values);
 }
 
 void Progress::note_norms(const LedgerLine& line) {

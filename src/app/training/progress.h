@@ -42,7 +42,7 @@ class Progress final : public LoopObserver {
   using Clock = std::chrono::steady_clock;
   void begin_measuring();             // time and energy of a step
   void say(const std::string& line);  // a line that stays
-  void note_sources(std::int64_t step);
+  void note_sources(const LedgerLine& line);
   [[nodiscard]] bool norms_due(std::int64_t step) const;
   void note_norms(const LedgerLine& line);
   void note_memory(std::int64_t step);
