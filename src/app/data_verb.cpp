@@ -150,6 +150,7 @@ void show_step(const TrainConfig& config, const DataSources& data, std::int64_t 
     data.train->fill(sample, ids.data(), targets.data(), mask.data(), starts.data());
     print(fmt::format("--- step {} sequence {}: sample {}: {}\n{}\n", step, i, sample,
                       data.train->describe_sample(sample), text_or_ids(data.tokenizer, ids)));
+    if (data.tokenizer) print(fmt::format("--- ids\n{}\n", fmt::join(ids, " ")));
   }
 }
 

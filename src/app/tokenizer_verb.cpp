@@ -67,6 +67,13 @@ ExitCode train_tokenizer(const Options& options) {
                                 .pattern = chosen_pattern(options).value_or(PiecePattern::gpt2),
                                 .num_threads = options.threads > 0 ? options.threads : usable_processors()},
                                &report));
+  if (report.text_bytes == 0) {
+    throw RefusedInput(
+        {{.where = inputs.files.front().string(),
+          .found = fmt::format("no text{}", inputs.files.size() > 1 ? " here and in the other files" : ""),
+          .allowed = "files with text",
+          .nearest = ""}});
+  }
   save_tokenizer(tokenizer, options.output);
   print(fmt::format("{}: {} entries from {} bytes, {} pieces of which {} distinct\n", options.output.string(),
                     tokenizer.vocabulary_size(), report.text_bytes, report.pieces, report.distinct_pieces));

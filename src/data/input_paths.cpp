@@ -21,8 +21,9 @@ std::string kind_of_name(fs::path path) {
 }
 
 bool is_text_name(const fs::path& path) {
-  static constexpr std::array<std::string_view, 10> kKinds{".txt",   ".text",   ".md",   ".rst", ".tex",
-                                                           ".jsonl", ".ndjson", ".json", ".raw", ".log"};
+  // Not .json, which in a folder is seldom text to train on.
+  static constexpr std::array<std::string_view, 9> kKinds{".txt", ".text", ".md",    ".rst",   ".tex",
+                                                          ".log", ".raw",  ".jsonl", ".ndjson"};
   return std::find(kKinds.begin(), kKinds.end(), kind_of_name(path)) != kKinds.end();
 }
 

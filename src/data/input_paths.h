@@ -18,7 +18,7 @@ struct InputPaths {
 };
 
 // Each argument is a file; a folder, which stands for the text files in it and below it (.txt, .text, .md,
-// .rst, .tex, .log, .raw, .jsonl, .ndjson, .json, each also with .gz or .zst; hidden ones are left out); or,
+// .rst, .tex, .log, .raw, .jsonl, .ndjson, each also with .gz or .zst; hidden ones are left out); or,
 // where no such path exists, a pattern with *, ? and [...]. What a folder or pattern gives is in the order of
 // its bytes. Links to folders are not followed inside folders, so that no loop is walked. Refused, all at
 // once: nothing there, no match, a folder without text, and what is no regular file.

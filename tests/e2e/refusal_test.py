@@ -38,7 +38,9 @@ class Refusals(MegalithTest):
         empty = text_file(self.folder, "empty.txt", "")
         fifo = self.folder / "pipe"
         os.mkfifo(fifo)
-        for path in [png, empty, fifo, self.folder, self.folder / "absent.txt"]:
+        folder = self.folder / "no text in it"
+        folder.mkdir()
+        for path in [png, empty, fifo, folder, self.folder / "absent.txt"]:
             self.refused("tokenizer", "train", path, says=path.name)
             self.refused("data", "build", path, "--tokenizer", "tokenizer.json", "--output", "x", says=path.name)
         self.refused("tokenizer", "encode", text, text, says="text.txt")
