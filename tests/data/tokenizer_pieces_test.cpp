@@ -17,7 +17,7 @@ namespace {
 using Pieces = std::vector<std::string>;
 
 Pieces split(std::string_view text, PiecePattern pattern = PiecePattern::gpt2,
-             PieceSplitter::Engine engine = PieceSplitter::Engine::just_in_time) {
+             PieceSplitter::Engine engine = PieceSplitter::Engine::by_hand) {
   const PieceSplitter splitter(pattern, engine);
   PieceSplitter::Walk walk(splitter, text);
   Pieces pieces;
@@ -88,6 +88,103 @@ TEST(PieceSplitter, PutsEveryByteIntoOnePieceWithBothEngines) {
     const Pieces pieces = split(text);
     EXPECT_EQ(joined(pieces), text);
     EXPECT_EQ(pieces, split(text, PiecePattern::gpt2, PieceSplitter::Engine::interpreter)) << text;
+  }
+}
+
+// Texts of what the patterns tell apart, and of letters beyond ASCII that some of it folds to.
+std::string tricky_text(std::mt19937& random) {
+  static const std::vector<std::string> parts = {"a",
+                                                 "b",
+                                                 "s",
+                                                 "S",
+                                                 "t",
+                                                 "LL",
+                                                 "ll",
+                                                 "re",
+                                                 "RE",
+                                                 "Ve",
+                                                 "m",
+                                                 "D",
+                                                 "d",
+                                                 "l",
+                                                 "r",
+                                                 "v",
+                                                 "e",
+                                                 "Z",
+                                                 "0",
+                                                 "12",
+                                                 "3456",
+                                                 "'",
+                                                 "'",
+                                                 "''",
+                                                 " ",
+                                                 " ",
+                                                 "  ",
+                                                 "\t",
+                                                 "\n",
+                                                 "\r",
+                                                 "\r\n",
+                                                 "\n\n",
+                                                 "\v",
+                                                 "\f",
+                                                 "!",
+                                                 "?",
+                                                 "/",
+                                                 "//",
+                                                 "_",
+                                                 "-",
+                                                 "{",
+                                                 "\x7f",
+                                                 "\x1c",
+                                                 "\xc3\xa9",
+                                                 "\xc5\xbf",
+                                                 "\xe2\x84\xaa",
+                                                 "\xcc\x81",
+                                                 "\xc2\xb2",
+                                                 "\xc2\xa0",
+                                                 "\xe3\x80\x80",
+                                                 "\xe4\xb8\xad",
+                                                 "\xff"};
+  std::string text;
+  for (std::size_t count = random() % 14; count > 0; --count) text += parts[random() % parts.size()];
+  return text;
+}
+
+TEST(PieceSplitter, CutsByHandWhatThePatternsCut) {
+  std::mt19937 random(3);
+  for (const PiecePattern pattern :
+       {PiecePattern::gpt2, PiecePattern::cl100k, PiecePattern::qwen2, PiecePattern::o200k}) {
+    const PieceSplitter by_hand(pattern), by_pattern(pattern, PieceSplitter::Engine::just_in_time);
+    PieceSplitter::Walk ours(by_hand, ""), theirs(by_pattern, "");
+    for (int i = 0; i < 200000; ++i) {
+      const std::string text = tricky_text(random);
+      ours.restart(text);
+      theirs.restart(text);
+      for (std::string_view piece, expected; theirs.next(expected);) {
+        ASSERT_TRUE(ours.next(piece));
+        ASSERT_EQ(piece, expected) << name_of(pattern) << ": " << text;
+      }
+    }
+  }
+}
+
+TEST(PieceSplitter, CutsByHandEveryStringOfFourAsciiCharactersOfEachKind) {
+  const std::string kinds = "sDlx '09\t\n\r!/_";
+  for (const PiecePattern pattern :
+       {PiecePattern::gpt2, PiecePattern::cl100k, PiecePattern::qwen2, PiecePattern::o200k}) {
+    const PieceSplitter by_hand(pattern), by_pattern(pattern, PieceSplitter::Engine::just_in_time);
+    PieceSplitter::Walk ours(by_hand, ""), theirs(by_pattern, "");
+    const std::size_t n = kinds.size();
+    for (std::size_t code = 0; code < n * n * n * n; ++code) {
+      const std::string text{kinds[code % n], kinds[code / n % n], kinds[code / n / n % n],
+                             kinds[code / n / n / n]};
+      ours.restart(text);
+      theirs.restart(text);
+      for (std::string_view piece, expected; theirs.next(expected);) {
+        ASSERT_TRUE(ours.next(piece));
+        ASSERT_EQ(piece, expected) << name_of(pattern) << ": " << text;
+      }
+    }
   }
 }
 

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "core/error.h"
+#include "data/tokenizer/ascii_piece.h"
 #include "data/tokenizer/utf8.h"
 
 namespace megalith {
@@ -20,7 +21,8 @@ bool is_letter_or_digit(char c) {
 
 }  // namespace
 
-PieceSplitter::PieceSplitter(PiecePattern pattern, Engine engine) {
+PieceSplitter::PieceSplitter(PiecePattern pattern, Engine engine)
+    : pattern_(pattern), by_hand_(engine == Engine::by_hand) {
   int error = 0;
   PCRE2_SIZE where = 0;
   const std::string source = pcre2_source_of(pattern);
@@ -37,7 +39,7 @@ PieceSplitter::PieceSplitter(PiecePattern pattern, Engine engine) {
   limits_ = std::shared_ptr<void>(
       limits, [](void* pointer) { pcre2_match_context_free(static_cast<pcre2_match_context*>(pointer)); });
   // A refusal (no executable memory, unknown processor) leaves the interpreter in place.
-  if (engine == Engine::just_in_time) pcre2_jit_compile(code, PCRE2_JIT_COMPLETE);
+  if (engine != Engine::interpreter) pcre2_jit_compile(code, PCRE2_JIT_COMPLETE);
 }
 
 PieceSplitter::Walk::Walk(const PieceSplitter& splitter, std::string_view text)
@@ -68,6 +70,14 @@ bool PieceSplitter::Walk::next(std::string_view& piece) {
   }
   std::string_view window = text_.substr(at_, valid_end_ - at_);
   if (window.size() > kLongestPiece) window = window.substr(0, utf8_boundary_before(window, kLongestPiece));
+  std::size_t length = splitter_->by_hand_ ? ascii_piece(splitter_->pattern_, window) : 0;
+  if (length == 0) length = match(window);
+  piece = window.substr(0, length);
+  at_ += length;
+  return true;
+}
+
+std::size_t PieceSplitter::Walk::match(std::string_view window) const {
   auto* match = static_cast<pcre2_match_data*>(match_.get());
   const int result =
       pcre2_match(static_cast<pcre2_code*>(splitter_->code_.get()),
@@ -78,9 +88,7 @@ bool PieceSplitter::Walk::next(std::string_view& piece) {
   MEGALITH_CHECK(result >= 0, "pcre2_match returned {} at byte {}", result, at_);
   const std::size_t length = pcre2_get_ovector_pointer(match)[1];
   MEGALITH_CHECK(length > 0 && length <= window.size());
-  piece = window.substr(0, length);
-  at_ += length;
-  return true;
+  return length;
 }
 
 std::size_t last_safe_cut(std::string_view text, std::size_t limit) {

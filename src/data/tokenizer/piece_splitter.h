@@ -24,10 +24,11 @@ class PieceSplitter {
  public:
   static constexpr std::size_t kLongestPiece = std::size_t{4} << 20;
 
-  // Both give the same pieces. just_in_time falls back to the interpreter where machine code may not be made.
-  enum class Engine { just_in_time, interpreter };
+  // All give the same pieces. by_hand cuts ASCII itself (ascii_piece.h) and asks PCRE2 about the rest.
+  // just_in_time asks PCRE2 always, and falls back to the interpreter where machine code may not be made.
+  enum class Engine { by_hand, just_in_time, interpreter };
 
-  explicit PieceSplitter(PiecePattern pattern = PiecePattern::gpt2, Engine engine = Engine::just_in_time);
+  explicit PieceSplitter(PiecePattern pattern = PiecePattern::gpt2, Engine engine = Engine::by_hand);
 
   // One pass over one text, from one thread. The splitter and the text must outlive it.
   class Walk {
@@ -39,6 +40,9 @@ class PieceSplitter {
     void restart(std::string_view text);
 
    private:
+    // Bytes of the piece that the pattern matches at the start of the window.
+    [[nodiscard]] std::size_t match(std::string_view window) const;
+
     const PieceSplitter* splitter_;
     std::shared_ptr<void> match_;
     std::string_view text_;
@@ -47,6 +51,8 @@ class PieceSplitter {
   };
 
  private:
+  PiecePattern pattern_;
+  bool by_hand_;
   std::shared_ptr<void> code_, limits_;
 };
 
