@@ -11,7 +11,7 @@
 
 namespace megalith {
 
-// Gives what Tokenizer::encode gives. One per thread. Memory: the cache below (1 MiB), plus about 30 bytes
+// Gives what Tokenizer::encode gives. One per thread. Memory: the cache below (4 MiB), plus about 30 bytes
 // per byte of the longest piece seen (PieceSplitter::kLongestPiece bounds it).
 class TokenEncoder {
  public:
@@ -32,7 +32,7 @@ class TokenEncoder {
     char bytes[kBytes];
     std::int32_t ids[kIds];
   };
-  static constexpr std::size_t kRemembered = 1 << 14;  // one place per piece, by its hash; the latest stays
+  static constexpr std::size_t kRemembered = 1 << 16;  // one place per piece, by its hash; the latest stays
 
   void encode_text(std::string_view text, std::vector<std::int32_t>& ids);
   void encode_piece(std::string_view piece, std::vector<std::int32_t>& ids);
