@@ -14,7 +14,7 @@ set -euo pipefail
 build_packages=(
   g++ cmake ninja-build pkg-config
   libcli11-dev libtomlplusplus-dev nlohmann-json3-dev libfmt-dev libexpected-dev
-  zlib1g-dev libzstd-dev liblzma-dev libxxhash-dev libpcre2-dev libutf8proc-dev
+  zlib1g-dev libzstd-dev liblzma-dev libxxhash-dev libpcre2-dev libutf8proc-dev libsimdjson-dev
 )
 text_packages=(jargon-text)
 test_packages=(libgtest-dev python3 binutils)

@@ -262,12 +262,17 @@ Expected<BuildReport> build_token_files(std::span<const std::filesystem::path> f
   RecordReader reader({files.begin(), files.end()}, static_cast<std::size_t>(options.block_bytes));
   Builder builder(files, tokenizer, options);
   std::vector<TokenEncoder> encoders;
-  for (int worker = 0; worker < options.num_workers; ++worker) encoders.emplace_back(tokenizer);
+  std::vector<RecordParser> parsers;
+  for (int worker = 0; worker < options.num_workers; ++worker) {
+    encoders.emplace_back(tokenizer);
+    parsers.emplace_back(options.rules);
+  }
   try {
     InOrder<RecordBatch, EncodedBatch>::run(
         options.num_workers, [&](RecordBatch& batch) { return reader.next(batch, kBatchBytes); },
         [&](RecordBatch& batch, int worker) {
-          return encode_records(batch, options.rules, encoders[static_cast<std::size_t>(worker)]);
+          const auto w = static_cast<std::size_t>(worker);
+          return encode_records(batch, parsers[w], encoders[w]);
         },
         [&](EncodedBatch& batch) { builder.add(batch); });
   } catch (const RefusedInput& refused) {

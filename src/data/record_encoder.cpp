@@ -4,11 +4,11 @@
 
 namespace megalith {
 
-EncodedBatch encode_records(const RecordBatch& batch, const RecordRules& rules, TokenEncoder& encoder) {
+EncodedBatch encode_records(const RecordBatch& batch, RecordParser& parser, TokenEncoder& encoder) {
   EncodedBatch encoded;
   encoded.ids.reserve(batch.bytes.size() / 3);
   for (const Record& record : batch.records) {
-    RecordText text = text_of_record(batch, record, rules);
+    RecordText text = parser.parse(batch, record);
     const std::size_t before = encoded.ids.size();
     encoder.encode(text.prompt, encoded.ids);
     const std::size_t num_prompt = encoded.ids.size() - before;

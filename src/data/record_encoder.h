@@ -31,6 +31,6 @@ struct EncodedBatch {
 
 // Special tokens in texts are text. Prompt and completion are encoded one by one, as they are when a model is
 // asked, so that the border lies between tokens.
-EncodedBatch encode_records(const RecordBatch& batch, const RecordRules& rules, TokenEncoder& encoder);
+EncodedBatch encode_records(const RecordBatch& batch, RecordParser& parser, TokenEncoder& encoder);
 
 }  // namespace megalith

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -32,11 +33,29 @@ struct RecordRules {
   bool keep_invalid_bytes = false;  // plain text with bytes that are not UTF-8 keeps them
 };
 
+// Reads records from one thread; keeps scratch memory between them.
+//
 // Plain text: the block without the bytes that are not UTF-8, each run of which is quarantined. A line of
 // JSON: an object with a text under `text_key`, or with "prompt" and "completion"; "meta": {"pile_set_name":
 // ...} is its source. A blank line, a text of nothing but white space and a completion without anything give
 // an empty text. Everything else (no JSON, nothing of that kind in it, half a surrogate pair, too long) is
 // quarantined.
-RecordText text_of_record(const RecordBatch& batch, const Record& record, const RecordRules& rules);
+class RecordParser {
+ public:
+  explicit RecordParser(RecordRules rules);
+  ~RecordParser();
+  RecordParser(RecordParser&& other) noexcept;
+  RecordParser& operator=(RecordParser&&) = delete;
+
+  RecordText parse(const RecordBatch& batch, const Record& record);
+
+ private:
+  RecordText parse_line(std::string_view line, const Record& record);
+  bool read_line(std::string_view line, RecordText& result, std::string& reason);
+
+  struct Scratch;
+  RecordRules rules_;
+  std::unique_ptr<Scratch> scratch_;
+};
 
 }  // namespace megalith

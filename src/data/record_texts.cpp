@@ -5,7 +5,7 @@
 namespace megalith {
 
 RecordTexts::RecordTexts(std::vector<std::filesystem::path> files, RecordRules rules)
-    : reader_(std::move(files), kWhole), rules_(std::move(rules)) {}
+    : reader_(std::move(files), kWhole), parser_(std::move(rules)) {}
 
 bool RecordTexts::next(std::string_view& text) {
   constexpr std::size_t kBatch = std::size_t{1} << 20;
@@ -14,7 +14,7 @@ bool RecordTexts::next(std::string_view& text) {
       if (!reader_.next(batch_, kBatch)) return false;
       at_ = 0;
     }
-    RecordText record = text_of_record(batch_, batch_.records[at_++], rules_);
+    RecordText record = parser_.parse(batch_, batch_.records[at_++]);
     num_quarantined_ += static_cast<std::int64_t>(record.quarantined.size());
     if (record.empty()) continue;
     text_ = std::move(record.prompt) + record.text;

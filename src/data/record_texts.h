@@ -24,7 +24,7 @@ class RecordTexts final : public TextSource {
   static constexpr std::size_t kWhole = std::size_t{64} << 20;
 
   RecordReader reader_;
-  RecordRules rules_;
+  RecordParser parser_;
   RecordBatch batch_;
   std::size_t at_ = 0;  // in batch_.records
   std::string text_;

@@ -63,6 +63,7 @@ const std::string kLines =
     "\n"                                    // empty
     "{\"text\": \"\\ud800\"}\n"             // half a pair of surrogates
     "{\"text\": \"\\ud83d\\ude00\"}\n"      // a whole one
+    "{\"text\": \"\\udc00\"}\n"             // and the other half
     "{\"text\": 5}\n"                       //
     "[1]\n"                                 //
     "{\"title\": \"x\"}\n"                  //
@@ -80,10 +81,10 @@ TEST(BuildFromLines, KeepsQuarantinesAndBalances) {
   EXPECT_EQ(built.sources, (std::vector<std::string>{"Books3", path, path}));
   EXPECT_EQ(built.prompt_tokens[0], 0);
   EXPECT_GT(built.prompt_tokens[2], 0);
-  EXPECT_EQ(built.report.lines_read, 13);
+  EXPECT_EQ(built.report.lines_read, 14);
   EXPECT_EQ(built.report.lines_kept, 3);
   EXPECT_EQ(built.report.lines_empty, 2);
-  EXPECT_EQ(built.report.lines_quarantined, 8);
+  EXPECT_EQ(built.report.lines_quarantined, 9);
   EXPECT_EQ(built.report.pairs, 1);
   EXPECT_EQ(built.report.bytes_read, static_cast<std::int64_t>(kLines.size()));
 }
@@ -100,7 +101,7 @@ TEST(BuildFromLines, PointsAtEverythingThatWasLeftOut) {
     EXPECT_TRUE(kLines[offset - 1] == '\n' && kLines[offset + size - 1] == '\n') << entry;
     bytes += static_cast<std::int64_t>(size);
   }
-  EXPECT_EQ(entries.size(), 8u);
+  EXPECT_EQ(entries.size(), 9u);
   EXPECT_EQ(bytes, report.quarantined_bytes);
   // A second build, of clean text, takes the old files away.
   write_bytes(folder / "b.txt", "the cat\n");

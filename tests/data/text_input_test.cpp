@@ -115,6 +115,11 @@ TEST(RecordTexts, GiveWholeFilesAndTheTextsOfLines) {
   EXPECT_EQ(texts_of({folder / "marked.txt", folder / "a.jsonl.gz"}),
             (std::vector<std::string>{"h\xc3\xa9llo\r\n", "one", "pc"}));
   EXPECT_EQ(texts_of({folder / "k.jsonl"}, {.text_key = "content"}), std::vector<std::string>{"two"});
+  // Numbers that no machine type holds are nobody's business; deep nesting is.
+  write_bytes(folder / "n.jsonl", "{\"id\": 123456789012345678901234567890, \"text\": \"three\"}\n{\"a\": " +
+                                      std::string(40, '[') + std::string(40, ']') +
+                                      ", \"text\": \"four\"}\n");
+  EXPECT_EQ(texts_of({folder / "n.jsonl"}), std::vector<std::string>{"three"});
 }
 
 TEST(RecordTexts, RefuseWhatIsNoText) {

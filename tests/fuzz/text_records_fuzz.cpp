@@ -18,12 +18,13 @@ void read_as(const std::filesystem::path& path, std::string_view bytes) {
   file.write(bytes);
   file.close();
   megalith::RecordReader reader({path}, 64);
+  megalith::RecordParser parser({});
   std::int64_t read = 0;
   try {
     for (megalith::RecordBatch batch; reader.next(batch, 4096);) {
       for (const megalith::Record& record : batch.records) {
         read += record.bytes;
-        const megalith::RecordText text = megalith::text_of_record(batch, record, {});
+        const megalith::RecordText text = parser.parse(batch, record);
         MEGALITH_CHECK(text.quarantined.empty() || !record.is_json || text.empty());
       }
     }
