@@ -62,14 +62,13 @@ CreationFacts creation_facts(const TrainConfig& config, Device& device) {
                   {"numerics", to_string(config.numerics)}}};
 }
 
-// A fresh run's steps and warm-up, when the time was given instead of the steps.
+// A fresh run's length, when the time was given instead of the steps.
 // False: interrupted before the speed was known.
 bool fit_to_minutes(TrainConfig& config, Device& device, const Dataset& train, double minutes, bool quiet) {
   if (!quiet) print("measuring the speed of this machine for five seconds...\n");
   const std::int64_t steps = steps_that_fit(config, device, train, minutes * 60);
   if (steps == 0) return false;
-  config.schedule.steps = steps;
-  config.schedule.warmup = std::min(config.schedule.warmup, config.schedule.steps / 10);
+  shorten(config, steps);
   if (!quiet) print(fmt::format("{} steps fit into {:.3g} minutes\n", config.schedule.steps, minutes));
   return true;
 }

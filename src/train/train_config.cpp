@@ -8,9 +8,11 @@
 
 #include "config/load.h"
 #include "config/nearest.h"
+#include "train/alternatives.h"
 #include "train/blend_entry.h"
 #include "train/initial_weights.h"
 #include "train/rate_rules.h"
+#include "train/schedule_rules.h"
 
 namespace megalith {
 namespace {
@@ -137,10 +139,7 @@ class Checker {
   }
 
   void schedule() {
-    if (config_.schedule.warmup > config_.schedule.steps) {
-      refuse_key("schedule.warmup", fmt::format("at most schedule.steps = {}", config_.schedule.steps),
-                 std::to_string(config_.schedule.steps));
-    }
+    for (Refusal& refusal : check_schedule(config_, registry_)) refusals_.push_back(std::move(refusal));
   }
 
   void data() {
@@ -225,6 +224,7 @@ Expected<std::unique_ptr<LoadedConfig>> load_config_with_keys(const std::filesys
     return refuse(std::move(read).error());
   if (Expected<void> adopted = adopt_initial_weights(*loaded); !adopted)
     return refuse(std::move(adopted).error());
+  if (Refusals twice = settle_alternatives(loaded->registry); !twice.empty()) return refuse(std::move(twice));
   resolve(loaded->values);
   Refusals refusals = check_train(loaded->values, loaded->registry);
   if (!refusals.empty()) return refuse(std::move(refusals));

@@ -15,7 +15,8 @@
 
 namespace megalith {
 
-enum class LearningRateDecay : std::uint8_t { cosine, linear, constant };
+enum class LearningRateDecay : std::uint8_t { cosine, linear, constant, wsd, inverse_sqrt };
+enum class CooldownShape : std::uint8_t { linear, cosine, square_root };
 enum class NumericsMode : std::uint8_t { exact };
 
 struct DataConfig {
@@ -45,11 +46,18 @@ struct OptimizerConfig {
   std::vector<std::string> learning_rate_factors = {};  // train/rate_rules.h; later ones win
 };
 
+// Of every pair in steps and tokens at most one is not 0.
 struct ScheduleConfig {
   std::int64_t steps = 1000;
-  std::int64_t warmup = 0;  // steps
+  std::int64_t warmup_steps = 0;
+  std::int64_t warmup_tokens = 0;
   LearningRateDecay decay = LearningRateDecay::cosine;
-  double minimum_ratio = 0.1;  // learning rate at the last step, in peaks
+  std::int64_t horizon_steps = 0;  // where the decay ends, from the run's start; both 0: where the run ends
+  std::int64_t horizon_tokens = 0;
+  std::int64_t cooldown_steps = 0;  // length of the decay of wsd
+  std::int64_t cooldown_tokens = 0;
+  CooldownShape cooldown_shape = CooldownShape::linear;
+  double minimum_ratio = 0.1;  // learning rate where the decay ends, in peaks
 };
 
 struct ParallelConfig {
