@@ -73,12 +73,19 @@ bool fit_to_minutes(TrainConfig& config, Device& device, const Dataset& train, d
   return true;
 }
 
+// "8", or "32 to 1920" of a ramp.
+std::string batch_text(const BatchConfig& batch) {
+  return batch.ramp_start > 0 ? fmt::format("{} to {}", batch.ramp_start, batch.global)
+                              : std::to_string(batch.global);
+}
+
 void print_plan(const TrainConfig& config, const Trainer& trainer, const RunDirectory& run) {
   const MicroBatchNeeds& needs = trainer.needs();
   const auto mib = [](std::size_t bytes) { return static_cast<double>(bytes) / (1 << 20); };
   print(fmt::format("{} parameters, {} layers of {}; {} sequences of {} tokens a step, {} at a time\n",
                     compact(static_cast<double>(parameter_count(config.model))), config.model.layers,
-                    config.model.hidden, config.batch.global, config.batch.sequence, config.batch.micro));
+                    config.model.hidden, batch_text(config.batch), config.batch.sequence,
+                    config.batch.micro));
   print(fmt::format("{}; memory: {:.0f} MiB parameters and optimizer, {:.0f} activations, {:.0f} workspace\n",
                     trainer.device().description(), mib(needs.parameter_bytes), mib(needs.stash_bytes),
                     mib(needs.workspace_bytes)));

@@ -9,6 +9,7 @@ namespace {
 
 const std::vector<std::vector<std::string>>& groups() {
   static const std::vector<std::vector<std::string>> list = {
+      {"batch.ramp_samples", "batch.ramp_tokens"},
       {"schedule.warmup_steps", "schedule.warmup_tokens"},
       {"schedule.horizon_steps", "schedule.horizon_tokens"},
       {"schedule.cooldown_steps", "schedule.cooldown_tokens"},

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "train/batch_schedule.h"
+
 namespace megalith {
 namespace {
 
@@ -10,6 +12,7 @@ class Loop {
   Loop(const TrainConfig& config, Trainer& trainer, std::span<const HeldOutSet> held_out, LoopFiles files,
        std::uint64_t fingerprint, LoopObserver& observer)
       : config_(config),
+        batches_(config.batch),
         trainer_(trainer),
         held_out_(held_out),
         files_(std::move(files)),
@@ -65,7 +68,7 @@ class Loop {
             .loss = result.loss,
             .gradient_norm = result.gradient_norm,
             .learning_rate = result.learning_rate,
-            .tokens = (done_ + 1) * config_.tokens_per_step(),
+            .tokens = batches_.tokens_before(done_ + 1),
             .loss_tokens = result.loss_tokens,
             .skipped = result.skipped,
             .bad = result.bad,
@@ -99,8 +102,8 @@ class Loop {
     const std::filesystem::path folder = writer.finish({.step = done_,
                                                         .config = files_.frozen_config,
                                                         .numerics = to_string(config_.numerics),
-                                                        .next_sample = done_ * config_.batch.global,
-                                                        .tokens_seen = done_ * config_.tokens_per_step(),
+                                                        .next_sample = batches_.first_sample(done_),
+                                                        .tokens_seen = batches_.tokens_before(done_),
                                                         .ledger = line,
                                                         .notes = {}});
     saved_ = done_;
@@ -111,6 +114,7 @@ class Loop {
   }
 
   const TrainConfig& config_;
+  BatchSchedule batches_;
   Trainer& trainer_;
   std::span<const HeldOutSet> held_out_;
   LoopFiles files_;

@@ -11,6 +11,7 @@
 #include "train/alternatives.h"
 #include "train/blend_entry.h"
 #include "train/initial_weights.h"
+#include "train/ramp_rules.h"
 #include "train/rate_rules.h"
 #include "train/schedule_rules.h"
 
@@ -139,6 +140,7 @@ class Checker {
   }
 
   void schedule() {
+    for (Refusal& refusal : check_ramp(config_, registry_)) refusals_.push_back(std::move(refusal));
     for (Refusal& refusal : check_schedule(config_, registry_)) refusals_.push_back(std::move(refusal));
   }
 

@@ -30,9 +30,14 @@ struct DataConfig {
 };
 
 struct BatchConfig {
-  std::int64_t global = 8;    // sequences per step
+  std::int64_t global = 8;    // sequences per step; with a ramp, after it
   std::int64_t micro = 1;     // sequences per forward and backward
   std::int64_t sequence = 0;  // tokens per sequence; 0 until resolved: model.sequence
+  // From ramp_start (0: no ramp) to global by ramp_increment, while so many samples, or tokens, are read.
+  std::int64_t ramp_start = 0;
+  std::int64_t ramp_increment = 0;
+  std::int64_t ramp_samples = 0;
+  std::int64_t ramp_tokens = 0;
 };
 
 struct OptimizerConfig {
@@ -102,8 +107,8 @@ struct TrainConfig {
   std::uint64_t seed = 1234;
   std::string init = {};  // weights to begin with (train/initial_weights.h); "" random ones
 
+  // The most there are: steps of a ramp have fewer (train/batch_schedule.h).
   [[nodiscard]] std::int64_t tokens_per_step() const { return batch.global * batch.sequence; }
-  [[nodiscard]] std::int64_t micro_batches() const { return batch.global / batch.micro; }
 };
 
 // Every key of a training config, in the order of the reference page.

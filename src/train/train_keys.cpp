@@ -47,22 +47,48 @@ void declare_data_keys(Registry& registry, DataConfig& data) {
 
 void declare_batch_keys(Registry& registry, BatchConfig& batch) {
   registry.section("batch", "What one optimizer step sees.");
-  registry.integer("batch.global", batch.global,
-                   {.min = 1, .max = kMany, .unit = "sequences", .help = "Sequences per step."});
   registry.integer(
-      "batch.micro", batch.micro,
-      {.min = 1,
-       .max = kMany,
-       .unit = "sequences",
-       .help = "Sequences per forward and backward pass; divides batch.global, holds whole grains. Changes "
-               "memory and speed, never a bit.",
-       .may_change_on_resume = true});
+      "batch.global", batch.global,
+      {.min = 1, .max = kMany, .unit = "sequences", .help = "Sequences per step; with a ramp, after it."});
+  registry.integer("batch.micro", batch.micro,
+                   {.min = 1,
+                    .max = kMany,
+                    .unit = "sequences",
+                    .help = "Sequences per forward and backward pass; divides every size of batch, holds "
+                            "whole grains. Changes "
+                            "memory and speed, never a bit.",
+                    .may_change_on_resume = true});
   registry.integer("batch.sequence", batch.sequence,
                    {.min = 1,
                     .max = 1 << 20,
                     .zero = "model.sequence",
                     .unit = "tokens",
                     .help = "Tokens per sequence; at most model.sequence."});
+  registry.integer("batch.ramp_start", batch.ramp_start,
+                   {.min = 1,
+                    .max = kMany,
+                    .zero = "no ramp",
+                    .unit = "sequences",
+                    .help = "Sequences of the first step, where the batch grows to batch.global."});
+  registry.integer("batch.ramp_increment", batch.ramp_increment,
+                   {.min = 1,
+                    .max = kMany,
+                    .zero = "no ramp",
+                    .unit = "sequences",
+                    .help = "What the batch grows by, in equal stretches of the ramp; divides the way from "
+                            "batch.ramp_start to batch.global."});
+  registry.integer("batch.ramp_samples", batch.ramp_samples,
+                   {.min = 1,
+                    .max = kManyTokens,
+                    .zero = "no ramp, or batch.ramp_tokens",
+                    .unit = "sequences",
+                    .help = "Length of the ramp; the steps behind it have batch.global sequences."});
+  registry.integer("batch.ramp_tokens", batch.ramp_tokens,
+                   {.min = 1,
+                    .max = kManyTokens,
+                    .zero = "no ramp, or batch.ramp_samples",
+                    .unit = "tokens",
+                    .help = "Length of the ramp, in tokens."});
 }
 
 void declare_optimizer_keys(Registry& registry, OptimizerConfig& optimizer) {

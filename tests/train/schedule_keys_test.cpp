@@ -95,6 +95,32 @@ TEST(ScheduleKeys, WsdNeedsACooldownThatFitsAndNothingElseTakesOne) {
             std::string::npos);
 }
 
+TEST(ScheduleKeys, ARampIsCompleteAndOfWholeMicroBatches) {
+  const auto ramp = [](std::vector<std::string> more) {
+    std::vector<std::string> keys{"batch.global=32", "batch.ramp_start=8", "batch.ramp_increment=8",
+                                  "batch.ramp_samples=100"};
+    for (std::string& key : more) keys.push_back(std::move(key));
+    return refused(keys);
+  };
+  EXPECT_EQ(ramp({}), "accepted");  // micro batches of 4
+  EXPECT_EQ(ramp({"batch.micro=8"}), "accepted");
+  EXPECT_EQ(
+      ramp({"batch.micro=16"}),
+      "--set batch.micro: found 16; allowed: a divisor of every size of the ramp, so of batch.ramp_start = 8 "
+      "and batch.ramp_increment = 8; try: 8");
+  EXPECT_EQ(
+      ramp({"batch.ramp_increment=9"}),
+      "--set batch.ramp_increment: found 9; allowed: a divisor of batch.global - batch.ramp_start = 24; "
+      "try: 3");
+  EXPECT_NE(ramp({"batch.ramp_increment=0"}).find("try: 8"), std::string::npos);
+  EXPECT_NE(ramp({"batch.ramp_start=32"}).find("below batch.global = 32"), std::string::npos);
+  EXPECT_NE(ramp({"batch.ramp_samples=0"}).find("the length of the ramp"), std::string::npos);
+  EXPECT_NE(ramp({"batch.ramp_tokens=6400"}).find("says the same thing"), std::string::npos);
+  EXPECT_NE(ramp({"batch.ramp_start=0"}).find("0 without batch.ramp_start"), std::string::npos);
+  EXPECT_NE(ramp({"batch.micro=1", "batch.global=8200", "batch.ramp_increment=1"}).find("at most 4096 rises"),
+            std::string::npos);
+}
+
 TEST(ScheduleKeys, RunsOfMoreTokensThanCanBeCountedAreRefused) {
   EXPECT_NE(refused({"schedule.steps=4294967296", "batch.global=1048576"}).find("at most 134217728 steps"),
             std::string::npos);

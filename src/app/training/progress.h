@@ -9,6 +9,7 @@
 #include "app/training/data_sources.h"
 #include "run/metrics_log.h"
 #include "run/run_directory.h"
+#include "train/batch_schedule.h"
 #include "train/loop.h"
 
 namespace megalith::app {
@@ -37,10 +38,12 @@ class Progress final : public LoopObserver {
  private:
   using Clock = std::chrono::steady_clock;
   void say(const std::string& line);  // a line that stays
+  void note_batch(std::int64_t step);
   void note_sources(std::int64_t step);
   void show_step(const LedgerLine& line, double share_of_peak);
 
   const TrainConfig& config_;
+  BatchSchedule batches_;
   Trainer& trainer_;
   const RunDirectory& run_;
   MetricsLog& metrics_;
