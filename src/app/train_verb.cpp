@@ -96,7 +96,7 @@ void print_plan(const TrainConfig& config, const Trainer& trainer, const RunDire
 void print_next(const TrainConfig& config, const RunDirectory& run) {
   print("\nNext:\n");
   for (const NextStep& step :
-       next_steps(run.folder(), config.schedule.steps, !config.data.tokenizer.empty())) {
+       next_steps(run.folder(), twice_as_long(config.schedule.length), !config.data.tokenizer.empty())) {
     print(fmt::format("  {}\n    {}\n", step.what, step.command));
   }
 }
@@ -175,6 +175,7 @@ ExitCode train(const Options& options) {
   TrainConfig config = wanted_config(options);
   const std::unique_ptr<Device> device = value_or_throw(open_device(config.threads));
   const DataSources data = value_or_throw(open_data(config));
+  value_or_throw(resolve_epochs(config, data.epoch_samples));
   const std::optional<RunDirectory> opened = open_run(config, options, *device, data.train.get());
   if (!opened) {
     complain("stopped before the run began; nothing was written, the same command starts it");

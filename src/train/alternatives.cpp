@@ -9,6 +9,7 @@ namespace {
 
 const std::vector<std::vector<std::string>>& groups() {
   static const std::vector<std::vector<std::string>> list = {
+      {"schedule.steps", "schedule.tokens", "schedule.epochs"},
       {"batch.ramp_samples", "batch.ramp_tokens"},
       {"schedule.warmup_steps", "schedule.warmup_tokens"},
       {"schedule.horizon_steps", "schedule.horizon_tokens"},
@@ -30,7 +31,7 @@ void settle(const std::vector<std::string>& group, Registry& registry, Refusals&
   std::vector<const Key*> of_command_line;
   std::copy_if(given.begin(), given.end(), std::back_inserter(of_command_line),
                [](const Key* key) { return key->origin == kOverrideOrigin; });
-  if (of_command_line.size() == 1) given = of_command_line;
+  if (!of_command_line.empty()) given = of_command_line;
   if (given.empty()) return;
   const Key& first = *given.front();
   if (given.size() == 1) {

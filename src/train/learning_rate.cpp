@@ -19,7 +19,8 @@ bool counts_tokens(const ScheduleConfig& schedule) {
     case LearningRateDecay::constant:
       break;
   }
-  return schedule.horizon_tokens > 0;
+  if (schedule.horizon_tokens > 0 || schedule.horizon_steps > 0) return schedule.horizon_tokens > 0;
+  return schedule.length.tokens > 0 || schedule.length.epochs > 0;
 }
 
 double cosine_share(double progress) {

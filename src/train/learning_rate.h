@@ -19,7 +19,7 @@ class LearningRateSchedule {
   [[nodiscard]] double at(std::int64_t step) const;
 
   // The stretch from the end of the warm-up to where the decay ends, in the decay's unit. Without a horizon
-  // of its own the decay ends with the run.
+  // of its own the decay ends with the run, and counts what the run's length is given in.
   [[nodiscard]] bool decay_counts_tokens() const { return decay_counts_tokens_; }
   [[nodiscard]] std::int64_t decay_begin() const { return begin_; }
   [[nodiscard]] std::int64_t decay_end() const { return end_; }

@@ -19,7 +19,7 @@ class ScheduleChecker {
       : config_(config), schedule_(config.schedule), registry_(registry) {}
 
   Refusals run() {
-    if (!countable()) return std::move(refusals_);
+    if (!length() || !countable()) return std::move(refusals_);
     warmup();
     horizon();
     cooldown();
@@ -37,6 +37,15 @@ class ScheduleChecker {
   static const char* given(std::int64_t tokens, const char* tokens_key, const char* steps_key) {
     return tokens > 0 ? tokens_key : steps_key;
   }
+
+  // Without one of them a run has no end. By epochs it is not known before the data is open.
+  bool length() {
+    const RunLength& length = schedule_.length;
+    if (schedule_.steps > 0 || length.tokens > 0 || length.epochs > 0) return true;
+    refuse_key("schedule.steps", "one of schedule.steps, schedule.tokens and schedule.epochs", "1000");
+    return false;
+  }
+  [[nodiscard]] bool end_is_known() const { return schedule_.steps > 0; }
 
   // Products of the config's steps and tokens fit into an integer.
   bool countable() {
@@ -58,12 +67,12 @@ class ScheduleChecker {
 
   void warmup() {
     const BatchSchedule batches(config_.batch);
-    if (schedule_.warmup_steps > schedule_.steps) {
+    if (end_is_known() && schedule_.warmup_steps > schedule_.steps) {
       refuse_key("schedule.warmup_steps", fmt::format("at most schedule.steps = {}", schedule_.steps),
                  std::to_string(schedule_.steps));
     }
     const std::int64_t tokens = batches.tokens_before(schedule_.steps);
-    if (schedule_.warmup_tokens > tokens) {
+    if (end_is_known() && schedule_.warmup_tokens > tokens) {
       refuse_key("schedule.warmup_tokens", fmt::format("at most the {} tokens of the run", tokens),
                  std::to_string(tokens));
     }
@@ -101,6 +110,7 @@ class ScheduleChecker {
       return refuse_key(key, "the length of the decay, as schedule.decay = \"wsd\"",
                         std::to_string(std::max<std::int64_t>(schedule_.steps / 10, 1)));
     }
+    if (!end_is_known() && schedule_.horizon_steps == 0 && schedule_.horizon_tokens == 0) return;
     const LearningRateSchedule rate(config_);
     const std::int64_t room = std::max<std::int64_t>(rate.decay_end() - rate.decay_begin(), 0);
     if (length <= room) return;

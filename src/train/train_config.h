@@ -51,9 +51,18 @@ struct OptimizerConfig {
   std::vector<std::string> learning_rate_factors = {};  // train/rate_rules.h; later ones win
 };
 
+// What a run is told to end by. One of them is not 0.
+struct RunLength {
+  std::int64_t steps = 1000;
+  std::int64_t tokens = 0;
+  double epochs = 0;
+};
+
 // Of every pair in steps and tokens at most one is not 0.
 struct ScheduleConfig {
-  std::int64_t steps = 1000;
+  std::int64_t steps =
+      1000;  // that the length comes to; 0 until resolved, and by epochs until the data is open
+  RunLength length = {};
   std::int64_t warmup_steps = 0;
   std::int64_t warmup_tokens = 0;
   LearningRateDecay decay = LearningRateDecay::cosine;
@@ -115,8 +124,14 @@ struct TrainConfig {
 void declare_train_keys(Registry& registry, TrainConfig& config);
 
 // Puts the values in that other values imply: model.feed_forward, batch.sequence, data.synthetic_vocabulary,
-// numerics.grain (the fewest whole sequences that are a multiple of 32 tokens) and numerics.batch_tokens_max.
+// schedule.steps where tokens were given, numerics.grain (the fewest whole sequences that are a multiple of
+// 32 tokens) and numerics.batch_tokens_max.
 void resolve(TrainConfig& config);
+
+// The steps of a run whose length is given in epochs, which only its data can tell; others are left alone.
+// `samples` are an epoch's, 0 where the data has none. Refuses that, and a warm-up or cool-down too long for
+// it.
+Expected<void> resolve_epochs(TrainConfig& config, std::int64_t samples);
 
 // Rules between keys, for a resolved config; all broken ones with the nearest legal values.
 Refusals check_train(const TrainConfig& config, const Registry& registry);

@@ -169,12 +169,32 @@ void declare_rate_keys(Registry& registry, ScheduleConfig& schedule) {
 
 void declare_schedule_keys(Registry& registry, ScheduleConfig& schedule) {
   registry.section("schedule", "How long, and the learning rate on the way.");
-  registry.integer("schedule.steps", schedule.steps,
+  registry.integer("schedule.steps", schedule.length.steps,
                    {.min = 1,
                     .max = kMany,
+                    .zero = "schedule.tokens or schedule.epochs",
                     .unit = "steps",
-                    .help = "Optimizer steps; also where the decay ends, unless a horizon says otherwise.",
+                    .help = "Optimizer steps of the run. The decay of the learning rate ends with the run, "
+                            "unless a horizon says otherwise.",
                     .may_change_on_resume = true});
+  registry.integer(
+      "schedule.tokens", schedule.length.tokens,
+      {.min = 1,
+       .max = kManyTokens,
+       .zero = "schedule.steps or schedule.epochs",
+       .unit = "tokens",
+       .help = "Instead of schedule.steps: the run ends with the step that reaches so many tokens.",
+       .may_change_on_resume = true});
+  registry.real(
+      "schedule.epochs", schedule.length.epochs,
+      {.min = 0,
+       .max = 1e6,
+       .min_excluded = true,
+       .zero = "schedule.steps or schedule.tokens",
+       .unit = "epochs",
+       .help = "Instead of schedule.steps: passes over the token files; over a blend by epochs, passes "
+               "over what it lists; over one by weights, as many samples as its sources have.",
+       .may_change_on_resume = true});
   declare_rate_keys(registry, schedule);
 }
 

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "config/describe.h"
+#include "train/learning_rate.h"
 #include "train/train_config.h"
 
 namespace megalith {
@@ -119,6 +120,87 @@ TEST(ScheduleKeys, ARampIsCompleteAndOfWholeMicroBatches) {
   EXPECT_NE(ramp({"batch.ramp_start=0"}).find("0 without batch.ramp_start"), std::string::npos);
   EXPECT_NE(ramp({"batch.micro=1", "batch.global=8200", "batch.ramp_increment=1"}).find("at most 4096 rises"),
             std::string::npos);
+}
+
+TEST(ScheduleKeys, ALengthIsGivenInOneUnitAndTheOneOfTheCommandLineCounts) {
+  const auto config = tiny({"schedule.tokens=10000"});  // 512 a step; the file has 150 steps
+  ASSERT_TRUE(config) << to_string(config.error());
+  EXPECT_EQ(config->schedule.steps, 20);
+  EXPECT_EQ(config->schedule.length.steps, 0);
+  EXPECT_EQ(
+      refused({"schedule.tokens=10000", "schedule.epochs=2"}),
+      "--set schedule.epochs: found 2.0; allowed: 0, as schedule.tokens = 10000 says the same thing; try: "
+      "leave out schedule.tokens or schedule.epochs");
+  EXPECT_NE(refused({"schedule.steps=0"}).find("one of schedule.steps, schedule.tokens and schedule.epochs"),
+            std::string::npos);
+  LoadedConfig defaults;
+  resolve(defaults.values);
+  EXPECT_EQ(defaults.values.schedule.steps, 1000);
+}
+
+TEST(ScheduleKeys, ALengthInTokensIsFrozenAsOne) {
+  const auto config = tiny(
+      {"schedule.tokens=10000", "batch.ramp_start=4", "batch.ramp_increment=4", "batch.ramp_samples=40"});
+  ASSERT_TRUE(config) << to_string(config.error());
+  LoadedConfig frozen;
+  ASSERT_TRUE(parse_toml(to_toml(*config), "config.toml", frozen.registry));
+  EXPECT_EQ(frozen.values.schedule.length.tokens, 10000);
+  EXPECT_EQ(frozen.values.schedule.length.steps, 0);
+  resolve(frozen.values);
+  // Ten steps of four sequences, then 7440 tokens more in steps of eight.
+  EXPECT_EQ(frozen.values.schedule.steps, 10 + 15);
+  EXPECT_EQ(to_toml(frozen.values), to_toml(*config));
+}
+
+TEST(ScheduleKeys, EpochsAreStepsOnceTheDataIsKnown) {
+  auto config = tiny({"schedule.epochs=1.5"});
+  ASSERT_TRUE(config) << to_string(config.error());
+  EXPECT_EQ(config->schedule.steps, 0);
+  EXPECT_TRUE(resolve_epochs(*config, 1000));
+  EXPECT_EQ(config->schedule.steps, 188);  // 1500 samples in steps of 8
+  EXPECT_NE(to_toml(*config).find("steps = 0\ntokens = 0\nepochs = 1.5\n"), std::string::npos);
+  const auto none = resolve_epochs(*config, 0);
+  ASSERT_FALSE(none);
+  EXPECT_NE(to_string(none.error()).find("the synthetic language has no end"), std::string::npos);
+  const auto short_data = resolve_epochs(*config, 60);  // 12 steps, and 15 of warm-up
+  ASSERT_FALSE(short_data);
+  EXPECT_NE(to_string(short_data.error()).find("schedule.warmup_steps"), std::string::npos);
+  const auto by_steps = tiny({});
+  TrainConfig same = *by_steps;
+  EXPECT_TRUE(resolve_epochs(same, 0));
+  EXPECT_EQ(same.schedule.steps, 150);
+}
+
+TEST(ScheduleKeys, TheDecayCountsWhatTheLengthIsGivenIn) {
+  auto by_tokens = tiny({"schedule.tokens=76800"});
+  auto by_epochs = tiny({"schedule.epochs=2"});
+  const auto by_steps = tiny({});
+  ASSERT_TRUE(by_tokens && by_epochs && by_steps);
+  ASSERT_TRUE(resolve_epochs(*by_epochs, 600));
+  const LearningRateSchedule tokens(*by_tokens), epochs(*by_epochs), steps(*by_steps);
+  EXPECT_TRUE(tokens.decay_counts_tokens());
+  EXPECT_TRUE(epochs.decay_counts_tokens());
+  EXPECT_FALSE(steps.decay_counts_tokens());
+  for (std::int64_t step = 0; step < 150; ++step) {  // and the batch never changes
+    EXPECT_EQ(tokens.at(step), steps.at(step));
+    EXPECT_EQ(epochs.at(step), steps.at(step));
+  }
+}
+
+TEST(ScheduleKeys, EveryLengthMayChangeWhenARunIsResumedAndTheScheduleMayNot) {
+  const LoadedConfig config;
+  for (const char* key : {"schedule.steps", "schedule.tokens", "schedule.epochs", "schedule.cooldown_steps",
+                          "schedule.cooldown_tokens", "schedule.cooldown_shape", "batch.micro"}) {
+    EXPECT_TRUE(config.registry.at(key).may_change_on_resume) << key;
+  }
+  for (const Key& key : config.registry.keys()) {
+    const bool shapes = key.name.starts_with("batch.ramp") || key.name.starts_with("schedule.warmup") ||
+                        key.name.starts_with("schedule.horizon") || key.name == "schedule.decay" ||
+                        key.name == "schedule.minimum_ratio" || key.name == "batch.global";
+    if (shapes) {
+      EXPECT_FALSE(key.may_change_on_resume) << key.name;
+    }
+  }
 }
 
 TEST(ScheduleKeys, RunsOfMoreTokensThanCanBeCountedAreRefused) {

@@ -12,6 +12,7 @@ namespace megalith::app {
 void shorten(TrainConfig& config, std::int64_t steps) {
   ScheduleConfig& schedule = config.schedule;
   const std::int64_t tokens = BatchSchedule(config.batch).tokens_before(steps);
+  schedule.length = {.steps = steps};
   schedule.steps = steps;
   schedule.warmup_steps = std::min(schedule.warmup_steps, steps / 10);
   schedule.warmup_tokens = std::min(schedule.warmup_tokens, tokens / 10);
