@@ -17,6 +17,7 @@
 #include "data/verify.h"
 #include "infer/text_stream.h"
 #include "run/run_directory.h"
+#include "train/batch_schedule.h"
 
 namespace megalith::app {
 namespace {
@@ -145,8 +146,9 @@ void show_step(const TrainConfig& config, const DataSources& data, std::int64_t 
   const auto sequence = static_cast<std::size_t>(config.batch.sequence);
   std::vector<std::int32_t> ids(sequence), targets(sequence), starts(sequence);
   std::vector<std::uint8_t> mask(sequence);
-  for (std::int64_t i = 0; i < config.batch.global; ++i) {
-    const std::int64_t sample = (step - 1) * config.batch.global + i;
+  const BatchSchedule batches(config.batch);
+  for (std::int64_t i = 0; i < batches.sequences(step - 1); ++i) {
+    const std::int64_t sample = batches.first_sample(step - 1) + i;
     data.train->fill(sample, ids.data(), targets.data(), mask.data(), starts.data());
     print(fmt::format("--- step {} sequence {}: sample {}: {}\n{}\n", step, i, sample,
                       data.train->describe_sample(sample), text_or_ids(data.tokenizer, ids)));

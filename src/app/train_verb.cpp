@@ -65,16 +65,21 @@ CreationFacts creation_facts(const TrainConfig& config, Device& device) {
                   {"numerics", to_string(config.numerics)}}};
 }
 
-// A fresh run's steps and warm-up, when the time was given instead of the steps.
+// A fresh run's length, when the time was given instead of the steps.
 // False: interrupted before the speed was known.
 bool fit_to_minutes(TrainConfig& config, Device& device, const Dataset& train, double minutes, bool quiet) {
   if (!quiet) print("measuring the speed of this machine for five seconds...\n");
   const std::int64_t steps = steps_that_fit(config, device, train, minutes * 60);
   if (steps == 0) return false;
-  config.schedule.steps = steps;
-  config.schedule.warmup = std::min(config.schedule.warmup, config.schedule.steps / 10);
+  shorten(config, steps);
   if (!quiet) print(fmt::format("{} steps fit into {:.3g} minutes\n", config.schedule.steps, minutes));
   return true;
+}
+
+// "8", or "32 to 1920" of a ramp.
+std::string batch_text(const BatchConfig& batch) {
+  return batch.ramp_start > 0 ? fmt::format("{} to {}", batch.ramp_start, batch.global)
+                              : std::to_string(batch.global);
 }
 
 void print_plan(const TrainConfig& config, const Trainer& trainer, const RunDirectory& run) {
@@ -82,7 +87,8 @@ void print_plan(const TrainConfig& config, const Trainer& trainer, const RunDire
   const auto mib = [](std::size_t bytes) { return static_cast<double>(bytes) / (1 << 20); };
   print(fmt::format("{} parameters, {} layers of {}; {} sequences of {} tokens a step, {} at a time\n",
                     compact(static_cast<double>(parameter_count(config.model))), config.model.layers,
-                    config.model.hidden, config.batch.global, config.batch.sequence, config.batch.micro));
+                    config.model.hidden, batch_text(config.batch), config.batch.sequence,
+                    config.batch.micro));
   print(fmt::format("{}; memory: {:.0f} MiB parameters and optimizer, {:.0f} activations, {:.0f} workspace\n",
                     trainer.device().description(), mib(needs.parameter_bytes), mib(needs.stash_bytes),
                     mib(needs.workspace_bytes)));
@@ -99,7 +105,7 @@ void print_plan(const TrainConfig& config, const Trainer& trainer, const RunDire
 void print_next(const TrainConfig& config, const RunDirectory& run) {
   print("\nNext:\n");
   for (const NextStep& step :
-       next_steps(run.folder(), config.schedule.steps, !config.data.tokenizer.empty())) {
+       next_steps(run.folder(), twice_as_long(config.schedule.length), !config.data.tokenizer.empty())) {
     print(fmt::format("  {}\n    {}\n", step.what, step.command));
   }
 }
@@ -179,6 +185,7 @@ ExitCode train(const Options& options) {
   TrainConfig config = wanted_config(options);
   const std::unique_ptr<Device> device = value_or_throw(open_device(config.threads));
   const DataSources data = value_or_throw(open_data(config));
+  value_or_throw(resolve_epochs(config, data.epoch_samples));
   const std::optional<RunDirectory> opened = open_run(config, options, *device, data.train.get());
   if (!opened) {
     complain("stopped before the run began; nothing was written, the same command starts it");

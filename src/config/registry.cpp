@@ -58,8 +58,15 @@ void Registry::add(std::string name, Key key) {
 }
 
 const Key* Registry::find(std::string_view name) const {
+  const auto former = former_names_.find(name);
+  if (former != former_names_.end()) name = former->second;
   const auto key = std::find_if(keys_.begin(), keys_.end(), [&](const Key& k) { return k.name == name; });
   return key == keys_.end() ? nullptr : &*key;
+}
+
+void Registry::former_name(std::string former, std::string name) {
+  MEGALITH_CHECK(find(name) != nullptr && find(former) == nullptr, "{} was never {}", name, former);
+  former_names_.emplace(std::move(former), std::move(name));
 }
 
 const Key& Registry::at(std::string_view name) const {
@@ -98,9 +105,18 @@ Refusals Registry::apply(const std::vector<Assignment>& assignments) {
            .nearest = {}});
       return refusals;
     }
-    const auto key =
-        std::find_if(keys_.begin(), keys_.end(), [&](const Key& k) { return k.name == assignment.key; });
-    if (key == keys_.end()) {
+    const auto former = former_names_.find(assignment.key);
+    const std::string& name = former == former_names_.end() ? assignment.key : former->second;
+    const auto key = std::find_if(keys_.begin(), keys_.end(), [&](const Key& k) { return k.name == name; });
+    const bool both_names =
+        former != former_names_.end() && std::any_of(assignments.begin(), assignments.end(),
+                                                     [&](const Assignment& a) { return a.key == name; });
+    if (both_names) {
+      refusals.push_back({.where = joined(assignment.where, assignment.key),
+                          .found = "the former name of a key that is given too",
+                          .allowed = name,
+                          .nearest = "leave this one out"});
+    } else if (key == keys_.end()) {
       const bool empty_section = is_table(assignment.value) &&
                                  std::any_of(sections_.begin(), sections_.end(),
                                              [&](const Section& s) { return s.name == assignment.key; });
@@ -124,7 +140,7 @@ Expected<void> parse_toml(std::string_view text, std::string_view file_name, Reg
 }
 
 Expected<Assignment> parse_override(std::string_view text, const Registry& registry) {
-  const std::string where = "--set";
+  const std::string where = kOverrideOrigin;
   const std::size_t equals = text.find('=');
   if (equals == std::string_view::npos) {
     return refuse(

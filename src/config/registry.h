@@ -11,8 +11,10 @@
 #pragma once
 
 #include <concepts>
+#include <functional>
 #include <initializer_list>
 #include <limits>
+#include <map>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -21,6 +23,9 @@
 #include "config/key.h"
 
 namespace megalith {
+
+// The origin of a key that the command line set.
+inline constexpr const char* kOverrideOrigin = "--set";
 
 struct Section {
   std::string name;  // "batch"; "" holds the keys without a section
@@ -73,12 +78,16 @@ class Registry {
         choice_key(rule, std::move(names), position, [values, &field](std::size_t i) { field = values[i]; }));
   }
 
+  // Files that were written before a key was renamed are still read. REQUIRES: `name` is declared, `former`
+  // is not.
+  void former_name(std::string former, std::string name);
+
   // Applies what was read. A refused assignment leaves its field alone; the others are applied.
   Refusals apply(const std::vector<Assignment>& assignments);
 
   [[nodiscard]] const std::vector<Key>& keys() const { return keys_; }
   [[nodiscard]] const std::vector<Section>& sections() const { return sections_; }
-  [[nodiscard]] const Key* find(std::string_view name) const;  // nullptr: no such key
+  [[nodiscard]] const Key* find(std::string_view name) const;  // also by a former name; nullptr: no such key
   // REQUIRES: the key exists.
   [[nodiscard]] const Key& at(std::string_view name) const;
   [[nodiscard]] std::vector<std::string> names() const;
@@ -92,6 +101,7 @@ class Registry {
 
   std::vector<Section> sections_;
   std::vector<Key> keys_;
+  std::map<std::string, std::string, std::less<>> former_names_;  // to the names of today
 };
 
 // The part before the last dot: "batch" of "batch.global", "" of "seed".

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "train/batch_schedule.h"
 #include "train/checkpoint_policy.h"
 
 namespace megalith {
@@ -12,6 +13,7 @@ class Loop {
   Loop(const TrainConfig& config, Trainer& trainer, std::span<const HeldOutSet> held_out, LoopFiles files,
        std::uint64_t fingerprint, LoopObserver& observer)
       : config_(config),
+        batches_(config.batch),
         trainer_(trainer),
         held_out_(held_out),
         files_(std::move(files)),
@@ -70,7 +72,7 @@ class Loop {
             .loss = result.loss,
             .gradient_norm = result.gradient_norm,
             .learning_rate = result.learning_rate,
-            .tokens = (done_ + 1) * config_.tokens_per_step(),
+            .tokens = batches_.tokens_before(done_ + 1),
             .loss_tokens = result.loss_tokens,
             .skipped = result.skipped,
             .bad = result.bad,
@@ -108,8 +110,8 @@ class Loop {
     const std::filesystem::path folder = writer.finish({.step = done_,
                                                         .config = files_.frozen_config,
                                                         .numerics = to_string(config_.numerics),
-                                                        .next_sample = done_ * config_.batch.global,
-                                                        .tokens_seen = done_ * config_.tokens_per_step(),
+                                                        .next_sample = batches_.first_sample(done_),
+                                                        .tokens_seen = batches_.tokens_before(done_),
                                                         .ledger = line,
                                                         .notes = policy_.notes(done_)});
     saved_ = done_;
@@ -118,6 +120,7 @@ class Loop {
   }
 
   const TrainConfig& config_;
+  BatchSchedule batches_;
   Trainer& trainer_;
   std::span<const HeldOutSet> held_out_;
   LoopFiles files_;

@@ -1,6 +1,7 @@
 #include "train/train_config.h"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 #include <string>
 #include <utility>
@@ -8,9 +9,13 @@
 
 #include "config/load.h"
 #include "config/nearest.h"
+#include "train/alternatives.h"
+#include "train/batch_schedule.h"
 #include "train/blend_entry.h"
 #include "train/initial_weights.h"
+#include "train/ramp_rules.h"
 #include "train/rate_rules.h"
+#include "train/schedule_rules.h"
 
 namespace megalith {
 namespace {
@@ -138,10 +143,8 @@ class Checker {
   }
 
   void schedule() {
-    if (config_.schedule.warmup > config_.schedule.steps) {
-      refuse_key("schedule.warmup", fmt::format("at most schedule.steps = {}", config_.schedule.steps),
-                 std::to_string(config_.schedule.steps));
-    }
+    for (Refusal& refusal : check_ramp(config_, registry_)) refusals_.push_back(std::move(refusal));
+    for (Refusal& refusal : check_schedule(config_, registry_)) refusals_.push_back(std::move(refusal));
   }
 
   void data() {
@@ -220,9 +223,30 @@ Expected<void> adopt_initial_weights(LoadedConfig& loaded) {
 void resolve(TrainConfig& config) {
   resolve(config.model);
   if (config.batch.sequence == 0) config.batch.sequence = config.model.sequence;
+  const RunLength& length = config.schedule.length;
+  config.schedule.steps =
+      length.tokens > 0 ? BatchSchedule(config.batch).steps_for_tokens(length.tokens) : length.steps;
   if (config.data.synthetic_vocabulary == 0) config.data.synthetic_vocabulary = config.model.vocabulary;
   if (config.numerics.grain == 0) config.numerics.grain = least_grain(config.batch.sequence);
   config.numerics.batch_tokens_max = config.tokens_per_step();
+}
+
+Expected<void> resolve_epochs(TrainConfig& config, std::int64_t samples) {
+  const double epochs = config.schedule.length.epochs;
+  if (epochs == 0) return {};
+  if (samples == 0) {
+    return refuse({.where = "schedule.epochs",
+                   .found = fmt::format("{} of the synthetic language", epochs),
+                   .allowed = "epochs of token files: the synthetic language has no end",
+                   .nearest = "schedule.steps or schedule.tokens"});
+  }
+  const auto wanted = static_cast<std::int64_t>(std::ceil(epochs * static_cast<double>(samples)));
+  config.schedule.steps = BatchSchedule(config.batch).steps_for_samples(wanted);
+  TrainConfig shown = config;
+  Registry registry;
+  declare_train_keys(registry, shown);
+  if (Refusals broken = check_schedule(config, registry); !broken.empty()) return refuse(std::move(broken));
+  return {};
 }
 
 Refusals check_train(const TrainConfig& config, const Registry& registry) {
@@ -240,6 +264,7 @@ Expected<std::unique_ptr<LoadedConfig>> load_config_with_keys(const std::filesys
     return refuse(std::move(read).error());
   if (Expected<void> adopted = adopt_initial_weights(*loaded); !adopted)
     return refuse(std::move(adopted).error());
+  if (Refusals twice = settle_alternatives(loaded->registry); !twice.empty()) return refuse(std::move(twice));
   resolve(loaded->values);
   Refusals refusals = check_train(loaded->values, loaded->registry);
   if (!refusals.empty()) return refuse(std::move(refusals));

@@ -16,7 +16,8 @@
 
 namespace megalith {
 
-enum class LearningRateDecay : std::uint8_t { cosine, linear, constant };
+enum class LearningRateDecay : std::uint8_t { cosine, linear, constant, wsd, inverse_sqrt };
+enum class CooldownShape : std::uint8_t { linear, cosine, square_root };
 enum class NumericsMode : std::uint8_t { exact };
 
 struct DataConfig {
@@ -32,9 +33,14 @@ struct DataConfig {
 };
 
 struct BatchConfig {
-  std::int64_t global = 8;    // sequences per step
+  std::int64_t global = 8;    // sequences per step; with a ramp, after it
   std::int64_t micro = 1;     // sequences per forward and backward
   std::int64_t sequence = 0;  // tokens per sequence; 0 until resolved: model.sequence
+  // From ramp_start (0: no ramp) to global by ramp_increment, while so many samples, or tokens, are read.
+  std::int64_t ramp_start = 0;
+  std::int64_t ramp_increment = 0;
+  std::int64_t ramp_samples = 0;
+  std::int64_t ramp_tokens = 0;
 };
 
 struct OptimizerConfig {
@@ -48,11 +54,27 @@ struct OptimizerConfig {
   std::vector<std::string> learning_rate_factors = {};  // train/rate_rules.h; later ones win
 };
 
-struct ScheduleConfig {
+// What a run is told to end by. One of them is not 0.
+struct RunLength {
   std::int64_t steps = 1000;
-  std::int64_t warmup = 0;  // steps
+  std::int64_t tokens = 0;
+  double epochs = 0;
+};
+
+// Of every pair in steps and tokens at most one is not 0.
+struct ScheduleConfig {
+  std::int64_t steps =
+      1000;  // that the length comes to; 0 until resolved, and by epochs until the data is open
+  RunLength length = {};
+  std::int64_t warmup_steps = 0;
+  std::int64_t warmup_tokens = 0;
   LearningRateDecay decay = LearningRateDecay::cosine;
-  double minimum_ratio = 0.1;  // learning rate at the last step, in peaks
+  std::int64_t horizon_steps = 0;  // where the decay ends, from the run's start; both 0: where the run ends
+  std::int64_t horizon_tokens = 0;
+  std::int64_t cooldown_steps = 0;  // length of the decay of wsd
+  std::int64_t cooldown_tokens = 0;
+  CooldownShape cooldown_shape = CooldownShape::linear;
+  double minimum_ratio = 0.1;  // learning rate where the decay ends, in peaks
 };
 
 struct ParallelConfig {
@@ -105,16 +127,22 @@ struct TrainConfig {
   std::uint64_t seed = 1234;
   std::string init = {};  // weights to begin with (train/initial_weights.h); "" random ones
 
+  // The most there are: steps of a ramp have fewer (train/batch_schedule.h).
   [[nodiscard]] std::int64_t tokens_per_step() const { return batch.global * batch.sequence; }
-  [[nodiscard]] std::int64_t micro_batches() const { return batch.global / batch.micro; }
 };
 
 // Every key of a training config, in the order of the reference page.
 void declare_train_keys(Registry& registry, TrainConfig& config);
 
 // Puts the values in that other values imply: model.feed_forward, batch.sequence, data.synthetic_vocabulary,
-// numerics.grain (the fewest whole sequences that are a multiple of 32 tokens) and numerics.batch_tokens_max.
+// schedule.steps where tokens were given, numerics.grain (the fewest whole sequences that are a multiple of
+// 32 tokens) and numerics.batch_tokens_max.
 void resolve(TrainConfig& config);
+
+// The steps of a run whose length is given in epochs, which only its data can tell; others are left alone.
+// `samples` are an epoch's, 0 where the data has none. Refuses that, and a warm-up or cool-down too long for
+// it.
+Expected<void> resolve_epochs(TrainConfig& config, std::int64_t samples);
 
 // Rules between keys, for a resolved config; all broken ones with the nearest legal values.
 Refusals check_train(const TrainConfig& config, const Registry& registry);

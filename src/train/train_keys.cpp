@@ -6,7 +6,8 @@
 namespace megalith {
 namespace {
 
-constexpr std::int64_t kMany = std::int64_t{1} << 32;  // more steps or sequences than anyone trains
+constexpr std::int64_t kMany = std::int64_t{1} << 32;        // more steps or sequences than anyone trains
+constexpr std::int64_t kManyTokens = std::int64_t{1} << 50;  // likewise; exact in fp64
 
 void declare_data_keys(Registry& registry, DataConfig& data) {
   registry.section("data", "What the model reads.");
@@ -54,22 +55,48 @@ void declare_data_keys(Registry& registry, DataConfig& data) {
 
 void declare_batch_keys(Registry& registry, BatchConfig& batch) {
   registry.section("batch", "What one optimizer step sees.");
-  registry.integer("batch.global", batch.global,
-                   {.min = 1, .max = kMany, .unit = "sequences", .help = "Sequences per step."});
   registry.integer(
-      "batch.micro", batch.micro,
-      {.min = 1,
-       .max = kMany,
-       .unit = "sequences",
-       .help = "Sequences per forward and backward pass; divides batch.global, holds whole grains. Changes "
-               "memory and speed, never a bit.",
-       .may_change_on_resume = true});
+      "batch.global", batch.global,
+      {.min = 1, .max = kMany, .unit = "sequences", .help = "Sequences per step; with a ramp, after it."});
+  registry.integer("batch.micro", batch.micro,
+                   {.min = 1,
+                    .max = kMany,
+                    .unit = "sequences",
+                    .help = "Sequences per forward and backward pass; divides every size of batch, holds "
+                            "whole grains. Changes "
+                            "memory and speed, never a bit.",
+                    .may_change_on_resume = true});
   registry.integer("batch.sequence", batch.sequence,
                    {.min = 1,
                     .max = 1 << 20,
                     .zero = "model.sequence",
                     .unit = "tokens",
                     .help = "Tokens per sequence; at most model.sequence."});
+  registry.integer("batch.ramp_start", batch.ramp_start,
+                   {.min = 1,
+                    .max = kMany,
+                    .zero = "no ramp",
+                    .unit = "sequences",
+                    .help = "Sequences of the first step, where the batch grows to batch.global."});
+  registry.integer("batch.ramp_increment", batch.ramp_increment,
+                   {.min = 1,
+                    .max = kMany,
+                    .zero = "no ramp",
+                    .unit = "sequences",
+                    .help = "What the batch grows by, in equal stretches of the ramp; divides the way from "
+                            "batch.ramp_start to batch.global."});
+  registry.integer("batch.ramp_samples", batch.ramp_samples,
+                   {.min = 1,
+                    .max = kManyTokens,
+                    .zero = "no ramp, or batch.ramp_tokens",
+                    .unit = "sequences",
+                    .help = "Length of the ramp; the steps behind it have batch.global sequences."});
+  registry.integer("batch.ramp_tokens", batch.ramp_tokens,
+                   {.min = 1,
+                    .max = kManyTokens,
+                    .zero = "no ramp, or batch.ramp_samples",
+                    .unit = "tokens",
+                    .help = "Length of the ramp, in tokens."});
 }
 
 void declare_optimizer_keys(Registry& registry, OptimizerConfig& optimizer) {
@@ -105,23 +132,78 @@ void declare_optimizer_keys(Registry& registry, OptimizerConfig& optimizer) {
                "multiple of the rate; 0 freezes them. Of several the last that matches counts."});
 }
 
-void declare_schedule_keys(Registry& registry, ScheduleConfig& schedule) {
-  registry.section("schedule", "How long, and the learning rate on the way.");
-  registry.integer("schedule.steps", schedule.steps,
-                   {.min = 1,
-                    .max = kMany,
-                    .unit = "steps",
-                    .help = "Optimizer steps; also the length of the decay.",
-                    .may_change_on_resume = true});
-  registry.integer("schedule.warmup", schedule.warmup,
-                   {.min = 0, .max = kMany, .unit = "steps", .help = "Steps of linear rise to the peak."});
+void declare_rate_keys(Registry& registry, ScheduleConfig& schedule) {
+  const auto amount = [&](const char* name, std::int64_t& field, bool tokens, const char* zero,
+                          const char* help, bool may_change) {
+    registry.integer(name, field,
+                     {.min = 1,
+                      .max = tokens ? kManyTokens : kMany,
+                      .zero = zero,
+                      .unit = tokens ? "tokens" : "steps",
+                      .help = help,
+                      .may_change_on_resume = may_change});
+  };
+  amount("schedule.warmup_steps", schedule.warmup_steps, false, "none, or schedule.warmup_tokens",
+         "Steps of linear rise to the peak.", false);
+  registry.former_name("schedule.warmup", "schedule.warmup_steps");
+  amount("schedule.warmup_tokens", schedule.warmup_tokens, true, "none, or schedule.warmup_steps",
+         "Tokens of linear rise to the peak.", false);
   registry.choice("schedule.decay", schedule.decay,
                   {{"cosine", LearningRateDecay::cosine},
                    {"linear", LearningRateDecay::linear},
-                   {"constant", LearningRateDecay::constant}},
-                  {.help = "Shape of the learning rate after warm-up."});
+                   {"constant", LearningRateDecay::constant},
+                   {"wsd", LearningRateDecay::wsd},
+                   {"inverse_sqrt", LearningRateDecay::inverse_sqrt}},
+                  {.help = "Learning rate after warm-up. wsd stays at the peak and decays in the last "
+                           "schedule.cooldown_steps; inverse_sqrt is the peak times the root of warm-up by "
+                           "steps (or tokens) done, at least schedule.minimum_ratio."});
+  amount("schedule.horizon_steps", schedule.horizon_steps, false, "the end of the run",
+         "Where the decay ends, counted from the run's first step; it may lie beyond the run's end.", false);
+  amount("schedule.horizon_tokens", schedule.horizon_tokens, true, "schedule.horizon_steps",
+         "Where the decay ends, in tokens from the run's start; the run may stop before.", false);
+  amount("schedule.cooldown_steps", schedule.cooldown_steps, false, "none, or schedule.cooldown_tokens",
+         "Length of wsd's decay, which ends at the horizon.", true);
+  amount("schedule.cooldown_tokens", schedule.cooldown_tokens, true, "none, or schedule.cooldown_steps",
+         "Length of wsd's decay, in tokens.", true);
+  registry.choice("schedule.cooldown_shape", schedule.cooldown_shape,
+                  {{"linear", CooldownShape::linear},
+                   {"cosine", CooldownShape::cosine},
+                   {"square_root", CooldownShape::square_root}},
+                  {.help = "Shape of wsd's decay; square_root falls as 1 - sqrt of the way.",
+                   .may_change_on_resume = true});
   registry.real("schedule.minimum_ratio", schedule.minimum_ratio,
-                {.min = 0, .max = 1, .help = "Learning rate at the last step as a share of the peak."});
+                {.min = 0, .max = 1, .help = "Learning rate where the decay ends, as a share of the peak."});
+}
+
+void declare_schedule_keys(Registry& registry, ScheduleConfig& schedule) {
+  registry.section("schedule", "How long, and the learning rate on the way.");
+  registry.integer("schedule.steps", schedule.length.steps,
+                   {.min = 1,
+                    .max = kMany,
+                    .zero = "schedule.tokens or schedule.epochs",
+                    .unit = "steps",
+                    .help = "Optimizer steps of the run. The decay of the learning rate ends with the run, "
+                            "unless a horizon says otherwise.",
+                    .may_change_on_resume = true});
+  registry.integer(
+      "schedule.tokens", schedule.length.tokens,
+      {.min = 1,
+       .max = kManyTokens,
+       .zero = "schedule.steps or schedule.epochs",
+       .unit = "tokens",
+       .help = "Instead of schedule.steps: the run ends with the step that reaches so many tokens.",
+       .may_change_on_resume = true});
+  registry.real(
+      "schedule.epochs", schedule.length.epochs,
+      {.min = 0,
+       .max = 1e6,
+       .min_excluded = true,
+       .zero = "schedule.steps or schedule.tokens",
+       .unit = "epochs",
+       .help = "Instead of schedule.steps: passes over the token files; over a blend by epochs, passes "
+               "over what it lists; over one by weights, as many samples as its sources have.",
+       .may_change_on_resume = true});
+  declare_rate_keys(registry, schedule);
 }
 
 void declare_parallel_keys(Registry& registry, ParallelConfig& parallel) {

@@ -108,6 +108,7 @@ Trainer::Trainer(const TrainConfig& config, Device& device, const Dataset& train
       transformer_(config.model, config.numerics, parameters_),
       adam_(optimized(parameters_, config.optimizer), adam_settings(config.optimizer)),
       schedule_(config),
+      batches_(config.batch),
       stash_arena_("activations", needs_.stash_bytes),
       workspace_("workspace", needs_.workspace_bytes),
       stash_(stash_arena_, transformer_.stash_depth()),
@@ -137,8 +138,9 @@ LossTotals Trainer::accumulate(std::int64_t step, TensorObserver* observer, std:
   parameters_.zero_gradients(device_);
   LossTotals totals;
   std::fill(source_totals_.begin(), source_totals_.end(), LossTotals{});
-  for (std::int64_t first = 0; first < config_.batch.global; first += config_.batch.micro) {
-    const MicroBatch& batch = buffers_.fill(train_, step * config_.batch.global + first, config_.batch.micro);
+  const std::int64_t first_sample = batches_.first_sample(step);
+  for (std::int64_t i = 0; i < batches_.sequences(step); i += config_.batch.micro) {
+    const MicroBatch& batch = buffers_.fill(train_, first_sample + i, config_.batch.micro);
     if (data_digest != nullptr) *data_digest += buffers_.digest(config_.batch.micro);
     transformer_.forward_backward(context(batch, true, observer), stash_, totals);
     if (!source_totals_.empty()) add_to_sources(batch);

@@ -11,6 +11,7 @@
 #include "optim/adam.h"
 #include "run/checkpoint.h"
 #include "train/batch_buffers.h"
+#include "train/batch_schedule.h"
 #include "train/initial_weights.h"
 #include "train/learning_rate.h"
 #include "train/train_config.h"
@@ -77,6 +78,7 @@ class Trainer {
   Transformer transformer_;
   Adam adam_;
   LearningRateSchedule schedule_;
+  BatchSchedule batches_;
   Arena stash_arena_;
   Arena workspace_;
   Stash stash_;

@@ -18,7 +18,7 @@ class Blends(MegalithTest):
             self.run_megalith("data", "build", f"{name}.txt", "--tokenizer", "tok.json", "--output", f"data/{name}")
         return ["--set", 'data.blend=["data/short-train = 3", "data/long-train = 1"]', "--set", "data.tokenizer=tok.json",
                 "--set", "data.held_out=data/long-held_out", "--set",
-                'data.more_held_out=["data/short-held_out"]', "--set", "schedule.warmup=3", "--set", "batch.global=32"]
+                'data.more_held_out=["data/short-held_out"]', "--set", "schedule.warmup_steps=3", "--set", "batch.global=32"]
 
     def test_a_blend_has_its_shares_and_goes_on_through_its_epochs_with_the_same_bits(self):
         sets = self.sources()

@@ -7,7 +7,7 @@ import unittest
 
 from megalith_cli import MegalithTest, BINARY, TINY
 
-STEPS = ("--set", "schedule.steps=60", "--set", "schedule.warmup=5", "--set", "checkpoint.interval=7",
+STEPS = ("--set", "schedule.steps=60", "--set", "schedule.warmup_steps=5", "--set", "checkpoint.interval=7",
          "--set", "model.dropout=0.1", "--set", "model.attention_dropout=0.1", "--set", "sample.tokens=0")
 
 

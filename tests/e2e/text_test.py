@@ -14,7 +14,7 @@ class TextToModel(MegalithTest):
 
     def settings(self):
         pairs = {"data.source": "data/text-train", "data.held_out": "data/text-held_out",
-                 "data.tokenizer": "tok/tokenizer.json", "schedule.steps": "25", "schedule.warmup": "3"}
+                 "data.tokenizer": "tok/tokenizer.json", "schedule.steps": "25", "schedule.warmup_steps": "3"}
         return [part for key, value in pairs.items() for part in ("--set", f"{key}={value}")]
 
     def test_tokenizer_round_trip(self):

@@ -133,13 +133,13 @@ TEST(TrainConfig, AnOddSequenceHasGrainsOfSeveralSequences) {
 
 TEST(TrainConfig, RulesBetweenKeysAreReportedTogether) {
   const auto loaded =
-      tiny({"batch.micro=5", "batch.sequence=128", "schedule.warmup=151", "model.heads=5",
+      tiny({"batch.micro=5", "batch.sequence=128", "schedule.warmup_steps=151", "model.heads=5",
             "numerics.key_block=64", "numerics.attention_split=32", "data.synthetic_vocabulary=513"});
   ASSERT_FALSE(loaded);
   std::string keys;
   for (const Refusal& refusal : loaded.error()) keys += refusal.where.substr(6) + " ";
   EXPECT_EQ(keys,
-            "model.heads batch.micro batch.sequence numerics.attention_split schedule.warmup "
+            "model.heads batch.micro batch.sequence numerics.attention_split schedule.warmup_steps "
             "data.synthetic_vocabulary ");
 }
 

@@ -281,7 +281,7 @@ std::string config_section(const RunSummary& run) {
 
 std::string next_section(const RunSummary& run) {
   std::string html = "<section><h2>Next</h2><div class=\"card next\">\n";
-  for (const NextStep& step : next_steps(run.folder, run.planned_steps, run.has_tokenizer)) {
+  for (const NextStep& step : next_steps(run.folder, run.longer, run.has_tokenizer)) {
     html +=
         fmt::format("<div><p>{}</p><pre>{}</pre></div>\n", escape_html(step.what), escape_html(step.command));
   }

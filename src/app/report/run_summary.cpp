@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
+#include "app/next_steps.h"
 #include "app/report/escape.h"
 #include "app/report/numbers.h"
 #include "core/file.h"
@@ -250,7 +251,7 @@ void read_config(RunSummary& run) {
   run.config = std::move(*text);
   LoadedConfig config;
   if (!parse_toml(run.config, "config.toml", config.registry)) return;  // shown all the same
-  run.planned_steps = config.values.schedule.steps;
+  run.longer = twice_as_long(config.values.schedule.length);
   run.has_tokenizer = !config.values.data.tokenizer.empty();
 }
 

@@ -62,7 +62,7 @@ struct RunSummary {
   std::vector<double> skipped_steps;                        // ledger.jsonl, "skipped": true
   std::vector<Fact> facts;                                  // run.json, flattened
   std::string config;                                       // config.toml
-  std::int64_t planned_steps = 0;                           // of it; 0 where it cannot be understood
+  std::string longer;                                       // twice its length; "" where it is not understood
   bool has_tokenizer = true;                                // likewise
   std::optional<Evaluation> evaluation;                     // evaluation.json
   std::vector<Sample> samples;                              // samples/*.json, ascending by step

@@ -74,7 +74,12 @@ void open_blend(const TrainConfig& config, DataSources& data, Refusals& problems
     const std::uint64_t weight = blend_weight(entry, sum, *dataset);
     sources.push_back({.name = entry.name(), .dataset = std::move(dataset), .weight = weight});
   }
-  if (problems.empty()) data.train = make_blend(std::move(sources));
+  if (!problems.empty()) return;
+  for (const BlendSource& source : sources) {
+    data.epoch_samples += entries.front().epochs ? static_cast<std::int64_t>(source.weight)
+                                                 : source.dataset->samples_per_epoch();
+  }
+  data.train = make_blend(std::move(sources));
 }
 
 void open_more_held_out(const TrainConfig& config, DataSources& data, Refusals& problems) {
@@ -104,6 +109,7 @@ Expected<DataSources> open_data(const TrainConfig& config) {
     if (tokens) {
       data.train_tokens = {tokens};
       data.train = make_token_dataset(tokens, options_of(config, config.seed));
+      data.epoch_samples = data.train->samples_per_epoch();
     }
   }
   if (!config.data.held_out.empty()) {

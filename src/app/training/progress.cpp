@@ -32,6 +32,7 @@ std::string step_line(const LedgerLine& line, std::int64_t steps, double tokens_
 Progress::Progress(const TrainConfig& config, Trainer& trainer, const RunDirectory& run, MetricsSink& metrics,
                    const DataSources& data, ProgressStyle style)
     : config_(config),
+      batches_(config.batch),
       trainer_(trainer),
       run_(run),
       metrics_(metrics),
@@ -90,23 +91,32 @@ void Progress::step_done(const LedgerLine& line) {
   const Clock::time_point now = Clock::now();
   const std::optional<double> joules = energy_.joules();
   const double seconds = std::chrono::duration<double>(now - step_start_).count();
-  const auto tokens = static_cast<double>(config_.tokens_per_step());
+  const std::int64_t tokens = batches_.tokens_before(line.step) - batches_.tokens_before(line.step - 1);
   seconds_ += seconds;
-  tokens_ += config_.tokens_per_step();
-  const double rate = tokens / seconds;
+  tokens_ += tokens;
+  const double rate = static_cast<double>(tokens) / seconds;
   const double causal = peak_flops_ > 0 ? rate * flops_per_token_causal_ / peak_flops_ : 0;
   const double palm = peak_flops_ > 0 ? rate * flops_per_token_palm_ / peak_flops_ : 0;
   std::vector<NamedValue> values{
       {"tokens_per_second", rate}, {"step_ms", seconds * 1e3}, {"mfu", causal}, {"mfu_palm", palm}};
-  if (joules) values.emplace_back("joules_per_token", *joules / tokens);
+  if (joules) values.emplace_back("joules_per_token", *joules / static_cast<double>(tokens));
   metrics_.note_ledger(line);
   metrics_.note(line.step, values);
+  note_batch(line.step);
   note_sources(line);
   if (!memory_noted_ || line.step == config_.schedule.steps) note_memory(line.step);
   if (norms_due(line.step) && !line.skipped) note_norms(line);
   if (line.skipped) complain(fmt::format("step {} skipped: {}", line.step, line.bad));
   show_step(line, peak_flops_ > 0 ? tokens_per_second() * flops_per_token_causal_ / peak_flops_ : 0);
   begin_measuring();
+}
+
+// Sequences of a step, where they are not always the same.
+void Progress::note_batch(std::int64_t step) {
+  if (!batches_.ramps()) return;
+  const std::vector<NamedValue> values{
+      {"batch_sequences", static_cast<double>(batches_.sequences(step - 1))}};
+  metrics_.note(step, values);
 }
 
 // Of each source of a blend its tokens so far, and its loss in this step where it was in it.
@@ -118,7 +128,7 @@ void Progress::note_sources(const LedgerLine& line) {
   }
   std::vector<std::pair<std::string_view, double>> values;
   for (std::size_t s = 0; s < names.size(); ++s) {
-    const std::int64_t samples = data_.train->samples_of_source(s, line.step * config_.batch.global);
+    const std::int64_t samples = data_.train->samples_of_source(s, batches_.first_sample(line.step));
     values.emplace_back(keys[s], static_cast<double>(samples * config_.batch.sequence));
   }
   const std::vector<Validation> losses = trainer_.loss_of_sources();
@@ -168,9 +178,11 @@ void Progress::show_step(const LedgerLine& line, double share_of_peak) {
   if (!last && !due && line.step != 1) return;
   if (line.step % config_.log_interval != 0 && !last) return;
   last_shown_ = now;
-  const double left = static_cast<double>((config_.schedule.steps - line.step) * config_.tokens_per_step()) /
-                      std::max(tokens_per_second(), 1e-9);
-  const std::string text = step_line(line, config_.schedule.steps, tokens_per_second(), share_of_peak, left);
+  const std::int64_t tokens_left =
+      batches_.tokens_before(config_.schedule.steps) - batches_.tokens_before(line.step);
+  const double left = static_cast<double>(tokens_left) / std::max(tokens_per_second(), 1e-9);
+  std::string text = step_line(line, config_.schedule.steps, tokens_per_second(), share_of_peak, left);
+  if (batches_.ramps()) text += fmt::format("  batch {}", batches_.sequences(line.step - 1));
   if (style_.live && !last) {
     print("\r\x1b[K" + text);
     live_line_open_ = true;

@@ -11,6 +11,7 @@
 #include "app/training/energy_meter.h"
 #include "app/training/metrics_sink.h"
 #include "run/run_directory.h"
+#include "train/batch_schedule.h"
 #include "train/loop.h"
 #include "train/norm_meter.h"
 
@@ -42,6 +43,7 @@ class Progress final : public LoopObserver {
   using Clock = std::chrono::steady_clock;
   void begin_measuring();             // time and energy of a step
   void say(const std::string& line);  // a line that stays
+  void note_batch(std::int64_t step);
   void note_sources(const LedgerLine& line);
   [[nodiscard]] bool norms_due(std::int64_t step) const;
   void note_norms(const LedgerLine& line);
@@ -49,6 +51,7 @@ class Progress final : public LoopObserver {
   void show_step(const LedgerLine& line, double share_of_peak);
 
   const TrainConfig& config_;
+  BatchSchedule batches_;
   Trainer& trainer_;
   const RunDirectory& run_;
   MetricsSink& metrics_;

@@ -1,6 +1,7 @@
 // From a command line to a run that can train: which config counts, which directory, what is frozen.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -17,6 +18,10 @@ struct TrainRequest {
   std::filesystem::path run_folder;    // empty: runs/ and the config file's name
   double minutes = 0;                  // 0: schedule.steps as it stands
 };
+
+// A config of so many steps, whatever it said before; warm-up and cool-down shrink with it where they would
+// fill more than a tenth and a fifth.
+void shorten(TrainConfig& config, std::int64_t steps);
 
 std::filesystem::path run_folder_of(const TrainRequest& request);
 
