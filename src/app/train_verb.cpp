@@ -18,6 +18,7 @@
 #include "app/report/numbers.h"
 #include "app/report/run_summary.h"
 #include "app/training/data_sources.h"
+#include "app/training/dry_run.h"
 #include "app/training/final_evaluation.h"
 #include "app/training/progress.h"
 #include "app/training/run_setup.h"
@@ -32,6 +33,7 @@ namespace {
 struct Options {
   TrainRequest request;
   bool json = false;
+  bool dry_run = false;
 };
 
 std::string processor_name() {
@@ -179,6 +181,17 @@ ExitCode report_end(const LoopEnd& end, const Options& options) {
   return ExitCode::bug;
 }
 
+ExitCode show_dry_run(TrainConfig config, const Options& options, Device& device, const DataSources& data) {
+  const std::filesystem::path folder = run_folder_of(options.request);
+  if (options.request.minutes > 0 && !RunDirectory::is_run(folder) &&
+      !fit_to_minutes(config, device, *data.train, options.request.minutes, options.json)) {
+    return ExitCode::stopped;
+  }
+  const DryRun run = dry_run(config, device, data, folder);
+  print(options.json ? to_json(run) + "\n" : describe(run));
+  return ExitCode::done;
+}
+
 ExitCode train(const Options& options) {
   watch_for_interrupts();
   value_or_throw(look_for_shipped_config(options.request.config_file));
@@ -186,6 +199,7 @@ ExitCode train(const Options& options) {
   const std::unique_ptr<Device> device = value_or_throw(open_device(config.threads));
   const DataSources data = value_or_throw(open_data(config));
   value_or_throw(resolve_epochs(config, data.epoch_samples));
+  if (options.dry_run) return show_dry_run(std::move(config), options, *device, data);
   const std::optional<RunDirectory> opened = open_run(config, options, *device, data.train.get());
   if (!opened) {
     complain("stopped before the run began; nothing was written, the same command starts it");
@@ -222,6 +236,7 @@ ExitCode train(const Options& options) {
 constexpr const char* kExamples = R"(Examples:
   megalith train configs/runs/tiny.toml                       without any file or download, seconds
   megalith train my.toml --run-dir runs/mine --minutes 30     as many steps as fit into half an hour
+  megalith train my.toml --dry-run                            what it would be; nothing is written
   megalith train my.toml --set optimizer.learning_rate=1e-3   one key changed; config explain lists them
 Ctrl-C or SIGTERM saves and stops (exit code 3); the same command continues with the same bits.
 )";
@@ -243,6 +258,8 @@ void add_train_verb(CLI::App& app, Run& run) {
                    "A fresh run takes as many steps as fit into this time")
       ->check(CLI::Range(0.05, 1e6));
   verb->add_flag("--json", options->json, "One JSON object per step on standard output");
+  verb->add_flag("--dry-run", options->dry_run,
+                 "Say what the run would be (steps, rates, batches, memory, time) and write nothing");
   verb->callback([options, &run] { run = [options] { return train(*options); }; });
 }
 

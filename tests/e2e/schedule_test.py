@@ -89,6 +89,37 @@ class Schedules(MegalithTest):
         self.assertEqual(len(self.lines("blend")), steps)
         self.refused("train", TINY, "--set", "schedule.epochs=2", says="the synthetic language has no end")
 
+    def test_a_dry_run_tells_the_run_and_writes_nothing(self):
+        before = sorted(self.folder.rglob("*"))
+        told = json.loads(self.run_megalith("train", TINY, *RAMP, "--dry-run", "--json").out)
+        said = self.run_megalith("train", TINY, *RAMP, "--dry-run").out
+        self.assertEqual(sorted(self.folder.rglob("*")), before)
+        self.train("run", *RAMP)
+        lines = self.lines("run")
+        self.assertEqual(told["steps"], len(lines))
+        self.assertEqual(told["tokens"], lines[-1]["tokens"])
+        self.assertEqual(told["steps_done"], 0)
+        for point in told["learning_rates"]:
+            self.assertEqual(lines[point["step"] - 1]["learning_rate"], point["learning_rate"])
+        self.assertEqual([point["step"] for point in told["learning_rates"]][0], 1)
+        self.assertEqual([point["step"] for point in told["learning_rates"]][-1], len(lines))
+        tokens = [0] + [line["tokens"] for line in lines]
+        for batch in told["batches"]:
+            first = batch["first_step"]
+            self.assertEqual(tokens[first] - tokens[first - 1], 64 * batch["sequences"])
+        self.assertEqual([batch["sequences"] for batch in told["batches"]], [2, 4, 6, 8])
+        saved = sum(path.stat().st_size for path in (self.folder / "run/checkpoints").rglob("*.safetensors"))
+        self.assertTrue(told["checkpoint_bytes"] <= saved < told["checkpoint_bytes"] * 1.1)
+        self.assertGreater(told["seconds_left"], 0)
+        self.assertIn(f"{told['steps']}: ", said)
+        self.assertIn("nothing was written", said)
+        files = {path: path.read_bytes() for path in (self.folder / "run").rglob("*") if path.is_file()}
+        again = json.loads(self.run_megalith("train", TINY, "--run-dir", "run", *RAMP, "--set", "schedule.tokens=24000",
+                                             "--dry-run", "--json").out)
+        self.assertEqual(again["steps_done"], len(lines))
+        self.assertGreaterEqual(again["tokens"], 24000)
+        self.assertEqual(files, {path: path.read_bytes() for path in (self.folder / "run").rglob("*") if path.is_file()})
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=1)

@@ -10,13 +10,12 @@
 
 namespace megalith::app {
 
-std::int64_t steps_that_fit(const TrainConfig& config, Device& device, const Dataset& train, double seconds) {
+double seconds_per_sequence(const TrainConfig& config, Device& device, const Dataset& train) {
   using Clock = std::chrono::steady_clock;
   constexpr double kProbeSeconds = 5;
-  constexpr std::int64_t kLeastSteps = 10;
-  Trainer trainer(config, device, train);
   const BatchSchedule batches(config.batch);
-  std::vector<double> times;  // per sequence: steps of a ramp have more and more of them
+  Trainer trainer(config, device, train);
+  std::vector<double> times;
   const Clock::time_point start = Clock::now();
   const auto elapsed = [](Clock::time_point since) {
     return std::chrono::duration<double>(Clock::now() - since).count();
@@ -30,7 +29,15 @@ std::int64_t steps_that_fit(const TrainConfig& config, Device& device, const Dat
   if (interrupted()) return 0;
   const auto middle = times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2);
   std::nth_element(times.begin(), middle, times.end());
-  return std::max(kLeastSteps, batches.steps_for_samples(static_cast<std::int64_t>(seconds / *middle)));
+  return *middle;
+}
+
+std::int64_t steps_that_fit(const TrainConfig& config, Device& device, const Dataset& train, double seconds) {
+  constexpr std::int64_t kLeastSteps = 10;
+  const double of_sequence = seconds_per_sequence(config, device, train);
+  if (of_sequence == 0) return 0;
+  const auto sequences = static_cast<std::int64_t>(seconds / of_sequence);
+  return std::max(kLeastSteps, BatchSchedule(config.batch).steps_for_samples(sequences));
 }
 
 }  // namespace megalith::app

@@ -1,4 +1,4 @@
-// How many steps fit into some minutes on this machine.
+// How fast this machine trains a model, and how many steps fit into some minutes.
 #pragma once
 
 #include <cstdint>
@@ -9,8 +9,11 @@
 
 namespace megalith::app {
 
-// Trains a throw-away model for about five seconds and returns the steps that `seconds` of such steps hold,
-// at least 10. The median step counts, so a hiccup of the machine does not. 0: interrupted, nothing is known.
+// Trains a throw-away model for about five seconds. The median step counts, so a hiccup of the machine does
+// not. 0: interrupted, nothing is known.
+double seconds_per_sequence(const TrainConfig& config, Device& device, const Dataset& train);
+
+// The steps that `seconds` hold at that speed, at least 10. 0: interrupted, nothing is known.
 std::int64_t steps_that_fit(const TrainConfig& config, Device& device, const Dataset& train, double seconds);
 
 }  // namespace megalith::app
