@@ -16,6 +16,7 @@
 #include "app/standard_input.h"
 #include "app/verbs.h"
 #include "core/file.h"
+#include "data/infill_tokens.h"
 
 namespace megalith::app {
 namespace {
@@ -49,11 +50,35 @@ Expected<std::vector<std::int32_t>> typed_ids(const std::vector<std::int32_t>& i
   return ids;
 }
 
+// What a model that learned to fill gaps is to continue with the text between `left` and `right`.
+Expected<std::vector<std::int32_t>> gap_prompt(std::string_view left, std::string_view right,
+                                               const std::string& name, const LoadedModel& model) {
+  if (!model.tokenizer) {
+    return refuse({.where = "--suffix",
+                   .found = fmt::format("{}, a model without tokenizer", name),
+                   .allowed = "a model that was trained with data.infill_rate",
+                   .nearest = ""});
+  }
+  const Expected<InfillTokens> tokens =
+      find_infill_tokens(*model.tokenizer, model.config.data.infill_tokens, "--suffix with " + name);
+  if (!tokens) return tl::unexpected(tokens.error());
+  std::vector<std::int32_t> ids = infill_prompt(*model.tokenizer, *tokens, left, right);
+  if (static_cast<std::int64_t>(ids.size()) >= model.config.model.sequence) {
+    return refuse(
+        {.where = "--prompt and --suffix",
+         .found = fmt::format("{} tokens", ids.size()),
+         .allowed = fmt::format("fewer than the model's context of {} tokens", model.config.model.sequence),
+         .nearest = "less of what is far from the gap"});
+  }
+  return ids;
+}
+
 // Everything that turns what was typed into the ids to continue.
 Expected<std::vector<std::int32_t>> wanted_prompt(const GenerateOptions& options, const LoadedModel& model) {
   if (!options.prompt_ids.empty()) return typed_ids(options.prompt_ids, model.config.model);
   const Expected<std::string> text = prompt_text(options);
   if (!text) return tl::unexpected(text.error());
+  if (options.suffix) return gap_prompt(*text, *options.suffix, options.model, model);
   return prompt_ids(model.tokenizer ? &*model.tokenizer : nullptr, *text, model.config.model.sequence);
 }
 
@@ -81,7 +106,7 @@ ExitCode generate(const GenerateOptions& options) {
   const Tokenizer* tokenizer = model->tokenizer ? &*model->tokenizer : nullptr;
   if (!options.json && !options.log_probabilities && request.num_samples == 1) {
     print(options.prompt);
-    print_as_it_comes(generator, tokenizer, request);
+    print_as_it_comes(generator, tokenizer, request, options.suffix.value_or(""));
     return interrupted() ? ExitCode::stopped : ExitCode::done;
   }
   std::vector<Continuation> samples = generate_samples(

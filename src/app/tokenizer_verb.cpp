@@ -1,5 +1,7 @@
 // megalith tokenizer train|encode|decode|verify|convert.
 
+#include <fmt/ranges.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <charconv>
@@ -17,6 +19,7 @@
 #include "core/digest.h"
 #include "core/file.h"
 #include "core/thread_pool.h"
+#include "data/infill_tokens.h"
 #include "data/input_paths.h"
 #include "data/record_texts.h"
 #include "data/tokenizer/bpe_trainer.h"
@@ -36,6 +39,8 @@ struct Options {
   bool special = false;
   std::vector<std::string> inputs;  // to train on
   std::string text_key = "text";
+  std::vector<std::string> special_tokens;  // to declare, beside <|endoftext|>
+  bool infill = false;
   std::string pattern;  // empty: gpt2 for training, the file's own for loading
 };
 
@@ -57,6 +62,15 @@ void save_tokenizer(const Tokenizer& tokenizer, const std::filesystem::path& pat
   tokenizer.save(path);
 }
 
+std::vector<std::string> special_tokens(const Options& options) {
+  std::vector<std::string> tokens = {"<|endoftext|>"};
+  if (options.infill) {
+    for (std::string& token : usual_infill_tokens()) tokens.push_back(std::move(token));
+  }
+  tokens.insert(tokens.end(), options.special_tokens.begin(), options.special_tokens.end());
+  return tokens;
+}
+
 ExitCode train_tokenizer(const Options& options) {
   const InputPaths inputs = value_or_throw(expand_inputs(options.inputs));
   RecordTexts source(inputs.files, {.text_key = options.text_key});
@@ -64,6 +78,7 @@ ExitCode train_tokenizer(const Options& options) {
   const Tokenizer tokenizer =
       value_or_throw(train_bpe(source,
                                {.vocabulary_size = options.vocabulary,
+                                .special_tokens = special_tokens(options),
                                 .pattern = chosen_pattern(options).value_or(PiecePattern::gpt2),
                                 .num_threads = options.threads > 0 ? options.threads : usable_processors()},
                                &report));
@@ -214,6 +229,7 @@ ExitCode convert_tokenizer(const Options& options) {
 constexpr const char* kExamples = R"(Examples:
   megalith tokenizer train book.txt --vocabulary 4096 --output tokenizer.json
   megalith tokenizer train book.txt --pattern cl100k --vocabulary 32000 --output tokenizer.json
+  megalith tokenizer train code.txt --infill --special '<|tool|>' --output tokenizer.json
   megalith tokenizer encode tokenizer.json page.txt > ids.txt
   megalith tokenizer decode tokenizer.json ids.txt
   megalith tokenizer verify tokenizer.json page.txt
@@ -236,8 +252,18 @@ void add_tokenizer_verb(CLI::App& app, Run& run) {
       ->required();
   train->add_option("--text-key", options->text_key, "Key of the text in lines of JSON")
       ->capture_default_str();
-  train->add_option("--vocabulary", options->vocabulary, "Entries, the 256 bytes and <|endoftext|> included")
+  train
+      ->add_option("--vocabulary", options->vocabulary,
+                   "Entries, the 256 bytes, <|endoftext|> and other special tokens included")
       ->capture_default_str();
+  train
+      ->add_option("--special", options->special_tokens,
+                   "A special token beside <|endoftext|>; may be repeated")
+      ->type_name("TEXT")
+      ->allow_extra_args(false);
+  train->add_flag("--infill", options->infill,
+                  "The special tokens that data.infill_rate needs: " +
+                      fmt::format("{}", fmt::join(usual_infill_tokens(), ", ")));
   train->add_option("--output", options->output, "Where to write the tokenizer.json")->capture_default_str();
   train->add_option("--threads", options->threads, "0 takes every usable processor; never changes the result")
       ->check(CLI::Range(0, 1024));

@@ -35,7 +35,8 @@ enum class RandomUse : std::uint32_t {
   dropout = 2,
   data_order = 3,
   sampling = 4,
-  synthetic = 5
+  synthetic = 5,
+  infill = 6
 };
 
 // 53 random bits in [0, 1).

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -149,6 +150,7 @@ class Checker {
 
   void data() {
     blend();
+    infill();
     if (config_.data.synthetic_vocabulary > config_.model.vocabulary) {
       refuse_key("data.synthetic_vocabulary",
                  fmt::format("at most model.vocabulary = {}", config_.model.vocabulary),
@@ -168,6 +170,24 @@ class Checker {
           "checkpoint.keep_best", "false where validation.interval = 0 measures only the last step",
           fmt::format("validation.interval = {}", std::max<std::int64_t>(config_.schedule.steps / 20, 1)));
     }
+  }
+
+  void infill() {
+    const DataConfig& data = config_.data;
+    const std::set<std::string> names(data.infill_tokens.begin(), data.infill_tokens.end());
+    if (data.infill_tokens.size() != 3 || names.size() != 3 || names.contains("")) {
+      refuse_key("data.infill_tokens", "three different tokens, before prefix, suffix and middle", "");
+    }
+    if (data.infill_rate == 0) return;
+    const auto refuse_with = [&](const char* key, const char* allowed, const char* nearest) {
+      refuse_key(key, std::string(allowed) + ", with data.infill_rate above 0", nearest);
+    };
+    if (data.blend.empty() && data.source == "synthetic") {
+      refuse_with("data.source", "token files made from text", "data.infill_rate = 0");
+    }
+    if (data.tokenizer.empty()) refuse_with("data.tokenizer", "the tokenizer of the token files", "");
+    if (!data.document_masks) refuse_with("data.document_masks", "true", "true");
+    if (data.loss_on != LossOn::all) refuse_with("data.loss_on", "\"all\"", "\"all\"");
   }
 
   void blend() {

@@ -12,6 +12,7 @@
 #include "core/error.h"
 #include "core/numerics_profile.h"
 #include "data/dataset.h"
+#include "data/infill_tokens.h"
 #include "model/model_config.h"
 
 namespace megalith {
@@ -29,6 +30,10 @@ struct DataConfig {
   bool document_masks = true;                   // tokens do not see the documents before theirs
   LossOn loss_on = LossOn::all;
   Packing packing = Packing::stream;
+  double infill_rate =
+      0;  // share of the fragments of documents whose middle is moved (data/infill_dataset.h)
+  double infill_spm = 0.5;  // share of these in the order suffix, prefix, middle
+  std::vector<std::string> infill_tokens = usual_infill_tokens();
   std::int64_t synthetic_vocabulary = 0;  // ids of the synthetic language; 0 until resolved: model.vocabulary
 };
 

@@ -45,6 +45,21 @@ void declare_data_keys(Registry& registry, DataConfig& data) {
       "data.packing", data.packing, {{"stream", Packing::stream}, {"documents", Packing::documents}},
       {.help = "How documents fill sequences: one after the other, cut where a sequence ends, or as many "
                "whole ones as fit."});
+  registry.real(
+      "data.infill_rate", data.infill_rate,
+      {.min = 0,
+       .max = 1,
+       .zero = "none",
+       .help = "Share of the documents whose middle is moved behind the rest, so that the model learns "
+               "to fill gaps; drawn anew each epoch. Validation then measures held-out middles too."});
+  registry.real(
+      "data.infill_spm", data.infill_spm,
+      {.min = 0,
+       .max = 1,
+       .help = "Share of these in the order suffix, prefix, middle; the others begin with the prefix."});
+  registry.text_list(
+      "data.infill_tokens", data.infill_tokens,
+      {.max_bytes = 256, .help = "The tokens that stand before prefix, suffix and middle, in this order."});
   registry.integer("data.synthetic_vocabulary", data.synthetic_vocabulary,
                    {.min = 1,
                     .max = 1 << 24,

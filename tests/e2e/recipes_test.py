@@ -100,6 +100,17 @@ class Recipes(MegalithTest):
         self.assertRegex(shown[-1], "wiki-train|code-train|books-train")
         self.assertIn("validation_loss/books-held_out", self.last_metrics("runs/blend"))
 
+    def test_fill_gaps(self):
+        text_file(self.folder, "notes.txt", TEXT[:120000])
+        shown = self.recipe("Fill gaps", SMALL_MODEL)
+        self.assertTrue(shown[-1].startswith("The reason is") and shown[-1].endswith(", and that is why.\n"), shown[-1])
+        last = self.last_metrics("runs/gaps")
+        self.assertIn("validation_loss/middles", last)
+        self.assertIn("validation_loss/middles-left", last)
+        self.run_megalith("tokenizer", "train", "notes.txt", "--vocabulary", 300, "--output", "bare.json")
+        self.refused("train", "runs/gaps/config.toml", "--run-dir", "other", "--set", "data.tokenizer=bare.json",
+                     says=("<|fim_prefix|>", "--infill"))
+
     def somebodys_weights(self):
         folder = self.folder / FOLDER
         folder.mkdir()

@@ -23,6 +23,7 @@ Examples:
   megalith generate runs/mine --prompt "Once upon"            streams until the end of the document
   megalith generate runs/mine --prompt "Once" --n 5 --temperature 0.8 --top-p 0.9 --seed 7
   megalith generate runs/mine --prompt "Once" --min-p 0.05 --top-p 1 --repetition-penalty 1.1
+  megalith generate runs/mine --prompt "Once upon a" --suffix " lived a king."    fills the gap
   megalith generate runs/mine --prompt "Once" --best-of 8          the likeliest of eight
   megalith generate runs/mine@1000 --prompt "Q:" --stop $'\nQ:' --max-tokens 100
   megalith generate runs/mine --interactive --stop $'\n'           a line in, a line out
@@ -47,6 +48,10 @@ void declare_prompt(CLI::App& verb, GenerateOptions& options) {
   auto* ids = verb.add_option("--prompt-ids", options.prompt_ids, "Token ids to continue")->delimiter(',');
   prompt->excludes(ids)->excludes(file);
   file->excludes(ids);
+  verb.add_option("--suffix", options.suffix,
+                  "Fill the gap between the prompt and this text; for models trained with data.infill_rate")
+      ->type_name("TEXT")
+      ->excludes(ids);
 }
 
 void declare_sampling(CLI::App& verb, GenerateOptions& options) {
@@ -81,8 +86,8 @@ void declare_conversation(CLI::App& verb, GenerateOptions& options) {
       verb.add_flag("--interactive", options.interactive,
                     "Answer each line of standard input; Ctrl-C stops an answer, a second one or "
                     "the end of input leaves");
-  for (const char* other :
-       {"--prompt", "--prompt-file", "--prompt-ids", "--n", "--best-of", "--logprobs", "--json"}) {
+  for (const char* other : {"--prompt", "--prompt-file", "--prompt-ids", "--suffix", "--n", "--best-of",
+                            "--logprobs", "--json"}) {
     interactive->excludes(verb.get_option(other));
   }
   verb.add_flag("--keep-context", options.keep_context,

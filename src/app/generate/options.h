@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,7 @@ struct GenerateOptions {
   std::string model;
   std::string prompt;
   std::string prompt_file;
+  std::optional<std::string> suffix;  // what stands behind the gap to fill; none: the prompt is continued
   std::vector<std::int32_t> prompt_ids;
   std::int64_t max_tokens = 128;
   SamplingSettings sampling{.temperature = 0.8, .top_p = 0.95};  // without the biases

@@ -50,7 +50,7 @@ nlohmann::json sample_entry(const LoadedModel& model, const Continuation& sample
 }  // namespace
 
 Continuation print_as_it_comes(Generator& generator, const Tokenizer* tokenizer,
-                               const GenerationRequest& request) {
+                               const GenerationRequest& request, std::string_view after) {
   std::size_t shown = 0;
   std::vector<Continuation> samples =
       generate_samples(generator, tokenizer, request, [&](std::string_view piece) {
@@ -59,7 +59,7 @@ Continuation print_as_it_comes(Generator& generator, const Tokenizer* tokenizer,
         shown += piece.size();
         return !interrupted() && !output_is_gone();
       });
-  print(samples[0].text.substr(shown) + "\n");
+  print(fmt::format("{}{}\n", samples[0].text.substr(shown), after));
   return std::move(samples[0]);
 }
 
@@ -91,7 +91,7 @@ void print_samples(const GenerateOptions& options, const std::vector<Continuatio
       print(fmt::format("--- sample {} ({}, {:.4f} a token)\n", sample.number, name_of(sample.finish),
                         mean_log_probability(sample)));
     }
-    print(options.prompt + sample.text + "\n");
+    print(options.prompt + sample.text + options.suffix.value_or("") + "\n");
   }
 }
 

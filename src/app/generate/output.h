@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "app/generate/options.h"
@@ -11,9 +12,9 @@
 
 namespace megalith::app {
 
-// Generates one sample and prints it piece by piece, then a newline. Ctrl-C ends it.
+// Generates one sample and prints it piece by piece, then `after` and a newline. Ctrl-C ends it.
 Continuation print_as_it_comes(Generator& generator, const Tokenizer* tokenizer,
-                               const GenerationRequest& request);
+                               const GenerationRequest& request, std::string_view after = {});
 
 // `prompt_scores`: log-probabilities of the prompt after its first token; empty unless they were asked for.
 void print_json(const LoadedModel& model, const GenerateOptions& options,

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "data/blend.h"
+#include "data/infill_dataset.h"
 #include "train/blend_entry.h"
 
 namespace megalith::app {
@@ -93,6 +94,51 @@ void open_more_held_out(const TrainConfig& config, DataSources& data, Refusals& 
   }
 }
 
+void open_tokenizer(const TrainConfig& config, DataSources& data, Refusals& problems) {
+  if (config.data.tokenizer.empty()) return;
+  Expected<Tokenizer> tokenizer = Tokenizer::load(config.data.tokenizer);
+  if (!tokenizer) {
+    for (Refusal& refusal : tokenizer.error()) problems.push_back(std::move(refusal));
+  } else if (tokenizer->vocabulary_size() > config.model.vocabulary) {
+    problems.push_back({.where = fmt::format("data.tokenizer = \"{}\"", config.data.tokenizer),
+                        .found = fmt::format("{} entries", tokenizer->vocabulary_size()),
+                        .allowed = fmt::format("at most model.vocabulary = {}", config.model.vocabulary),
+                        .nearest = fmt::format("model.vocabulary = {}", tokenizer->vocabulary_size())});
+  } else {
+    data.tokenizer = std::move(*tokenizer);
+  }
+}
+
+// Middles are moved in the training data, and measured on held-out text: what they cost with both sides in
+// view and what with the left one alone. Everything else has been opened.
+void add_infill(const TrainConfig& config, DataSources& data, Refusals& problems) {
+  const Expected<InfillTokens> tokens =
+      find_infill_tokens(*data.tokenizer, config.data.infill_tokens,
+                         fmt::format("data.tokenizer = \"{}\"", config.data.tokenizer));
+  if (!tokens) {
+    problems.insert(problems.end(), tokens.error().begin(), tokens.error().end());
+    return;
+  }
+  InfillOptions options{.sequence = config.batch.sequence,
+                        .tokens = *tokens,
+                        .seed = config.seed,
+                        .rate = config.data.infill_rate,
+                        .spm = config.data.infill_spm};
+  data.train = make_infill_dataset(std::move(data.train), *data.tokenizer, options);
+  if (!data.held_out_tokens) return;
+  options.rate = 1;
+  options.spm = 0;
+  options.only_middles = true;
+  for (const bool hide_suffix : {false, true}) {
+    options.hide_suffix = hide_suffix;
+    data.more_held_out.push_back(
+        make_infill_dataset(make_token_dataset(data.held_out_tokens, options_of(config, std::nullopt)),
+                            *data.tokenizer, options));
+    data.held_out_sets.push_back(
+        {.name = hide_suffix ? "middles-left" : "middles", .dataset = data.more_held_out.back().get()});
+  }
+}
+
 }  // namespace
 
 Expected<DataSources> open_data(const TrainConfig& config) {
@@ -119,19 +165,8 @@ Expected<DataSources> open_data(const TrainConfig& config) {
     }
   }
   open_more_held_out(config, data, problems);
-  if (!config.data.tokenizer.empty()) {
-    Expected<Tokenizer> tokenizer = Tokenizer::load(config.data.tokenizer);
-    if (!tokenizer) {
-      for (Refusal& refusal : tokenizer.error()) problems.push_back(std::move(refusal));
-    } else if (tokenizer->vocabulary_size() > config.model.vocabulary) {
-      problems.push_back({.where = fmt::format("data.tokenizer = \"{}\"", config.data.tokenizer),
-                          .found = fmt::format("{} entries", tokenizer->vocabulary_size()),
-                          .allowed = fmt::format("at most model.vocabulary = {}", config.model.vocabulary),
-                          .nearest = fmt::format("model.vocabulary = {}", tokenizer->vocabulary_size())});
-    } else {
-      data.tokenizer = std::move(*tokenizer);
-    }
-  }
+  open_tokenizer(config, data, problems);
+  if (problems.empty() && config.data.infill_rate > 0) add_infill(config, data, problems);
   if (!problems.empty()) return refuse(std::move(problems));
   return data;
 }

@@ -17,7 +17,7 @@ struct DataSources {
   std::unique_ptr<Dataset> train;
   std::int64_t epoch_samples = 0;     // what one of schedule.epochs is; 0: the synthetic language has none
   std::unique_ptr<Dataset> held_out;  // null when there is none
-  std::vector<std::unique_ptr<Dataset>> more_held_out;  // of data.more_held_out, in its order
+  std::vector<std::unique_ptr<Dataset>> more_held_out;  // of data.more_held_out, in its order; then middles
   std::vector<HeldOutSet> held_out_sets;                // all of these, named
   // Of data.source or of each source of data.blend; none for the synthetic language.
   std::vector<std::shared_ptr<const TokenFile>> train_tokens;
