@@ -100,6 +100,13 @@ class Recipes(MegalithTest):
         self.assertRegex(shown[-1], "wiki-train|code-train|books-train")
         self.assertIn("validation_loss/books-held_out", self.last_metrics("runs/blend"))
 
+    def test_watch_a_run_in_tensorboard(self):
+        self.recipe("Watch a run in TensorBoard", ["--set", "metrics.norms_every=3"])
+        self.assertEqual(len(list((self.folder / "runs/watched/tensorboard").glob("events.out.tfevents.*"))), 1)
+        header, *rows = (self.folder / "watched.csv").read_text().splitlines()
+        self.assertIn("update_norm/", header)
+        self.assertGreaterEqual(len(rows), 6)
+
     def test_fill_gaps(self):
         text_file(self.folder, "notes.txt", TEXT[:120000])
         shown = self.recipe("Fill gaps", SMALL_MODEL)
