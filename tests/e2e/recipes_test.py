@@ -118,6 +118,14 @@ class Recipes(MegalithTest):
         self.refused("train", "runs/gaps/config.toml", "--run-dir", "other", "--set", "data.tokenizer=bare.json",
                      says=("<|fim_prefix|>", "--infill"))
 
+    def test_a_schedule_from_a_paper(self):
+        (words,) = commands_of("A schedule from a paper")
+        told = json.loads(self.run_megalith(*words, "--json").out)
+        self.assertEqual((told["steps"], told["batches"][0]["sequences"], told["batches"][-1]["sequences"]), (80087, 32, 1920))
+        self.assertEqual(len(told["batches"]), 60)
+        self.assertEqual(max(point["learning_rate"] for point in told["learning_rates"]), 5e-5)
+        self.assertFalse((self.folder / "runs").exists())
+
     def somebodys_weights(self):
         folder = self.folder / FOLDER
         folder.mkdir()
