@@ -9,11 +9,18 @@
 namespace megalith::cpu {
 namespace {
 
-constexpr std::int64_t kTilesTogether = 16;    // packed by one task
-constexpr std::int64_t kTokensTogether = 128;  // an even number of rows that stay in the first-level cache
+// Columns of a packed panel of dy: several tiles, so that rows are read and written by whole vectors.
+constexpr std::int64_t kLeftColumns = 48;
+static_assert(kLeftColumns % kTileRows == 0 && kLeftColumns % 16 == 0);
 
-std::int64_t round_up(std::int64_t value, std::int64_t unit) {
-  return (value + unit - 1) / unit * unit;
+// Brings a tile of the integer gradient into the cache while its products are computed.
+void prefetch_tile(const Tensor& dw, std::int64_t row, std::int64_t rows, std::int64_t first,
+                   std::int64_t count) {
+  constexpr std::int64_t kLine = 8;
+  for (std::int64_t i = 0; i < rows; ++i) {
+    const std::int64_t* line = dw.row<std::int64_t>(row + i) + first;
+    for (std::int64_t j = 0; j < count; j += kLine) __builtin_prefetch(line + j, 1);
+  }
 }
 
 }  // namespace
@@ -36,16 +43,16 @@ bool CpuMatmul::gradient_strip(const WeightGradientProduct& args, const float* a
   const std::int64_t count = std::min(columns, args.dw.columns() - first);
   std::uint32_t greatest = 0;
   for (std::int64_t row = 0; row < args.dw.rows(); row += kTileRows) {
+    const std::int64_t rows = std::min<std::int64_t>(kTileRows, args.dw.rows() - row);
+    prefetch_tile(args.dw, row, rows, first, count);
+    const float* left = a + row / kLeftColumns * kLeftColumns * words + row % kLeftColumns;
     std::fill_n(sums, tile_floats(), std::int64_t{0});
     for (std::int64_t t = 0; t < words; t += grain_words) {
-      multiply(a + row * words + t * kTileRows, 1, kTileRows, panel + t * columns, grain_words, {.to = tile});
+      multiply(left + t * kLeftColumns, 1, kLeftColumns, panel + t * columns, grain_words, {.to = tile});
       greatest = std::max(greatest, kernels_.accumulate(tile, scale, tile_floats(), sums));
     }
-    const std::int64_t rows = std::min<std::int64_t>(kTileRows, args.dw.rows() - row);
     for (std::int64_t i = 0; i < rows; ++i) {
-      std::int64_t* to = args.dw.row<std::int64_t>(row + i) + first;
-      const std::int64_t* from = sums + i * columns;
-      kernels_.add_integers(from, count, to);
+      kernels_.add_integers(sums + i * columns, count, args.dw.row<std::int64_t>(row + i) + first);
     }
   }
   return greatest < limit;
@@ -55,23 +62,17 @@ template <class T>
 void CpuMatmul::weight_gradient_typed(const WeightGradientProduct& args) {
   const std::int64_t words = args.dy.rows() / terms_in_word(args.dy.dtype);
   const std::int64_t columns = kernels_.columns;
-  const std::int64_t row_tiles = round_up(args.dw.rows(), kTileRows) / kTileRows;
-  float* a = packed_.get<float>(static_cast<std::size_t>(row_tiles * kTileRows * words));
-  // Rows of dy are longer than a tile is wide: neighbouring tiles take turns at a few of them.
-  pool_.for_range(row_tiles, kTilesTogether, [&](std::int64_t tile0, std::int64_t tile1, int) {
-    for (std::int64_t t = 0; t < args.dy.rows(); t += kTokensTogether) {
-      const Tensor rows = args.dy.row_slice(t, std::min(kTokensTogether, args.dy.rows() - t));
-      for (std::int64_t tile = tile0; tile < tile1; ++tile) {
-        const std::int64_t first = tile * kTileRows;
-        pack_columns<T>(rows, first, std::min<std::int64_t>(kTileRows, args.dw.rows() - first), kTileRows,
-                        a + first * words + t / terms_in_word(args.dy.dtype) * kTileRows);
-      }
-    }
+  const std::int64_t left_panels = (args.dw.rows() + kLeftColumns - 1) / kLeftColumns;
+  float* a = packed_.get<float>(static_cast<std::size_t>(left_panels * kLeftColumns * words));
+  pool_.for_each(left_panels, [&](std::int64_t index, int) {
+    const std::int64_t first = index * kLeftColumns;
+    pack_columns<T>(args.dy, first, std::min(kLeftColumns, args.dw.rows() - first), kLeftColumns,
+                    a + first * words);
   });
   const std::int64_t panel_floats = words * columns;
   const auto bytes = static_cast<std::size_t>((panel_floats + tile_floats()) * 4 + tile_floats() * 8);
   for (Scratch& scratch : thread_scratch_) scratch.get<char>(bytes);
-  pool_.for_each((args.dw.columns() + columns - 1) / columns, [&](std::int64_t index, int thread) {
+  pool_.for_each(strips(args.dw.columns()), [&](std::int64_t index, int thread) {
     float* panel = thread_scratch_[static_cast<std::size_t>(thread)].get<float>(0);
     float* tile = panel + panel_floats;
     auto* sums = reinterpret_cast<std::int64_t*>(tile + tile_floats());

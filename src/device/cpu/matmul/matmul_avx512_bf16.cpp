@@ -1,7 +1,6 @@
 // Products of bf16 by vdpbf16ps: two terms of sixteen chains an instruction, the high one first.
-#include <immintrin.h>
-
 #include "device/cpu/matmul/matmul_kernels.h"
+#include "device/cpu/simd/avx512.h"
 
 namespace megalith::cpu {
 namespace {
@@ -24,7 +23,9 @@ __m512 broadcast_word(const float* word) {
 void tile(const float* a, std::ptrdiff_t a_row, std::ptrdiff_t a_word, const float* b, std::int64_t words,
           const TileSums& sums) {
   __m512 sum[kTileRows][kVectors];
+#pragma GCC unroll 6
   for (int i = 0; i < kTileRows; ++i) {
+#pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) {
       sum[i][v] =
           sums.start == nullptr ? _mm512_setzero_ps() : _mm512_loadu_ps(sums.start + i * kColumns + v * 16);
@@ -32,9 +33,12 @@ void tile(const float* a, std::ptrdiff_t a_row, std::ptrdiff_t a_word, const flo
   }
   for (std::int64_t t = 0; t < words; ++t) {
     __m512 right[kVectors];
+#pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) right[v] = _mm512_loadu_ps(b + v * 16);
+#pragma GCC unroll 6
     for (int i = 0; i < kTileRows; ++i) {
       const __m512 left = broadcast_word(a + i * a_row);
+#pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v)
         sum[i][v] = _mm512_dpbf16_ps(sum[i][v], pairs(left), pairs(right[v]));
     }
@@ -42,13 +46,17 @@ void tile(const float* a, std::ptrdiff_t a_row, std::ptrdiff_t a_word, const flo
     b += kColumns;
   }
   for (int join = 0; join < sums.num_joins; ++join) {
+#pragma GCC unroll 6
     for (int i = 0; i < kTileRows; ++i) {
+#pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) {
         sum[i][v] = _mm512_add_ps(_mm512_loadu_ps(sums.joins[join] + i * kColumns + v * 16), sum[i][v]);
       }
     }
   }
+#pragma GCC unroll 6
   for (int i = 0; i < kTileRows; ++i) {
+#pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) _mm512_storeu_ps(sums.to + i * kColumns + v * 16, sum[i][v]);
   }
 }
@@ -108,12 +116,20 @@ void pack_transposed(const bf16* from, std::ptrdiff_t stride, std::int64_t rows,
 
 void pack_panel(const bf16* from, std::ptrdiff_t stride, std::int64_t rows, std::int64_t count,
                 std::int64_t width, float* panel) {
+  const std::int64_t whole = count / 16 * 16;
   for (std::int64_t r = 0; r < rows; r += 2) {
     const bf16* low = from + r * stride;
+    const bf16* high = low + stride;
     float* to = panel + r / 2 * width;
-    for (std::int64_t i = 0; i < width; i += 16) {
+    for (std::int64_t i = 0; i < whole; i += 16) {
+      const __m256i lower = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(low + i));
+      const __m256i upper = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(high + i));
+      const __m512i wide = _mm512_slli_epi32(_mm512_cvtepu16_epi32(upper), 16);
+      _mm512_storeu_si512(to + i, _mm512_or_si512(_mm512_cvtepu16_epi32(lower), wide));
+    }
+    for (std::int64_t i = whole; i < width; i += 16) {
       const std::int64_t here = count - i < 0 ? 0 : count - i;
-      _mm512_mask_storeu_epi32(to + i, first_lanes(width - i), words_of(low + i, low + stride + i, here));
+      _mm512_mask_storeu_epi32(to + i, first_lanes(width - i), words_of(low + i, high + i, here));
     }
   }
 }

@@ -116,29 +116,38 @@ struct MatmulFamily {
   static void tile(const float* a, std::ptrdiff_t a_row, std::ptrdiff_t a_word, const float* b,
                    std::int64_t words, const TileSums& sums) {
     F sum[kTileRows][kVectors];
+#pragma GCC unroll 6
     for (int i = 0; i < kTileRows; ++i) {
+#pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) {
         sum[i][v] = sums.start == nullptr ? F::zero() : F::load(sums.start + i * kColumns + v * 16);
       }
     }
     for (std::int64_t t = 0; t < words; ++t) {
       F right[kVectors];
+#pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) right[v] = F::load(b + v * 16);
+#pragma GCC unroll 6
       for (int i = 0; i < kTileRows; ++i) {
         const F left = F::broadcast(a[i * a_row]);
+#pragma GCC unroll 4
         for (int v = 0; v < kVectors; ++v) sum[i][v] = fma(left, right[v], sum[i][v]);
       }
       a += a_word;
       b += kColumns;
     }
     for (int join = 0; join < sums.num_joins; ++join) {
+#pragma GCC unroll 6
       for (int i = 0; i < kTileRows; ++i) {
+#pragma GCC unroll 4
         for (int v = 0; v < kVectors; ++v) {
           sum[i][v] = F::load(sums.joins[join] + i * kColumns + v * 16) + sum[i][v];
         }
       }
     }
+#pragma GCC unroll 6
     for (int i = 0; i < kTileRows; ++i) {
+#pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) sum[i][v].store(sums.to + i * kColumns + v * 16);
     }
   }
