@@ -79,7 +79,8 @@ Expected<std::vector<std::int32_t>> wanted_prompt(const GenerateOptions& options
   const Expected<std::string> text = prompt_text(options);
   if (!text) return tl::unexpected(text.error());
   if (options.suffix) return gap_prompt(*text, *options.suffix, options.model, model);
-  return prompt_ids(model.tokenizer ? &*model.tokenizer : nullptr, *text, model.config.model.sequence);
+  return prompt_ids(model.tokenizer ? &*model.tokenizer : nullptr, *text, model.config.model.sequence,
+                    model.prompt_begin);
 }
 
 ExitCode generate(const GenerateOptions& options) {
@@ -93,6 +94,7 @@ ExitCode generate(const GenerateOptions& options) {
                             .ignore_end_of_document = options.ignore_end};
   request.sampling.logit_bias = value_or_throw(parse_logit_bias(options.logit_bias));
   const std::unique_ptr<LoadedModel> model = value_or_throw(load_model(options.model, options.threads));
+  request.end_ids = model->end_ids;
   value_or_throw(check_logit_bias(request.sampling.logit_bias, model->config.model.vocabulary));
   if (options.interactive) return converse(*model, std::move(request), options.keep_context);
 
