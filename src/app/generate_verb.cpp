@@ -17,6 +17,7 @@
 #include "app/verbs.h"
 #include "core/file.h"
 #include "data/infill_tokens.h"
+#include "infer/text_stream.h"
 
 namespace megalith::app {
 namespace {
@@ -63,6 +64,7 @@ Expected<std::vector<std::int32_t>> gap_prompt(std::string_view left, std::strin
       find_infill_tokens(*model.tokenizer, model.config.data.infill_tokens, "--suffix with " + name);
   if (!tokens) return tl::unexpected(tokens.error());
   std::vector<std::int32_t> ids = infill_prompt(*model.tokenizer, *tokens, left, right);
+  ids.insert(ids.begin(), model.prompt_begin.begin(), model.prompt_begin.end());
   if (static_cast<std::int64_t>(ids.size()) >= model.config.model.sequence) {
     return refuse(
         {.where = "--prompt and --suffix",
@@ -107,8 +109,8 @@ ExitCode generate(const GenerateOptions& options) {
   watch_for_interrupts();
   const Tokenizer* tokenizer = model->tokenizer ? &*model->tokenizer : nullptr;
   if (!options.json && !options.log_probabilities && request.num_samples == 1) {
-    print(options.prompt);
-    print_as_it_comes(generator, tokenizer, request, options.suffix.value_or(""));
+    print(to_valid_utf8(options.prompt));
+    print_as_it_comes(generator, tokenizer, request, to_valid_utf8(options.suffix.value_or("")));
     return interrupted() ? ExitCode::stopped : ExitCode::done;
   }
   std::vector<Continuation> samples = generate_samples(

@@ -150,9 +150,9 @@ std::optional<OpenRun> open_run(TrainConfig& config, const Options& options, Dev
       !fit_to_minutes(config, device, *train, options.request.minutes, options.json)) {
     return std::nullopt;
   }
+  RunLock lock = value_or_throw(RunDirectory::claim(folder));
   RunDirectory run =
       value_or_throw(RunDirectory::create(folder, to_toml(config), creation_facts(config, device)));
-  RunLock lock = value_or_throw(run.lock());
   return OpenRun{std::move(run), std::move(lock)};
 }
 

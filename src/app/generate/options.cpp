@@ -78,7 +78,13 @@ void declare_sampling(CLI::App& verb, GenerateOptions& options) {
          "Keep those with this share of the probability of the most likely; 0 keeps all");
   number("--typical", sampling.typical, 0, 1,
          "Keep those with this much probability whose surprise is nearest to the expected one; 1 keeps all");
-  verb.add_option("--seed", sampling.seed, "The same seed gives the same text");
+  // The parser alone would take a negative number for a great one.
+  const CLI::Validator not_negative(
+      [](std::string& typed) {
+        return typed.starts_with('-') ? fmt::format("'{}' is not in the range 0 to 2^64 - 1", typed) : "";
+      },
+      "");
+  verb.add_option("--seed", sampling.seed, "The same seed gives the same text")->check(not_negative);
 }
 
 void declare_conversation(CLI::App& verb, GenerateOptions& options) {
