@@ -14,12 +14,14 @@
 #include "app/interrupt.h"
 #include "app/loaded_model.h"
 #include "app/next_steps.h"
+#include "app/number_range.h"
 #include "app/report/html_page.h"
 #include "app/report/numbers.h"
 #include "app/report/run_summary.h"
 #include "app/training/data_sources.h"
 #include "app/training/dry_run.h"
 #include "app/training/final_evaluation.h"
+#include "app/training/memory_use.h"
 #include "app/training/progress.h"
 #include "app/training/run_setup.h"
 #include "app/training/speed_probe.h"
@@ -146,6 +148,7 @@ std::optional<OpenRun> open_run(TrainConfig& config, const Options& options, Dev
     if (text != run.config()) write_file_atomically(run.config_file(), text);
     return OpenRun{std::move(run), std::move(lock)};
   }
+  require_memory(config);
   if (options.request.minutes > 0 &&
       !fit_to_minutes(config, device, *train, options.request.minutes, options.json)) {
     return std::nullopt;
@@ -264,7 +267,7 @@ void add_train_verb(CLI::App& app, Run& run) {
                    "Where the run lives (default: runs/ and the file's name)");
   verb->add_option("--minutes", options->request.minutes,
                    "A fresh run takes as many steps as fit into this time")
-      ->check(CLI::Range(0.05, 1e6));
+      ->check(between(0.05, 1e6));
   verb->add_flag("--json", options->json, "One JSON object per step on standard output");
   verb->add_flag("--dry-run", options->dry_run,
                  "Say what the run would be (steps, rates, batches, memory, time) and write nothing");

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import unittest
 
-from megalith_cli import BINARY, MegalithTest, TINY, text_file
+from megalith_cli import BINARY, SOURCE, MegalithTest, TINY, text_file
 
 
 class Refusals(MegalithTest):
@@ -26,6 +26,8 @@ class Refusals(MegalithTest):
         self.refused("train", TINY, "--set", "model.heads=7", says="model.heads")
         self.refused("train", TINY, "--set", "parallel.tensor=2", says="parallel.tensor")
         self.refused("train", TINY, "--set", "schedule.stepz=3", says="schedule.steps")
+        for minutes in ("0", "nan", "-1", "soon"):
+            self.refused("train", TINY, "--minutes", minutes, says=["--minutes", minutes])
 
     def test_missing_empty_foreign_and_broken_files(self):
         self.refused("train", self.folder / "absent.toml", says="absent.toml")
@@ -126,6 +128,11 @@ class Refusals(MegalithTest):
         self.assertEqual(sorted(p.name for p in (self.folder / "run/checkpoints").iterdir()),
                          ["step-00000010", "step-00000020"])
         self.train("run", *more, "--set", "schedule.steps=30")
+
+    def test_what_the_memory_cannot_hold_leaves_no_run(self):
+        result = self.run_megalith("train", SOURCE / "configs/runs/mt-nlg-530b.toml", "--run-dir", "run", code=1)
+        self.assertIn("out of memory", result.err)
+        self.assertFalse((self.folder / "run").exists())
 
     def test_a_place_that_cannot_be_written(self):
         (self.folder / "file").write_text("x")

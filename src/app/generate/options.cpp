@@ -6,6 +6,8 @@
 #include <cmath>
 #include <set>
 
+#include "app/number_range.h"
+
 namespace megalith::app {
 namespace {
 
@@ -29,17 +31,6 @@ Examples:
   megalith generate runs/mine --interactive --stop $'\n'           a line in, a line out
   megalith generate runs/mine --prompt-file book.txt --max-tokens 0 --logprobs   what it thinks of a text
 )";
-
-// CLI::Range lets NaN pass.
-CLI::Validator between(double low, double high) {
-  const std::string range = fmt::format("{} to {}", low, high);
-  const auto check = [=](std::string& text) {
-    double value = NAN;
-    const bool inside = CLI::detail::lexical_cast(text, value) && value >= low && value <= high;
-    return inside ? std::string() : fmt::format("'{}' is not in the range {}", text, range);
-  };
-  return {check, "in " + range};
-}
 
 void declare_prompt(CLI::App& verb, GenerateOptions& options) {
   auto* prompt = verb.add_option("--prompt", options.prompt, "Text to continue");
