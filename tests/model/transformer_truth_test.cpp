@@ -170,6 +170,21 @@ TEST_P(TransformerTruth, ParametersAreTheTensorsThatTheConfigCounts) {
   EXPECT_EQ(parameter_count(config), count);
 }
 
+TEST(TransformerMemory, GrowsWithTheLengthOfATextAndNotWithItsSquare) {
+  for (const std::int64_t window : {0, 1024}) {
+    ModelConfig config = test::shaped_model("mistral");
+    config.attention_window = window;
+    config.sequence = 65536;
+    const auto bytes = [&](std::int64_t sequence) {
+      const MicroBatchNeeds needs =
+          measure_micro_batch(config, test::small_profile(DType::bf16, 4096), 1, sequence);
+      return static_cast<double>(needs.stash_bytes + needs.workspace_bytes);
+    };
+    for (std::int64_t sequence = 4096; sequence < 65536; sequence *= 2)
+      EXPECT_LT(bytes(2 * sequence), 2.01 * bytes(sequence)) << sequence;
+  }
+}
+
 TEST(TransformerLoss, OfAnAllZeroModelIsLnV) {
   for (const std::int64_t vocabulary : {509, 512}) {
     for (const DType compute : {DType::f32, DType::bf16}) {
