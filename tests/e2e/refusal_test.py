@@ -78,6 +78,7 @@ class Refusals(MegalithTest):
 
     def test_a_changed_config_does_not_continue_another_run(self):
         self.train("run", "--set", "schedule.steps=20")
+        self.refused("train", "run", says="try: run/config.toml --run-dir run")
         before = (self.folder / "run/config.toml").read_bytes()
         for frozen in ("model.layers=3", "seed=3", "optimizer.learning_rate=1", "optimizer.weight_decay=0.2", "data.source=x",
                        "numerics.dtype=f32", "batch.global=16", "schedule.decay=linear", "schedule.minimum_ratio=0.5",
