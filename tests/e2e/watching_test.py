@@ -70,6 +70,16 @@ class Watching(MegalithTest):
                 process.kill()
                 process.communicate()
 
+    def test_samples_come_during_training_and_change_no_bit(self):
+        steps = self.settings(schedule__steps=12, schedule__warmup=2)
+        self.train("plain", *steps)
+        out = self.train("sampled", *steps, *self.settings(sample__interval=4, sample__tokens=6)).out
+        self.assertEqual(self.ledger("plain"), self.ledger("sampled"))
+        self.assertEqual(out.count("\nsample: "), 2)  # the last one is for the report
+        samples = sorted((self.folder / "sampled/samples").glob("step-*.json"))
+        self.assertEqual([json.loads(path.read_text())["step"] for path in samples], [4, 8, 12])
+        self.assertEqual({len(json.loads(path.read_text())["text"].split()) for path in samples}, {6})
+
     def test_a_run_without_a_step_has_a_page(self):
         self.train("run", *self.settings(schedule__steps=12, schedule__warmup=2))
         for name in "ledger.jsonl", "metrics.jsonl", "evaluation.json", "report.html":
