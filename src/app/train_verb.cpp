@@ -14,12 +14,14 @@
 #include "app/interrupt.h"
 #include "app/loaded_model.h"
 #include "app/next_steps.h"
+#include "app/number_range.h"
 #include "app/report/html_page.h"
 #include "app/report/numbers.h"
 #include "app/report/run_summary.h"
 #include "app/training/data_sources.h"
 #include "app/training/dry_run.h"
 #include "app/training/final_evaluation.h"
+#include "app/training/memory_use.h"
 #include "app/training/progress.h"
 #include "app/training/run_setup.h"
 #include "app/training/speed_probe.h"
@@ -129,22 +131,32 @@ void finish(const TrainConfig& config, Trainer& trainer, const DataSources& data
   if (!quiet) print(fmt::format("report: {}\n", page.string()));
 }
 
-// The run's directory, and the config that counts: `config` is replaced by what an existing run froze.
-// Nothing when interrupted before there was one.
-std::optional<RunDirectory> open_run(TrainConfig& config, const Options& options, Device& device,
-                                     const Dataset* train) {
+struct OpenRun {
+  RunDirectory directory;
+  RunLock lock;
+};
+
+// The run's directory, for nobody else from now on: what is there is changed only under the lock. Nothing
+// when interrupted before there was a run.
+std::optional<OpenRun> open_run(TrainConfig& config, const Options& options, Device& device,
+                                const Dataset* train) {
   const std::filesystem::path folder = run_folder_of(options.request);
   if (RunDirectory::is_run(folder)) {
     RunDirectory run = value_or_throw(RunDirectory::open(folder));
+    RunLock lock = value_or_throw(run.lock());
     const std::string text = to_toml(config);
     if (text != run.config()) write_file_atomically(run.config_file(), text);
-    return run;
+    return OpenRun{std::move(run), std::move(lock)};
   }
+  require_memory(config);
   if (options.request.minutes > 0 &&
       !fit_to_minutes(config, device, *train, options.request.minutes, options.json)) {
     return std::nullopt;
   }
-  return value_or_throw(RunDirectory::create(folder, to_toml(config), creation_facts(config, device)));
+  RunLock lock = value_or_throw(RunDirectory::claim(folder));
+  RunDirectory run =
+      value_or_throw(RunDirectory::create(folder, to_toml(config), creation_facts(config, device)));
+  return OpenRun{std::move(run), std::move(lock)};
 }
 
 TrainConfig wanted_config(const Options& options) {
@@ -200,13 +212,12 @@ ExitCode train(const Options& options) {
   const DataSources data = value_or_throw(open_data(config));
   value_or_throw(resolve_epochs(config, data.epoch_samples));
   if (options.dry_run) return show_dry_run(std::move(config), options, *device, data);
-  const std::optional<RunDirectory> opened = open_run(config, options, *device, data.train.get());
+  const std::optional<OpenRun> opened = open_run(config, options, *device, data.train.get());
   if (!opened) {
     complain("stopped before the run began; nothing was written, the same command starts it");
     return ExitCode::stopped;
   }
-  const RunDirectory& run = *opened;
-  const RunLock lock = value_or_throw(run.lock());
+  const RunDirectory& run = opened->directory;
 
   Ledger ledger = value_or_throw(Ledger::open(run.ledger_file()));
   MetricsSink metrics = value_or_throw(MetricsSink::open(run, config.metrics.tensorboard));
@@ -256,7 +267,7 @@ void add_train_verb(CLI::App& app, Run& run) {
                    "Where the run lives (default: runs/ and the file's name)");
   verb->add_option("--minutes", options->request.minutes,
                    "A fresh run takes as many steps as fit into this time")
-      ->check(CLI::Range(0.05, 1e6));
+      ->check(between(0.05, 1e6));
   verb->add_flag("--json", options->json, "One JSON object per step on standard output");
   verb->add_flag("--dry-run", options->dry_run,
                  "Say what the run would be (steps, rates, batches, memory, time) and write nothing");

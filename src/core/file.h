@@ -33,6 +33,10 @@ class MappedFile {
   std::size_t size_ = 0;
 };
 
+// Gives the memory of a map's bytes back: what was read stays in the file and is read again when it is
+// touched. Whole pages inside of `bytes`; advice only, so nothing depends on it but the memory.
+void release_pages(std::span<const std::byte> bytes);
+
 // Sequential writer. Every byte is written or WorldFailed is thrown.
 class OutputFile {
  public:

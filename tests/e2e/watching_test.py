@@ -53,6 +53,40 @@ class Watching(MegalithTest):
         self.assertEqual(self.run_megalith("generate", f"{run}@best", *ask).out,
                          self.run_megalith("generate", f"{run}@{best}", *ask).out)
 
+    def test_a_pipe_and_a_page_show_a_run_that_goes_on(self):
+        for style in ([], ["--json"]):
+            name = "run" + "".join(style)
+            process = self.start("train", TINY, "--run-dir", self.folder / name, *style,
+                                 *self.settings(schedule__steps=1000000))
+            try:
+                # A step is told while the run goes on, long before a buffer is full.
+                self.assertTrue(any(line.startswith((b"step 1/", b"{")) for line in process.stdout))
+                self.assertIsNone(process.poll())
+                page = self.folder / "page.html"
+                self.run_megalith("report", self.folder / name, "--output", page)
+                self.assertIn("<svg", page.read_text())
+                self.assertIsNone(process.poll())
+            finally:
+                process.kill()
+                process.communicate()
+
+    def test_samples_come_during_training_and_change_no_bit(self):
+        steps = self.settings(schedule__steps=12, schedule__warmup=2)
+        self.train("plain", *steps)
+        out = self.train("sampled", *steps, *self.settings(sample__interval=4, sample__tokens=6)).out
+        self.assertEqual(self.ledger("plain"), self.ledger("sampled"))
+        self.assertEqual(out.count("\nsample: "), 2)  # the last one is for the report
+        samples = sorted((self.folder / "sampled/samples").glob("step-*.json"))
+        self.assertEqual([json.loads(path.read_text())["step"] for path in samples], [4, 8, 12])
+        self.assertEqual({len(json.loads(path.read_text())["text"].split()) for path in samples}, {6})
+
+    def test_a_run_without_a_step_has_a_page(self):
+        self.train("run", *self.settings(schedule__steps=12, schedule__warmup=2))
+        for name in "ledger.jsonl", "metrics.jsonl", "evaluation.json", "report.html":
+            (self.folder / "run" / name).unlink(missing_ok=True)
+        self.run_megalith("report", self.folder / "run")
+        self.assertIn("</html>", (self.folder / "run/report.html").read_text())
+
     def test_a_best_that_nothing_measures_is_refused(self):
         self.refused("train", TINY, "--run-dir", self.folder / "run", "--set", "checkpoint.keep_best=true", "--set",
                      "validation.interval=0", says=["checkpoint.keep_best", "try: "])

@@ -143,6 +143,13 @@ TEST(TrainConfig, RulesBetweenKeysAreReportedTogether) {
             "data.synthetic_vocabulary ");
 }
 
+TEST(TrainConfig, TheSyntheticLanguageHasNoCompletionsToLearn) {
+  EXPECT_EQ(refused({"data.loss_on=completion"}),
+            "--set data.loss_on: found \"completion\"; allowed: \"all\", as the synthetic language has no "
+            "completions; "
+            "try: data.source = token files of pairs");
+}
+
 TEST(TrainConfig, OnlyOneRankIsLegalToday) {
   EXPECT_EQ(refused({"parallel.tensor=2"}),
             "--set parallel.tensor: found the integer 2; allowed: only 1; try: 1");

@@ -139,6 +139,25 @@ void add_infill(const TrainConfig& config, DataSources& data, Refusals& problems
   }
 }
 
+// It is used only when a sample is due, which may be after hours.
+void check_sample_prompt(const TrainConfig& config, const DataSources& data, Refusals& problems) {
+  if (config.sample.tokens == 0 || config.sample.prompt.empty()) return;
+  if (!data.tokenizer) {
+    problems.push_back({.where = "sample.prompt",
+                        .found = "a text, for a run without data.tokenizer",
+                        .allowed = "\"\", or data.tokenizer given",
+                        .nearest = ""});
+    return;
+  }
+  std::vector<std::int32_t> ids;
+  data.tokenizer->encode(config.sample.prompt, ids);
+  if (static_cast<std::int64_t>(ids.size()) < config.model.sequence) return;
+  problems.push_back({.where = "sample.prompt",
+                      .found = fmt::format("{} tokens", ids.size()),
+                      .allowed = fmt::format("fewer than model.sequence = {}", config.model.sequence),
+                      .nearest = "a shorter beginning"});
+}
+
 }  // namespace
 
 Expected<DataSources> open_data(const TrainConfig& config) {
@@ -166,6 +185,7 @@ Expected<DataSources> open_data(const TrainConfig& config) {
   }
   open_more_held_out(config, data, problems);
   open_tokenizer(config, data, problems);
+  if (problems.empty()) check_sample_prompt(config, data, problems);
   if (problems.empty() && config.data.infill_rate > 0) add_infill(config, data, problems);
   if (!problems.empty()) return refuse(std::move(problems));
   return data;
