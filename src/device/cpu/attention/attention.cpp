@@ -20,8 +20,9 @@ AttentionFamily family_of(Isa isa) {
     case Isa::avx2:
       return attention_avx2();
     case Isa::avx512:
+      return attention_avx512();
     case Isa::avx512_bf16:
-      return attention_avx512();  // products of widened bf16: the same bits
+      return attention_avx512_bf16();
 #endif
     default:
       break;

@@ -6,13 +6,14 @@
 #include "device/cpu/attention/attention_dropout.h"
 #include "device/cpu/attention/attention_kernels.h"
 #include "device/cpu/attention/attention_lanes.h"
-#include "device/cpu/attention/chain_product.h"
+#include "device/cpu/attention/attention_words.h"
 
 namespace megalith::cpu {
 
 template <class Family, class T>
 struct ForwardKernel {
   using F = typename Family::Floats;
+  using Words = AttentionWords<Family, T>;
   const ForwardPiece& piece;
   const AttentionGeometry& geometry = piece.geometry;
   const std::size_t padded = padded_to_lanes(geometry.head_size);
@@ -22,8 +23,8 @@ struct ForwardKernel {
 
   void run() {
     for (int head = 0; head < geometry.group; ++head) {
-      widen_rows<F>(static_cast<const T*>(piece.q.base) + head * geometry.head_size, piece.q.row, piece.count,
-                    geometry.head_size, row_of(at.q, head, 0), padded);
+      Words::pack_along(static_cast<const T*>(piece.q.base) + head * geometry.head_size, piece.q.row,
+                        piece.count, geometry.head_size, query_words(head, 0), padded);
     }
     const std::int64_t end = piece.first + piece.count;
     const std::int64_t first_key = geometry.first_key(piece.first);
@@ -44,6 +45,12 @@ struct ForwardKernel {
   float* row_of(std::size_t part, int head, std::int64_t i) const {
     return scratch + part + static_cast<std::size_t>(head * piece.count + i) * padded;
   }
+  // Queries stand along.
+  float* query_words(int head, std::int64_t i) const {
+    return scratch + at.q +
+           static_cast<std::size_t>(
+               Words::words((head * piece.count + i) * static_cast<std::int64_t>(padded)));
+  }
   // The first key of the split that holds a key.
   std::int64_t split_of(std::int64_t key) const {
     return key / geometry.attention_split * geometry.attention_split;
@@ -61,11 +68,10 @@ struct ForwardKernel {
     const std::int64_t valid = end - block < geometry.key_block ? end - block : geometry.key_block;
     const int used = static_cast<int>(padded_to_lanes(valid));
     float* values = scratch + at.values;
-    pack_rows<F>(static_cast<const T*>(piece.k.base), piece.k.row, block, valid, geometry.head_size, used,
-                 values, padded);
-    transpose_block<F>(values, padded, geometry.head_size, used, scratch + at.keys);
-    pack_rows<F>(static_cast<const T*>(piece.v.base), piece.v.row, block, valid, geometry.head_size, used,
-                 values, padded);
+    Words::pack_columns(static_cast<const T*>(piece.k.base), piece.k.row, block, valid, geometry.head_size,
+                        used, padded, values, scratch + at.keys);
+    Words::pack_across(static_cast<const T*>(piece.v.base) + block * piece.v.row, piece.v.row, 0, valid, used,
+                       geometry.head_size, values, padded);
     const std::int64_t from =
         block > piece.first ? block - piece.first : 0;                   // earlier queries see none of it
     const std::int64_t past = geometry.past_block(block) - piece.first;  // later queries see none of it
@@ -84,8 +90,8 @@ struct ForwardKernel {
     const int width = reach < used ? static_cast<int>(padded_to_lanes(reach)) : used;
     float* weights = scratch + at.weights;
     const std::ptrdiff_t stride = static_cast<std::ptrdiff_t>(padded);
-    chain_product<Family, kPairsOf<T>>(n, width, geometry.head_size, {row_of(at.q, head, i), stride, 1},
-                                       scratch + at.keys, used, weights, width, true);
+    Words::product(n, width, geometry.head_size, {query_words(head, i), Words::words(stride), 1},
+                   scratch + at.keys, used, weights, width, true);
     float* max = scratch + at.max + head * piece.count + i;
     float* sum = scratch + at.sum + head * piece.count + i;
     alignas(64) float shift[16] = {};
@@ -116,8 +122,8 @@ struct ForwardKernel {
       const F factor = F::broadcast(alpha[t]);
       for (std::size_t d = 0; d < padded; d += 16) (F::load(o + d) * factor).store(o + d);
     }
-    chain_product<Family, kPairsOf<T>>(n, static_cast<int>(padded), width, {weights, width, 1},
-                                       scratch + at.values, stride, row_of(at.o, head, i), stride, false);
+    Words::product(n, static_cast<int>(padded), width, {weights, width, 1}, scratch + at.values, stride,
+                   row_of(at.o, head, i), stride, false);
   }
 
   // Scores of one row to its rounded (dropped) weights exp(s - m'); returns m'.
@@ -143,7 +149,7 @@ struct ForwardKernel {
       if constexpr (kMasked) weight = only_visible(visible, j, weight, F::zero());
       total = total + weight;
       if (factors != nullptr) weight = weight * F::load(factors + j);
-      rounded_as<T>(weight).store(row + j);
+      Words::store_rounded(weight, row, j);  // never past what is read yet
     }
     *block_sum = sum_of_lanes(total);
     return new_max;
