@@ -178,7 +178,7 @@ struct BackwardKernel {
     const F scale = F::broadcast(geometry.scale);
 #pragma GCC unroll 4
     for (int j = 0; j < width; j += 16) {
-      F weight = exp_lanes(F::load(weights + j) * scale - lse);
+      F weight = exp_softmax_lanes(F::load(weights + j) * scale - lse);
       if constexpr (kMasked) weight = only_visible(visible, j, weight, F::zero());
       F kept = weight;
       F gradient = F::load(gradients + j);

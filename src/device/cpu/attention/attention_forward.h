@@ -92,67 +92,100 @@ struct ForwardKernel {
     const std::ptrdiff_t stride = static_cast<std::ptrdiff_t>(padded);
     Words::product(n, width, geometry.head_size, {query_words(head, i), Words::words(stride), 1},
                    scratch + at.keys, used, weights, width, true);
-    float* max = scratch + at.max + head * piece.count + i;
-    float* sum = scratch + at.sum + head * piece.count + i;
-    alignas(64) float shift[16] = {};
-    alignas(64) float block_sum[16] = {};
-    float* factors = nullptr;
+    const float* factors = nullptr;
     if (piece.dropout != nullptr) {
-      factors = scratch + at.factors;
+      float* drawn = scratch + at.factors;
       fill_factors<F>(*piece.dropout, head, piece.document + piece.first + i, n, piece.document + block,
-                      width, scratch + at.draws, factors);
+                      width, scratch + at.draws, drawn);
+      factors = drawn;
     }
+    float* maximum = scratch + at.max + head * piece.count + i;
+    float* sum = scratch + at.sum + head * piece.count + i;
+    const F before = F::load_first(maximum, n);
+    const F after = highest_scores(block, i, n, width, weights, before);
+    const F alpha = exp_softmax_lanes(before - after);
+    const F block_sum = weigh(block, i, n, width, factors, after, weights);
+    after.store_first(maximum, n);
+    (F::load_first(sum, n) * alpha + block_sum).store_first(sum, n);
+    alignas(64) float alphas[16];
+    alpha.store(alphas);
     for (int t = 0; t < n; ++t) {
-      const std::int64_t query = piece.first + i + t;
-      const Visible visible{geometry.first_key(query) - block, query - block + 1};
-      const float* row_factors = factors == nullptr ? nullptr : factors + t * width;
-      float* row = weights + t * width;
-      const float before = max[t];
-      const bool masked = visible.begin > 0 || visible.end < width;
-      max[t] = masked ? weigh<true>(row, width, visible, row_factors, before, &block_sum[t])
-                      : weigh<false>(row, width, visible, row_factors, before, &block_sum[t]);
-      shift[t] = before - max[t];
-    }
-    alignas(64) float alpha[16];
-    exp_lanes(F::load(shift)).store(alpha);
-    for (int t = 0; t < n; ++t) {
-      sum[t] = sum[t] * alpha[t] + block_sum[t];
-      if (alpha[t] == 1.0f) continue;  // x * 1 is x: saves time, changes nothing
+      if (alphas[t] == 1.0f) continue;  // x * 1 is x: saves time, changes nothing
       float* o = row_of(at.o, head, i + t);
-      const F factor = F::broadcast(alpha[t]);
+      const F factor = F::broadcast(alphas[t]);
       for (std::size_t d = 0; d < padded; d += 16) (F::load(o + d) * factor).store(o + d);
     }
     Words::product(n, static_cast<int>(padded), width, {weights, width, 1}, scratch + at.values, stride,
                    row_of(at.o, head, i), stride, false);
   }
 
-  // Scores of one row to its rounded (dropped) weights exp(s - m'); returns m'.
-  template <bool kMasked>
-  float weigh(float* row, int width, Visible visible, const float* factors, float max_before,
-              float* block_sum) {
+  // The keys of a block that one of a tile's queries sees.
+  Visible visible_to(std::int64_t query, std::int64_t block) const {
+    return {geometry.first_key(query) - block, query - block + 1};
+  }
+  static bool all_visible(Visible visible, int width) { return visible.begin <= 0 && visible.end >= width; }
+
+  // Scales the tile's scores, masked ones to -Inf; lane t is row t's greatest score of this block and all
+  // before it.
+  F highest_scores(std::int64_t block, std::int64_t i, int n, int width, float* scores, F before) {
     const F scale = F::broadcast(geometry.scale);
-    F highest = F::broadcast(-__builtin_inff());
-#pragma GCC unroll 4
-    for (int j = 0; j < width; j += 16) {
-      F score = F::load(row + j) * scale;
-      if constexpr (kMasked) score = only_visible(visible, j, score, F::broadcast(-__builtin_inff()));
-      score.store(row + j);
-      highest = max(highest, score);
+    const F lowest = F::broadcast(-__builtin_inff());
+    F highest[16];
+    for (int t = 0; t < 16; ++t) highest[t] = lowest;
+    for (int t = 0; t < n; ++t) {
+      float* row = scores + t * width;
+      const Visible visible = visible_to(piece.first + i + t, block);
+      if (all_visible(visible, width)) {
+        for (int j = 0; j < width; j += 16) {
+          const F score = F::load(row + j) * scale;
+          score.store(row + j);
+          highest[t] = max(highest[t], score);
+        }
+      } else {
+        for (int j = 0; j < width; j += 16) {
+          const F score = only_visible(visible, j, F::load(row + j) * scale, lowest);
+          score.store(row + j);
+          highest[t] = max(highest[t], score);
+        }
+      }
     }
-    const float block_max = max_of_lanes(highest);
-    const float new_max = block_max > max_before ? block_max : max_before;
-    const F reference = F::broadcast(new_max);
+    const F block_max = maxima_of_rows(highest);
+    return select(less(before, block_max), block_max, before);
+  }
+
+  // Scores of the tile's rows to rounded (dropped) weights exp(s - m'); lane t is row t's sum of weights.
+  F weigh(std::int64_t block, std::int64_t i, int n, int width, const float* factors, F after,
+          float* weights) {
+    alignas(64) float references[16];
+    after.store(references);
+    F total[16];
+    for (int t = 0; t < 16; ++t) total[t] = F::zero();
+    for (int t = 0; t < n; ++t) {
+      float* row = weights + t * width;
+      const float* row_factors = factors == nullptr ? nullptr : factors + t * width;
+      const F reference = F::broadcast(references[t]);
+      const Visible visible = visible_to(piece.first + i + t, block);
+      if (all_visible(visible, width)) {
+        total[t] = weigh_row<false>(row, width, visible, row_factors, reference);
+      } else {
+        total[t] = weigh_row<true>(row, width, visible, row_factors, reference);
+      }
+    }
+    return sums_of_rows(total);
+  }
+
+  template <bool kMasked>
+  F weigh_row(float* row, int width, Visible visible, const float* factors, F reference) {
     F total = F::zero();
 #pragma GCC unroll 4
     for (int j = 0; j < width; j += 16) {
-      F weight = exp_lanes(F::load(row + j) - reference);
+      F weight = exp_softmax_lanes(F::load(row + j) - reference);
       if constexpr (kMasked) weight = only_visible(visible, j, weight, F::zero());
       total = total + weight;
       if (factors != nullptr) weight = weight * F::load(factors + j);
       Words::store_rounded(weight, row, j);  // never past what is read yet
     }
-    *block_sum = sum_of_lanes(total);
-    return new_max;
+    return total;
   }
 
   // The split's state joins what earlier splits left; a query's first is taken as it is.

@@ -183,6 +183,17 @@ inline float max_of_lanes(Floats a) {
   const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
   return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
 }
+// Of sixteen rows, row i in lane i.
+inline Floats sums_of_rows(const Floats* rows) {
+  alignas(64) float sums[16];
+  for (int i = 0; i < 16; ++i) sums[i] = sum_of_lanes(rows[i]);
+  return Floats::load(sums);
+}
+inline Floats maxima_of_rows(const Floats* rows) {
+  alignas(64) float maxima[16];
+  for (int i = 0; i < 16; ++i) maxima[i] = max_of_lanes(rows[i]);
+  return Floats::load(maxima);
+}
 inline std::uint32_t max_of_lanes_unsigned(Ints a) {
   alignas(32) std::uint32_t lanes[8];
   _mm256_store_si256(reinterpret_cast<__m256i*>(lanes), _mm256_max_epu32(a.low, a.high));

@@ -206,6 +206,17 @@ inline float max_of_lanes(const Floats& a) {
   }
   return part[0];
 }
+// Of sixteen rows, row i in lane i.
+inline Floats sums_of_rows(const Floats* rows) {
+  alignas(64) float sums[16];
+  for (int i = 0; i < 16; ++i) sums[i] = sum_of_lanes(rows[i]);
+  return Floats::load(sums);
+}
+inline Floats maxima_of_rows(const Floats* rows) {
+  alignas(64) float maxima[16];
+  for (int i = 0; i < 16; ++i) maxima[i] = max_of_lanes(rows[i]);
+  return Floats::load(maxima);
+}
 inline std::uint32_t max_of_lanes_unsigned(const Ints& a) {
   std::uint32_t result = 0;
   for (const std::int32_t lane : a.lane) {
