@@ -81,6 +81,7 @@ Expected<std::unique_ptr<LoadedModel>> load_huggingface(const std::filesystem::p
   auto model = std::make_unique<LoadedModel>(config, std::move(*device));
   stored->load(model->parameters);
   model->parameters.refresh_working(*model->device);
+  model->transformer.pack(*model->device, config.numerics);
   model->tokenizer = tokenizer_beside(folder, config.model.vocabulary);
   model->end_ids = stored->config().end_ids;
   if (model->tokenizer) {
@@ -119,6 +120,7 @@ Expected<std::unique_ptr<LoadedModel>> load_model(const std::string& argument, s
     if (const auto read = checkpoint.in_place("model." + p.spec.name)) release_pages(*read);
   }
   model->parameters.refresh_working(*model->device);
+  model->transformer.pack(*model->device, model->config.numerics);
   if (Expected<std::string_view> text = checkpoint.file_text("tokenizer.json")) {
     Expected<Tokenizer> tokenizer =
         Tokenizer::parse_json(*text, (checkpoint.folder() / "tokenizer.json").string());

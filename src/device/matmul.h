@@ -85,6 +85,15 @@ struct BiasGradient {
   Verdict* verdict = nullptr;
 };
 
+// Rows of a weight back out of its packed form: to[i] = w[rows[i]], bit by bit.
+struct WeightRows {
+  Tensor w;  // [N, K]: shape and dtype only
+  SumOrder order;
+  const void* packed = nullptr;
+  const std::int32_t* rows = nullptr;  // [n], each < N
+  Tensor to;                           // [n, K], the weight's dtype
+};
+
 class MatmulOps {
  public:
   virtual ~MatmulOps() = default;
@@ -99,6 +108,7 @@ class MatmulOps {
     return 0;
   }
   virtual void pack(const WeightPacking& packing) { static_cast<void>(packing); }
+  virtual void unpack(const WeightRows& rows) { static_cast<void>(rows); }
 };
 
 Cost cost_of(const ForwardProduct&);

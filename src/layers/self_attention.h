@@ -39,6 +39,9 @@ class SelfAttention {
   void forward_cached(const StepContext& step, const Tensor& input, const LayerCache& cache,
                       const CacheRows& rows, const Tensor& context) const;
 
+  // The product with a weight, for packing.
+  Linear& product() { return qkv_; }
+
  private:
   struct Heads {
     Tensor q, k, v;  // columns of one tensor, or of two

@@ -203,7 +203,7 @@ class CpuElementwise final : public ElementwiseOps {
       for_rows(args.y.rows(), [&](std::int64_t r, int thread) {
         const T* position =
             args.position_table.empty() ? nullptr : args.position_table.row<T>(args.positions[r]);
-        kernels.embed(args.token_table.row<T>(args.ids[r]), position,
+        kernels.embed(args.token_table.row<T>(args.ids == nullptr ? r : args.ids[r]), position,
                       multipliers(args.dropout, r, args.y.columns(), thread), args.y.columns(),
                       args.y.row<T>(r));
       });

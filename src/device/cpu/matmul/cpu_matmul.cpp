@@ -48,6 +48,17 @@ void gather_words(const std::int64_t* sources, std::int64_t places, std::int64_t
   }
 }
 
+// One term of a word; of a pair the high or the low one.
+template <class T>
+T term_of(float word, bool pair, bool high) {
+  const auto bits = std::bit_cast<std::uint32_t>(word);
+  if constexpr (std::is_same_v<T, bf16>) {
+    return {static_cast<std::uint16_t>(!pair || high ? bits >> 16 : bits & 0xffffU)};
+  } else {
+    return word;
+  }
+}
+
 }  // namespace
 
 CpuMatmul::CpuMatmul(ThreadPool& pool, Isa isa)
@@ -247,6 +258,7 @@ void CpuMatmul::strip(const Product& product, const float* packed_rows, std::int
 
 template <class T>
 void CpuMatmul::run_typed(const Product& product) {
+  if (!order_.parts_are_whole()) order_.list_sources();
   in_place_ = rows_are_words(product.a);
   plan_.set(order_, terms_in_word(product.a.dtype), in_place_);
   const std::int64_t words = order_.length() / terms_in_word(product.a.dtype);
@@ -292,6 +304,7 @@ std::size_t CpuMatmul::packed_bytes(const Tensor& w, const SumOrder& order) {
 void CpuMatmul::pack(const WeightPacking& args) {
   order_.set(args.order, args.w.columns(), args.w.dtype == DType::bf16);
   const std::int64_t words = order_.length() / terms_in_word(args.w.dtype);
+  if (!order_.parts_are_whole()) order_.list_sources();
   const PieceChunk whole{.last_word = words};
   const Product product{
       .w = args.w, .transposed = true, .y = Tensor(nullptr, DType::f32, {1, args.w.rows()})};
@@ -301,6 +314,27 @@ void CpuMatmul::pack(const WeightPacking& args) {
       const std::int64_t first = index * kernels_.columns;
       pack_strip<T>(product, first, whole, packed + first * words);
     });
+  });
+}
+
+void CpuMatmul::unpack(const WeightRows& args) {
+  order_.set(args.order, args.w.columns(), args.w.dtype == DType::bf16);
+  order_.list_sources();
+  const std::int64_t terms = terms_in_word(args.w.dtype);
+  const std::int64_t words = order_.length() / terms;
+  const std::int64_t columns = kernels_.columns;
+  with_float_type(args.w.dtype, [&]<class T>(T) {
+    for (std::int64_t r = 0; r < args.to.rows(); ++r) {
+      const std::int64_t row = args.rows[r];
+      const float* panel =
+          static_cast<const float*>(args.packed) + row / columns * columns * words + row % columns;
+      for (std::int64_t place = 0; place < order_.length(); ++place) {
+        const std::int64_t source = order_.sources()[static_cast<std::size_t>(place)];
+        if (source < 0) continue;
+        const float word = panel[place / terms * columns];
+        args.to.row<T>(r)[source] = term_of<T>(word, terms == 2, place % 2 == 0);
+      }
+    }
   });
 }
 

@@ -23,6 +23,7 @@ class CpuMatmul final : public MatmulOps {
   void bias_gradient(const BiasGradient& args) override;
   std::size_t packed_bytes(const Tensor& w, const SumOrder& order) override;
   void pack(const WeightPacking& args) override;
+  void unpack(const WeightRows& args) override;
 
  private:
   // One product y[M, N] = sum over k of a[M, k] b[k, N], with a's rows contiguous along k.
