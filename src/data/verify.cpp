@@ -46,6 +46,20 @@ void check_document_facts(const std::filesystem::path& prefix, const TokenFile& 
   }
 }
 
+// The first number that is no id of the vocabulary, and where it stands. There is one.
+std::string first_outside(const TokenFile& tokens, std::int64_t vocabulary, bool has_meta) {
+  for (std::int64_t t = 0; t < tokens.num_tokens(); ++t) {
+    std::int32_t id = 0;
+    tokens.read(t, 1, &id);
+    if (id < vocabulary) continue;
+    return fmt::format(
+        "{} at byte {}, token {}",
+        has_meta ? fmt::format("id {}", id) : "a negative number, or one of 2147483647 or above,",
+        t * static_cast<std::int64_t>(token_type_size(tokens.type())), t);
+  }
+  return "";
+}
+
 Expected<void> verify_pair(const std::filesystem::path& prefix) {
   const auto file = TokenFile::open(prefix);
   if (!file) return tl::unexpected(file.error());
@@ -64,8 +78,7 @@ Expected<void> verify_pair(const std::filesystem::path& prefix) {
   }
   if ((*file)->largest_id() >= vocabulary) {
     refusals.push_back({.where = with_suffix(prefix, ".bin").string(),
-                        .found = meta ? fmt::format("id {}", (*file)->largest_id())
-                                      : "a negative number, or one of 2147483647 or above",
+                        .found = first_outside(**file, vocabulary, meta.has_value()),
                         .allowed = fmt::format("ids 0..{}", vocabulary - 1),
                         .nearest = ""});
   }

@@ -29,7 +29,7 @@ void declare_data_keys(Registry& registry, DataConfig& data) {
       "data.more_held_out", data.more_held_out,
       {.max_bytes = 4096,
        .help = "Further token files to validate on, each by itself; metrics know them by the last "
-               "part of their path.",
+               "part of their path, or more where that is shared.",
        .may_change_on_resume = true});
   registry.text(
       "data.tokenizer", data.tokenizer,

@@ -206,6 +206,11 @@ TEST_F(VerifyTokenFile, FindsIdsOutsideTheVocabulary) {
   write_bytes(folder / "t.meta.json", meta.dump());
   const std::string refusal = refusal_of(verify_token_files(prefix));
   EXPECT_NE(refusal.find("allowed: ids 0..199"), std::string::npos) << refusal;
+  const auto file = value_or_throw(TokenFile::open(prefix));
+  std::int64_t first = 0;
+  for (std::int32_t id = 0; file->read(first, 1, &id), id < 200;) ++first;
+  EXPECT_NE(refusal.find(fmt::format("at byte {}, token {};", 2 * first, first)), std::string::npos)
+      << refusal;
 }
 
 TEST_F(VerifyTokenFile, NeedsNoMetaFile) {

@@ -77,6 +77,19 @@ class DataSets(MegalithTest):
         self.assertEqual(sorted(tokens), ["tokens/a-train", "tokens/b-train"])
         self.assertEqual(sum(tokens.values()), last["tokens"])
 
+    def test_sources_of_one_name_are_told_apart(self):
+        self.tokenizer()
+        for number, name in enumerate(("wiki/t", "code/t")):
+            (self.folder / name).parent.mkdir()
+            self.build(name, TEXT[number * 30000:number * 30000 + 30000], "--held-out-every", 0)
+        self.train("run", *RUN, "--set", "schedule.steps=6", "--set", "data.held_out=data/wiki/t", "--set",
+                   'data.blend=["data/wiki/t = 1", "data/code/t = 1", "data/code/t = 1"]', "--set",
+                   'data.more_held_out=["data/wiki/t", "data/code/t"]')
+        rows = [json.loads(line) for line in (self.folder / "run/metrics.jsonl").read_text().splitlines()]
+        names = {name for row in rows for name in row}
+        self.assertLessEqual({"tokens/wiki/t", "tokens/code/t", "tokens/code/t#2", "validation_loss/wiki/t",
+                              "validation_loss/code/t"}, names)
+
     def test_a_pattern_takes_several_files_of_others(self):
         self.tokenizer()
         for number, name in enumerate("ab"):

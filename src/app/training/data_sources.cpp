@@ -99,8 +99,12 @@ void open_blend(const TrainConfig& config, DataSources& data, Refusals& problems
     entries.push_back(value_or_throw(parse_blend_entry(text)));
     sum += entries.back().amount;
   }
+  std::vector<std::string> prefixes;
+  for (const BlendEntry& entry : entries) prefixes.push_back(entry.prefix);
+  const std::vector<std::string> names = names_of_prefixes(prefixes);
   std::vector<BlendSource> sources;
-  for (const BlendEntry& entry : entries) {
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    const BlendEntry& entry = entries[i];
     const auto tokens = open_tokens("data.blend", entry.prefix, config, problems);
     if (!tokens) continue;
     data.train_tokens.push_back(tokens);
@@ -108,7 +112,7 @@ void open_blend(const TrainConfig& config, DataSources& data, Refusals& problems
     const std::uint64_t seed = config.seed + sources.size();
     std::unique_ptr<Dataset> dataset = make_token_dataset(tokens, options_of(config, seed));
     const std::uint64_t weight = blend_weight(entry, sum, *dataset);
-    sources.push_back({.name = entry.name(), .dataset = std::move(dataset), .weight = weight});
+    sources.push_back({.name = names[i], .dataset = std::move(dataset), .weight = weight});
   }
   if (!problems.empty()) return;
   for (const BlendSource& source : sources) {
@@ -120,12 +124,13 @@ void open_blend(const TrainConfig& config, DataSources& data, Refusals& problems
 
 void open_more_held_out(const TrainConfig& config, DataSources& data, Refusals& problems) {
   if (data.held_out) data.held_out_sets.push_back({.name = "", .dataset = data.held_out.get()});
-  for (const std::string& prefix : config.data.more_held_out) {
+  const std::vector<std::string> names = names_of_prefixes(config.data.more_held_out);
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    const std::string& prefix = config.data.more_held_out[i];
     const auto tokens = open_tokens("data.more_held_out", prefix, config, problems);
     if (!tokens) continue;
     data.more_held_out.push_back(make_token_dataset(tokens, options_of(config, std::nullopt)));
-    data.held_out_sets.push_back(
-        {.name = BlendEntry{.prefix = prefix}.name(), .dataset = data.more_held_out.back().get()});
+    data.held_out_sets.push_back({.name = names[i], .dataset = data.more_held_out.back().get()});
   }
 }
 
@@ -217,8 +222,8 @@ Expected<DataSources> open_data(const TrainConfig& config) {
   }
   open_more_held_out(config, data, problems);
   open_tokenizer(config, data, problems);
-  if (data.tokenizer) check_tokens_are_of(*data.tokenizer, config, data, problems);
   if (problems.empty() && config.data.infill_rate > 0) add_infill(config, data, problems);
+  if (data.tokenizer) check_tokens_are_of(*data.tokenizer, config, data, problems);
   if (!problems.empty()) return refuse(std::move(problems));
   return data;
 }
