@@ -176,6 +176,8 @@ ExitCode report_end(const LoopEnd& end, const Options& options) {
       return ExitCode::stopped;
     case LoopEnd::Kind::ledger_differs:
       complain("this machine does not reproduce the run's ledger: " + to_string(*end.difference));
+      if (end.difference->field == "data_digest")
+        complain("the data that the config names are not those that the run has read so far");
       complain("nothing was changed; see docs/numerics.md, and compare `megalith doctor` here and there");
       return ExitCode::not_reproduced;
     case LoopEnd::Kind::diverged:

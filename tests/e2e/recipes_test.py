@@ -55,6 +55,13 @@ class Recipes(MegalithTest):
         rows = [json.loads(line) for line in (self.folder / run / "metrics.jsonl").read_text().splitlines()]
         return {key: value for row in rows for key, value in row.items()}
 
+    def test_train_on_my_text_step_by_step(self):
+        text_file(self.folder, "book.txt", TEXT[:120000])
+        shown = self.recipe("Train on my text, step by step", SMALL_MODEL)
+        self.assertIn("bits per byte", shown[3])
+        self.assertTrue(shown[-1].startswith("In the beginning"))
+        self.assertIn("--- step 6 ", self.run_megalith("data", "show", "runs/book", "--step", 6).out)
+
     def test_train_on_a_folder_of_text(self):
         corpus = self.folder / "corpus"
         corpus.mkdir()
