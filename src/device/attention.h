@@ -86,7 +86,7 @@ struct CachedAttention {
   AttentionShape shape;  // sequences and sequence are not read
   std::int64_t rows = 0;
   Tensor q;                                // [rows, N*D]
-  Tensor k_cache, v_cache;                 // [slots, capacity, G*D]
+  Tensor k_cache, v_cache;                 // [slots, G, capacity, D]: a head's keys lie together
   const std::int32_t* slot = nullptr;      // [rows]
   const std::int32_t* position = nullptr;  // [rows]
   Tensor out;                              // [rows, N*D]
@@ -96,7 +96,7 @@ struct CachedAttention {
 struct CacheAppend {
   std::int64_t rows = 0;
   Tensor k, v;                             // [rows, G*D]
-  Tensor k_cache, v_cache;                 // [slots, capacity, G*D]
+  Tensor k_cache, v_cache;                 // [slots, G, capacity, D]: a head's keys lie together
   const std::int32_t* slot = nullptr;      // [rows]
   const std::int32_t* position = nullptr;  // [rows], below capacity
 };
