@@ -113,5 +113,9 @@ class AttentionOps {
 // Visible pairs only: two products forward, five backward. Reads document_start.
 Cost cost_of(const AttentionForward&);
 Cost cost_of(const AttentionBackward&);
+// Visible keys and values are read once per run of rows of one slot with ascending positions. Reads slot and
+// position; where they are null, as when memory is measured, all rows see the whole capacity of one slot.
+Cost cost_of(const CachedAttention&);
+Cost cost_of(const CacheAppend&);
 
 }  // namespace megalith
