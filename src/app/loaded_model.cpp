@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "app/console.h"
+#include "core/thread_pool.h"
 #include "device/cpu/cpu_device.h"
 #include "model/huggingface_weights.h"
 
@@ -52,10 +53,26 @@ Expected<std::unique_ptr<LoadedModel>> load_huggingface(const std::filesystem::p
   Expected<std::unique_ptr<Device>> device = open_device(threads);
   if (!device) return tl::unexpected(device.error());
   auto model = std::make_unique<LoadedModel>(config, std::move(*device));
-  stored->load(model->parameters);
+  stored->load(model->parameters, model->device->num_threads());
   model->parameters.refresh_working(*model->device);
   model->tokenizer = tokenizer_beside(folder);
   return model;
+}
+
+// On all threads: much of the time the kernel clears pages.
+Expected<void> load_masters(const Checkpoint& checkpoint, const LoadedModel& model) {
+  const std::vector<Parameter>& all = model.parameters.all();
+  std::vector<Expected<void>> loaded(all.size());
+  ThreadPool pool(model.device->num_threads());
+  pool.for_each(static_cast<std::int64_t>(all.size()), [&](std::int64_t task, int) {
+    const Parameter& p = all[static_cast<std::size_t>(task)];
+    loaded[static_cast<std::size_t>(task)] =
+        checkpoint.load("model." + p.spec.name, p.master.row_slice(0, p.spec.rows));
+  });
+  for (Expected<void>& result : loaded) {
+    if (!result) return std::move(result);
+  }
+  return {};
 }
 
 }  // namespace
@@ -81,10 +98,8 @@ Expected<std::unique_ptr<LoadedModel>> load_model(const std::string& argument, s
   if (!device) return tl::unexpected(device.error());
   auto model = std::make_unique<LoadedModel>(frozen.values, std::move(*device));
   model->step = checkpoint.facts().step;
-  for (const Parameter& p : model->parameters.all()) {
-    Expected<void> loaded = checkpoint.load("model." + p.spec.name, p.master.row_slice(0, p.spec.rows));
-    if (!loaded) return tl::unexpected(loaded.error());
-  }
+  if (Expected<void> loaded = load_masters(checkpoint, *model); !loaded)
+    return tl::unexpected(loaded.error());
   model->parameters.refresh_working(*model->device);
   if (Expected<std::string_view> text = checkpoint.file_text("tokenizer.json")) {
     Expected<Tokenizer> tokenizer =

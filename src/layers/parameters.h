@@ -57,7 +57,8 @@ class Parameters {
   [[nodiscard]] bool measuring() const { return use_ == Use::measuring; }
 
   // Draws every initial value by (seed, logical index): Box-Muller on Philox in own fp64 functions.
-  void initialise(std::uint64_t seed);
+  // The same values for any number of threads.
+  void initialise(std::uint64_t seed, int num_threads = 1);
   // working = rounded master, for matrices in bf16.
   void refresh_working(Device& device);
   void zero_gradients(Device& device);

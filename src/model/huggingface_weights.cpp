@@ -8,6 +8,7 @@
 
 #include "config/nearest.h"
 #include "core/file.h"
+#include "core/thread_pool.h"
 #include "run/json_fields.h"
 
 namespace megalith {
@@ -61,10 +62,35 @@ bool has_shape(const StoredTensor& tensor, const WeightPiece& piece) {
   return tensor.shape.size() == 2 && tensor.shape[0] == rows && tensor.shape[1] == columns;
 }
 
-void copy_piece(const WeightPiece& piece, const StoredTensor& tensor, const Tensor& master) {
+// Elements that lie next to each other.
+void copy_run(const StoredTensor& tensor, std::size_t first, std::size_t count, float* to) {
+  if (tensor.type == StoredType::f32) {
+    std::memcpy(to, tensor.bytes.data() + 4 * first, 4 * count);
+    return;
+  }
+  if (tensor.type == StoredType::bf16) {
+    const std::byte* from = tensor.bytes.data() + 2 * first;
+    for (std::size_t i = 0; i < count; ++i) {
+      std::uint16_t bits = 0;
+      std::memcpy(&bits, from + 2 * i, 2);
+      to[i] = to_float(bf16{bits});
+    }
+    return;
+  }
+  for (std::size_t i = 0; i < count; ++i) to[i] = element(tensor, first + i);
+}
+
+void copy_rows(const WeightPiece& piece, const StoredTensor& tensor, const Tensor& master, std::int64_t begin,
+               std::int64_t end) {
   const bool is_vector = piece.rows == 1;
-  for (std::int64_t r = 0; r < piece.rows; ++r) {
+  for (std::int64_t r = begin; r < end; ++r) {
     float* to = master.row<float>(piece.row + r) + piece.column;
+    if (!piece.transposed && !is_vector) {
+      const std::int64_t row = piece.source_row + piece.stored_at(r);
+      copy_run(tensor, static_cast<std::size_t>(row * piece.source_columns + piece.source_column),
+               static_cast<std::size_t>(piece.columns), to);
+      continue;
+    }
     const std::int64_t stored_row = is_vector ? r : piece.stored_at(r);
     for (std::int64_t c = 0; c < piece.columns; ++c) {
       const std::int64_t stored_column = is_vector ? piece.stored_at(c) : c;
@@ -204,14 +230,29 @@ Expected<void> HuggingFaceModel::check(const fs::path& folder) const {
   return {};
 }
 
-void HuggingFaceModel::load(const Parameters& parameters) const {
+void HuggingFaceModel::load(const Parameters& parameters, int num_threads) const {
+  struct Rows {
+    const WeightPiece* piece;
+    const Tensor* master;
+    std::int64_t begin, end;
+  };
+  constexpr std::int64_t kTaskElements = 1 << 20;
+  std::vector<Rows> tasks;
   for (const WeightPiece& piece : pieces_) {
     const Parameter& parameter = parameters.named(piece.parameter);
     MEGALITH_CHECK(piece.row + piece.rows <= parameter.spec.rows &&
                        piece.column + piece.columns <= parameter.spec.columns,
                    "{} does not fit into {}", piece.source, piece.parameter);
-    copy_piece(piece, *tensors_.at(piece.source), parameter.master);
+    const std::int64_t rows =
+        std::max<std::int64_t>(1, kTaskElements / std::max<std::int64_t>(1, piece.columns));
+    for (std::int64_t r = 0; r < piece.rows; r += rows)
+      tasks.push_back({&piece, &parameter.master, r, std::min(piece.rows, r + rows)});
   }
+  ThreadPool pool(num_threads);
+  pool.for_each(static_cast<std::int64_t>(tasks.size()), [&](std::int64_t task, int) {
+    const Rows& rows = tasks[static_cast<std::size_t>(task)];
+    copy_rows(*rows.piece, *tensors_.find(rows.piece->source)->second, *rows.master, rows.begin, rows.end);
+  });
 }
 
 }  // namespace megalith

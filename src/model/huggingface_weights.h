@@ -27,7 +27,7 @@ class HuggingFaceModel {
   [[nodiscard]] const HuggingFaceConfig& config() const { return config_; }
   // Fills every master weight. REQUIRES: parameters of config().model. A row at a time: no memory beyond the
   // parameters.
-  void load(const Parameters& parameters) const;
+  void load(const Parameters& parameters, int num_threads = 1) const;
 
  private:
   Expected<void> open_files(const std::filesystem::path& folder);

@@ -49,6 +49,7 @@ Progress::Progress(const TrainConfig& config, Trainer& trainer, const RunDirecto
 void Progress::say(const std::string& line) {
   if (style_.json) return;
   print((live_line_open_ ? "\r\x1b[K" : "") + line + "\n");
+  flush_output();  // whoever reads a pipe wants the line now, not with the next four thousand bytes
   live_line_open_ = false;
 }
 
