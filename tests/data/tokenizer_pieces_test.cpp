@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <numeric>
 #include <random>
 
@@ -181,12 +182,14 @@ TEST(PieceMerger, EqualsTheDefinitionForShortAndLongPieces) {
   std::mt19937 random(11);
   for (int round = 0; round < 300; ++round) {
     MergeTable table(40);  // any pairs, in any order, results of later merges included
+    // Ids of bytes, ids beyond, and some of both.
+    const std::int32_t first = std::array{0, 268, 1000}[static_cast<std::size_t>(round % 3)];
+    const auto id = [&] { return first + static_cast<std::int32_t>(random() % 8); };
     for (std::uint32_t rank = 0; rank < 40; ++rank) {
-      const auto id = [&] { return static_cast<std::int32_t>(random() % 8); };
       table.add({.left = id(), .right = id(), .merged = id()}, rank);
     }
     std::vector<std::int32_t> ids(random() % 200);
-    for (std::int32_t& id : ids) id = static_cast<std::int32_t>(random() % 8);
+    std::generate(ids.begin(), ids.end(), id);
     const std::vector<std::int32_t> expected = plain_merge(table, ids);
     ids.resize(PieceMerger(table).merge(ids));
     EXPECT_EQ(ids, expected);

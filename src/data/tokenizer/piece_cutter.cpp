@@ -21,11 +21,16 @@ constexpr std::uint8_t kSmalls = kLower | kUncased | kMark;
 
 constexpr std::uint64_t kEachByte = 0x0101010101010101u;
 
-// The highest bit of each byte that is no ASCII letter.
-constexpr std::uint64_t not_letters(std::uint64_t eight) {
-  const std::uint64_t folded = (eight | kEachByte * 0x20) & kEachByte * 0x7F;
-  const std::uint64_t from_a = folded + kEachByte * (0x80 - 'a'), past_z = folded + kEachByte * (0x7F - 'z');
+// The highest bit of each byte that is not from 'a' to 'z'.
+constexpr std::uint64_t not_small(std::uint64_t eight) {
+  const std::uint64_t low = eight & kEachByte * 0x7F;
+  const std::uint64_t from_a = low + kEachByte * (0x80 - 'a'), past_z = low + kEachByte * (0x7F - 'z');
   return (~(from_a & ~past_z) | eight) & kEachByte * 0x80;
+}
+
+// The same for letters in either case.
+constexpr std::uint64_t not_letters(std::uint64_t eight) {
+  return not_small(eight | kEachByte * 0x20);
 }
 
 class Cutter {
@@ -84,7 +89,8 @@ class Cutter {
   template <std::uint8_t kKinds>
   [[nodiscard]] Place run(Place place) const {
     while (true) {
-      if constexpr (kKinds == kLetter) place = past_ascii_letters(place);
+      if constexpr (kKinds == kLetter) place = past_ascii<not_letters>(place);
+      if constexpr (kKinds == kSmalls) place = past_ascii<not_small>(place);
       while (place != end_ && (kAsciiKinds[*place] & kKinds) != 0) ++place;
       if (place == end_ || *place < 0x80) return place;
       while (place != end_ && *place >= 0x80) {
@@ -96,12 +102,13 @@ class Cutter {
   }
 
   // Eight bytes at a time, so that the length of a word decides no branch; stops short of the text's end.
-  [[nodiscard]] Place past_ascii_letters(Place place) const {
+  template <std::uint64_t (*kOthers)(std::uint64_t)>
+  [[nodiscard]] Place past_ascii(Place place) const {
     if constexpr (std::endian::native == std::endian::little) {
       for (; end_ - place >= 8; place += 8) {
         std::uint64_t eight = 0;
         std::memcpy(&eight, place, sizeof eight);
-        if (const std::uint64_t others = not_letters(eight); others != 0) {
+        if (const std::uint64_t others = kOthers(eight); others != 0) {
           return place + std::countr_zero(others) / 8;
         }
       }
