@@ -1,8 +1,6 @@
 // The ids of recent pieces, for one thread.
 #pragma once
 
-#include <array>
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -11,17 +9,9 @@
 #include <utility>
 #include <vector>
 
+#include "data/tokenizer/short_piece.h"
+
 namespace megalith {
-
-// Bytes of a short piece and how many there are, so that two comparisons tell pieces apart for certain.
-struct ShortPiece {
-  static constexpr std::size_t kMostBytes = 15;
-  std::uint64_t low = 0, high = 0;
-  bool operator==(const ShortPiece&) const = default;
-
-  // REQUIRES: at most kMostBytes. What lies between the piece and `readable_end` is read and left out.
-  static ShortPiece of(std::string_view piece, const char* readable_end);
-};
 
 // Where there is no room, the piece that was put in first makes way. Memory: 5 MiB.
 class PieceCache {
@@ -69,36 +59,11 @@ class PieceCache {
   static constexpr int kLineBits = 16;
   static constexpr std::size_t kLong = std::size_t{1} << 13;
 
-  static std::size_t line_of(const ShortPiece& piece) {
-    const std::uint64_t mixed = (piece.low ^ piece.high * 0x9E3779B97F4A7C15u) * 0xD6E8FEB86659FD93u;
-    return (mixed ^ mixed << 32) >> (64 - kLineBits);
-  }
+  static std::size_t line_of(const ShortPiece& piece) { return piece.hash() >> (64 - kLineBits); }
   static std::size_t long_place_of(std::string_view piece);
 
   std::vector<Line> lines_ = std::vector<Line>(std::size_t{1} << kLineBits);
   std::vector<Long> long_ = std::vector<Long>(kLong);
 };
-
-inline ShortPiece ShortPiece::of(std::string_view piece, const char* readable_end) {
-  // Behind `size` bytes of ones: zeros.
-  static constexpr std::array<unsigned char, 32> kMasks = [] {
-    std::array<unsigned char, 32> masks{};
-    for (std::size_t i = 0; i < 16; ++i) masks[i] = 0xFF;
-    return masks;
-  }();
-  const std::size_t size = piece.size();
-  std::array<std::uint64_t, 2> words{}, masks{};
-  if (readable_end - piece.data() >= 16) {
-    std::memcpy(words.data(), piece.data(), 16);
-    std::memcpy(masks.data(), kMasks.data() + 16 - size, 16);
-    words[0] &= masks[0];
-    words[1] &= masks[1];
-  } else {
-    std::memcpy(words.data(), piece.data(), size);
-  }
-  // The sixteenth byte is free.
-  constexpr int kLastByte = std::endian::native == std::endian::little ? 56 : 0;
-  return {.low = words[0], .high = words[1] | std::uint64_t{size} << kLastByte};
-}
 
 }  // namespace megalith
