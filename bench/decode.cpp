@@ -1,9 +1,12 @@
 // Generation of GPT-2 124M in bf16 with random weights: tokens a second of prompts and of answers, the latter
 // beside what reading the weights once a token allows.
-//   bench_decode [--threads N] [--rounds N] [--json]
+//   bench_decode [--threads N] [--rounds N] [--json] [SEQUENCES ...]
 
+#include <algorithm>
 #include <cstdlib>
 #include <numeric>
+#include <string>
+#include <vector>
 
 #include "core/thread_pool.h"
 #include "device/cpu/cpu_device.h"
@@ -48,7 +51,11 @@ void measure(const bench::Options& options, bench::Report& report, Device& devic
   std::vector<std::int32_t> prompt(static_cast<std::size_t>(kPrompt));
   std::iota(prompt.begin(), prompt.end(), 100);
   double one = 0;
-  for (const std::int64_t slots : {1, 8, 32}) {
+  std::vector<std::int64_t> sizes = {1, 8, 32};
+  if (!options.rest.empty()) sizes.clear();
+  for (const std::string& size : options.rest)
+    sizes.push_back(std::clamp(std::atoll(size.c_str()), 1LL, 256LL));
+  for (const std::int64_t slots : sizes) {
     Generator generator(device, transformer, profile, slots, kPrompt + 256);
     const std::vector<std::int32_t> ids(static_cast<std::size_t>(slots), 1234);
     if (slots == 1) {
@@ -65,9 +72,9 @@ void measure(const bench::Options& options, bench::Report& report, Device& devic
     const double rate = static_cast<double>(kAnswer * slots) / timing.best_seconds;
     if (slots == 1) one = rate;
     const double spread = timing.median_seconds / timing.best_seconds;
-    if (slots == 1) {
-      report.add("answer, 1 sequence; reference: one read of the weights a token", rate, "tokens/s",
-                 bandwidth / weight_bytes, spread);
+    if (slots == 1 || one == 0) {
+      report.add(fmt::format("answers, {} side by side; reference: one read of the weights a step", slots),
+                 rate, "tokens/s", bandwidth / weight_bytes * static_cast<double>(slots), spread);
     } else {
       report.add(fmt::format("answers, {} sequences side by side; reference: that many alone", slots), rate,
                  "tokens/s", one * static_cast<double>(slots), spread);

@@ -23,6 +23,7 @@
 #include "app/training/final_evaluation.h"
 #include "app/training/memory_use.h"
 #include "app/training/progress.h"
+#include "app/training/run_profile.h"
 #include "app/training/run_setup.h"
 #include "app/training/speed_probe.h"
 #include "app/verbs.h"
@@ -36,6 +37,10 @@ struct Options {
   TrainRequest request;
   bool json = false;
   bool dry_run = false;
+  bool profile = false;
+  std::filesystem::path timeline;  // a file; empty: none
+
+  [[nodiscard]] bool watches_time() const { return profile || !timeline.empty(); }
 };
 
 std::string processor_name() {
@@ -195,6 +200,25 @@ ExitCode report_end(const LoopEnd& end, const Options& options) {
   return ExitCode::bug;
 }
 
+// Before the run, so that a slip costs no training.
+Expected<void> check_timeline(const std::filesystem::path& file) {
+  if (file.empty()) return {};
+  const std::filesystem::path folder = file.has_parent_path() ? file.parent_path() : ".";
+  if (std::filesystem::is_directory(folder) && !std::filesystem::is_directory(file)) return {};
+  return refuse({.where = "--timeline",
+                 .found = file.string(),
+                 .allowed = "a file in a folder that exists",
+                 .nearest = (std::filesystem::path("runs") / "timeline.json").string()});
+}
+
+void show_profile(RunProfile& profile, const Options& options) {
+  if (options.profile) print(options.json ? profile.json() : profile.table());
+  if (options.timeline.empty()) return;
+  write_file_atomically(options.timeline, profile.timeline_json());
+  if (!options.json)
+    print(fmt::format("timeline: {} (ui.perfetto.dev opens it)\n", options.timeline.string()));
+}
+
 ExitCode show_dry_run(TrainConfig config, const Options& options, Device& device, const DataSources& data) {
   const std::filesystem::path folder = run_folder_of(options.request);
   if (options.request.minutes > 0 && !RunDirectory::is_run(folder) &&
@@ -209,6 +233,7 @@ ExitCode show_dry_run(TrainConfig config, const Options& options, Device& device
 ExitCode train(const Options& options) {
   watch_for_interrupts();
   value_or_throw(look_for_shipped_config(options.request.config_file));
+  value_or_throw(check_timeline(options.timeline));
   TrainConfig config = wanted_config(options);
   const std::unique_ptr<Device> device = value_or_throw(open_device(config.threads));
   const DataSources data = value_or_throw(open_data(config));
@@ -223,7 +248,9 @@ ExitCode train(const Options& options) {
 
   Ledger ledger = value_or_throw(Ledger::open(run.ledger_file()));
   MetricsSink metrics = value_or_throw(MetricsSink::open(run, config.metrics.tensorboard));
-  Trainer trainer(config, *device, *data.train);
+  std::optional<RunProfile> profile;
+  if (options.watches_time()) profile.emplace(*device, *data.train, !options.timeline.empty());
+  Trainer trainer(config, profile ? profile->device() : *device, profile ? profile->train() : *data.train);
   if (!options.json) print_plan(config, trainer, run);
   if (!config.init.empty() && list_checkpoints(run.checkpoints()).empty()) {
     value_or_throw(trainer.begin_with(value_or_throw(InitialWeights::open(config.init))));
@@ -232,12 +259,14 @@ ExitCode train(const Options& options) {
   const Tokenizer* tokenizer = data.tokenizer ? &*data.tokenizer : nullptr;
   Progress progress(config, trainer, run, metrics, data,
                     {.live = ::isatty(STDOUT_FILENO) == 1, .json = options.json});
-  const LoopEnd end = run_loop(config, trainer, data.held_out_sets,
-                               {.ledger = ledger,
-                                .checkpoints = run.checkpoints(),
-                                .frozen_config = to_toml(config),
-                                .tokenizer_json = tokenizer == nullptr ? "" : tokenizer->to_json()},
-                               fingerprint(*device, config.numerics), progress);
+  const LoopEnd end =
+      run_loop(config, trainer, data.held_out_sets,
+               {.ledger = ledger,
+                .checkpoints = run.checkpoints(),
+                .frozen_config = to_toml(config),
+                .tokenizer_json = tokenizer == nullptr ? "" : tokenizer->to_json()},
+               fingerprint(*device, config.numerics), profile ? profile->around(progress) : progress);
+  if (profile) show_profile(*profile, options);
   const ExitCode code = report_end(end, options);
   if (code != ExitCode::done) return code;
   const bool evaluated = std::filesystem::exists(run.folder() / "report.html");
@@ -250,6 +279,7 @@ constexpr const char* kExamples = R"(Examples:
   megalith train configs/runs/tiny.toml                       without any file or download, seconds
   megalith train my.toml --run-dir runs/mine --minutes 30     as many steps as fit into half an hour
   megalith train my.toml --dry-run                            what it would be; nothing is written
+  megalith train my.toml --profile --timeline steps.json      where the time of a step goes
   megalith train my.toml --set optimizer.learning_rate=1e-3   one key changed; config explain lists them
 Ctrl-C or SIGTERM saves and stops (exit code 3); the same command continues with the same bits.
 )";
@@ -271,8 +301,17 @@ void add_train_verb(CLI::App& app, Run& run) {
                    "A fresh run takes as many steps as fit into this time")
       ->check(between(0.05, 1e6));
   verb->add_flag("--json", options->json, "One JSON object per step on standard output");
-  verb->add_flag("--dry-run", options->dry_run,
-                 "Say what the run would be (steps, rates, batches, memory, time) and write nothing");
+  CLI::Option* dry_run =
+      verb->add_flag("--dry-run", options->dry_run,
+                     "Say what the run would be (steps, rates, batches, memory, time) and write nothing");
+  verb->add_flag(
+          "--profile", options->profile,
+          "After the run, a table: time, FLOPs and bytes of every operation, and its share of a ceiling")
+      ->excludes(dry_run);
+  verb->add_option("--timeline", options->timeline,
+                   "Write the last steps, operation by operation, as a trace for ui.perfetto.dev")
+      ->type_name("FILE")
+      ->excludes(dry_run);
   verb->callback([options, &run] { run = [options] { return train(*options); }; });
 }
 

@@ -11,7 +11,7 @@
 
 namespace megalith {
 
-// Keys and values of one layer for decoding: [slots, capacity, G D], zero where nothing was written.
+// Keys and values of one layer for decoding: [slots, G, capacity, D], zero where nothing was written.
 struct LayerCache {
   Tensor keys, values;
 };

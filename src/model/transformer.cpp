@@ -72,8 +72,8 @@ KeyValueCache::KeyValueCache(const ModelConfig& config, DType dtype, std::int64_
       capacity(capacity_),
       arena("key/value cache", cache_bytes(config, dtype, slots_, capacity_)) {
   for (int layer = 0; layer < config.layers; ++layer) {
-    layers.push_back({.keys = arena.allocate(dtype, {slots, capacity, config.kv_columns()}),
-                      .values = arena.allocate(dtype, {slots, capacity, config.kv_columns()})});
+    layers.push_back({.keys = arena.allocate(dtype, {slots, config.kv_heads, capacity, config.head_size}),
+                      .values = arena.allocate(dtype, {slots, config.kv_heads, capacity, config.head_size})});
   }
 }
 

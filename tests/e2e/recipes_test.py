@@ -89,6 +89,12 @@ class Recipes(MegalithTest):
         self.assertIn("update_norm/", header)
         self.assertGreaterEqual(len(rows), 6)
 
+    def test_where_does_the_time_go(self):
+        (self.folder / "my.toml").write_text((SOURCE / "configs/runs/tiny.toml").read_text())
+        [shown] = self.recipe("Where does the time go?")
+        self.assertIn("not in operations", shown)
+        self.assertIn("traceEvents", (self.folder / "trace.json").read_text())
+
     def test_fill_gaps(self):
         text_file(self.folder, "notes.txt", TEXT[:120000])
         shown = self.recipe("Fill gaps", SMALL_MODEL)

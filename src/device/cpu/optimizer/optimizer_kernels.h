@@ -2,10 +2,12 @@
 // plain: the compiler vectorises them where the family has the instructions.
 #pragma once
 
+#include <bit>
 #include <cmath>
 #include <cstdint>
 
 #include "core/bf16.h"
+#include "core/digest.h"
 
 namespace megalith::cpu {
 
@@ -27,6 +29,8 @@ struct OptimizerKernels {
   void (*adam)(const std::int64_t* gradient, const AdamScalars& scalars, std::int64_t count, float* master,
                float* m, float* v, bf16* working_bf16, float* working_f32);
   void (*cast_bf16)(const float* from, std::int64_t count, bf16* to);
+  // Sum mod 2^64 of element_digest(first_index + i, bits of values[i]).
+  std::uint64_t (*digest)(const float* values, std::uint64_t first_index, std::int64_t count);
   bool (*finite_f32)(const float* values, std::int64_t count);
   bool (*finite_bf16)(const bf16* values, std::int64_t count);
 };
@@ -95,22 +99,41 @@ struct OptimizerFamily {
       F::load_first(from + i, static_cast<int>(count - i)).store_first(to + i, static_cast<int>(count - i));
   }
 
+  static std::uint64_t digest(const float* values, std::uint64_t first_index, std::int64_t count) {
+    std::uint64_t sum = 0;
+    for (std::int64_t i = 0; i < count; ++i) {
+      sum += element_digest(first_index + static_cast<std::uint64_t>(i),
+                            std::bit_cast<std::uint32_t>(values[i]));
+    }
+    return sum;
+  }
+
   template <class T>
   static bool finite(const T* values, std::int64_t count) {
     using Ints = typename F::Ints;
-    Ints greatest = Ints::broadcast(0);
-    for (std::int64_t i = 0; i < count; i += 16) {
-      const int lanes = count - i < 16 ? static_cast<int>(count - i) : 16;
-      greatest =
-          max_unsigned(greatest, bits_of(F::load_first(values + i, lanes)) & Ints::broadcast(0x7fffffff));
+    const Ints magnitude = Ints::broadcast(0x7fffffff);
+    Ints greatest[4];
+    for (Ints& g : greatest) g = Ints::broadcast(0);
+    std::int64_t i = 0;
+    for (; i + 64 <= count; i += 64) {
+#pragma GCC unroll 4
+      for (int k = 0; k < 4; ++k) {
+        greatest[k] = max_unsigned(greatest[k], bits_of(F::load(values + i + 16 * k)) & magnitude);
+      }
     }
-    return max_of_lanes_unsigned(greatest) < 0x7f800000u;
+    for (; i < count; i += 16) {
+      const int lanes = count - i < 16 ? static_cast<int>(count - i) : 16;
+      greatest[0] = max_unsigned(greatest[0], bits_of(F::load_first(values + i, lanes)) & magnitude);
+    }
+    return max_of_lanes_unsigned(max_unsigned(max_unsigned(greatest[0], greatest[1]),
+                                              max_unsigned(greatest[2], greatest[3]))) < 0x7f800000u;
   }
 
   static OptimizerKernels kernels() {
     return {.squares = squares,
             .adam = adam,
             .cast_bf16 = cast_bf16,
+            .digest = digest,
             .finite_f32 = finite<float>,
             .finite_bf16 = finite<bf16>};
   }

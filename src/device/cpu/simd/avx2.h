@@ -46,6 +46,7 @@ inline __m256i narrow(__m256 x) {
 struct Floats {
   using Mask = avx2::Mask;
   using Ints = avx2::Ints;
+  static constexpr int kInterleave = 1;  // groups that pass through long functions together (several.h)
   __m256 low, high;
 
   static Mask first(int n) {

@@ -39,6 +39,7 @@ struct Ints {
 struct Floats {
   using Mask = portable::Mask;
   using Ints = portable::Ints;
+  static constexpr int kInterleave = 1;  // groups that pass through long functions together (several.h)
   float lane[kLanes];
 
   static Mask first(int n) {  // the first n lanes, 0 <= n <= 16
