@@ -74,12 +74,20 @@ def measure_megalith(program, repetitions):
 def compare(arguments, program, kind):
     model = model_file(arguments.folder, kind)
     ours, theirs = {work: [] for work in WORK}, {(work, flash): [] for work in WORK for flash in (0, 1)}
+    busiest = 0.0
     for _ in range(arguments.rounds):  # taking turns: ours, theirs, theirs with flash attention
-        for work, (rate, spread) in measure_megalith(arguments.megalith, arguments.repetitions).items():
+        rates, others = registry.watched(measure_megalith, arguments.megalith, arguments.repetitions)
+        busiest = max(busiest, others)
+        for work, (rate, spread) in rates.items():
             ours[work] += [rate, rate / spread]  # best and median of the repetitions
         for flash in (0, 1):
-            for work, rates in measure_llama(program, model, flash, arguments.repetitions).items():
-                theirs[work, flash] += rates
+            samples, others = registry.watched(measure_llama, program, model, flash, arguments.repetitions)
+            busiest = max(busiest, others)
+            for work in WORK:
+                theirs[work, flash] += samples[work]
+    release = registry.newest_source(arguments.folder, "llama-cpp-python").name
+    print(f"llama.cpp of {release}: {samples['system']}", flush=True)
+    print(f"other programs took up to {busiest:.0%} of the processors meanwhile", flush=True)
     results = []
     for work, title in WORK.items():
         say(title, "Megalith bf16", ours[work])

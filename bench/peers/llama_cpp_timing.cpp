@@ -73,8 +73,7 @@ int main(int argc, char** argv) {
       std::atoi(argv[3]) != 0 ? LLAMA_FLASH_ATTN_TYPE_ENABLED : LLAMA_FLASH_ATTN_TYPE_DISABLED;
   llama_context* context = llama_init_from_model(model, params);
   if (context == nullptr) fail("no context");
-  std::fprintf(stderr, "%s\n", llama_print_system_info());
-  std::printf("{");
+  std::printf("{\"system\": \"%s\", ", llama_print_system_info());
   time("prompt", context, kPrompt, repetitions, [&] {
     std::vector<llama_token> tokens = random_tokens(context, kPrompt);
     decode(context, tokens);

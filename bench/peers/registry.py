@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,20 @@ def fair_environment(**more):
     """The environment without settings of this machine that hold a BLAS to an older processor or smaller cache."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("OPENBLAS_", "MKL_", "OMP_", "ONEDNN_"))}
     return {**kept, **more}
+
+
+def watched(call, *arguments):
+    """What the call gives, and the share of the processors that programs other than those it started used meanwhile: 0 on a
+    quiet machine. A figure beside a large share says little."""
+    def seconds():
+        ticks = [int(tick) for tick in pathlib.Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+        mine = sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_CHILDREN, resource.RUSAGE_SELF))
+        hertz = os.sysconf("SC_CLK_TCK")
+        return sum(ticks) / hertz, (sum(ticks) - ticks[3] - ticks[4]) / hertz - mine
+    before = seconds()
+    result = call(*arguments)
+    after = seconds()
+    return result, max(0.0, (after[1] - before[1]) / max(after[0] - before[0], 1e-9))
 
 
 def need_disk(folder, gigabytes):

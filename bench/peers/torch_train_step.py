@@ -6,7 +6,7 @@
 PyTorch's current release comes from the Python registry into build/peers/torch (--folder), once: 2.5 GB; --python takes
 the one of an interpreter instead. Each setting runs in a process of its own, because thread and BLAS settings only count at
 start, and takes turns with bench_train_step; the best of each side is compared. One line per measurement, a JSON array
-at the end. --prepare downloads and compiles without measuring, so that a later run only measures.
+at the end; "others" is the share of the processors that other programs took. --prepare downloads and compiles without measuring, so that a later run only measures.
 """
 import argparse
 import json
@@ -164,10 +164,10 @@ def child(problem, words, rounds):
 
 
 def measure_megalith(arguments, problem):
-    out = subprocess.run([arguments.megalith, "--json", "--rounds", str(arguments.rounds), problem], capture_output=True,
-                         text=True, check=True)
+    command = [arguments.megalith, "--json", "--rounds", str(arguments.rounds), problem]
+    out, others = registry.watched(lambda: subprocess.run(command, capture_output=True, text=True, check=True))
     result = json.loads(out.stdout)[0]
-    say(problem, "Megalith bf16", result["value"], result["spread"])
+    say(problem, "Megalith bf16", result["value"], result["spread"], others)
     return result["value"]
 
 
@@ -175,7 +175,8 @@ def measure_torch(arguments, python, problem, setting, rounds):
     words, extra = SETTINGS[setting]
     command = [str(python), "-B", __file__, "--child", problem, words, "--rounds", str(rounds)]
     cache = {"TORCHINDUCTOR_CACHE_DIR": str(arguments.folder.resolve() / "compiled")}
-    out = subprocess.run(command, env=registry.fair_environment(**EVERYWHERE, **cache, **extra), capture_output=True, text=True)
+    environment = registry.fair_environment(**EVERYWHERE, **cache, **extra)
+    out, others = registry.watched(lambda: subprocess.run(command, env=environment, capture_output=True, text=True))
     if out.returncode != 0:
         print(f"{problem:11} {setting}: failed: {(out.stderr.strip().splitlines() or ['killed'])[-1]}", flush=True)
         return 0.0
@@ -185,12 +186,12 @@ def measure_torch(arguments, python, problem, setting, rounds):
         return 0.0
     seconds, tokens = result["seconds"], PROBLEMS[problem][3] * PROBLEMS[problem][5]
     what = f"PyTorch {result['torch']} {setting}, {result['threads']} threads"
-    say(problem, what, tokens / seconds[0], seconds[len(seconds) // 2] / seconds[0])
+    say(problem, what, tokens / seconds[0], seconds[len(seconds) // 2] / seconds[0], others)
     return tokens / seconds[0]
 
 
-def say(problem, what, rate, spread):
-    print(f"{problem:11} {what:58} {rate:9.1f} tokens/s  median/best {spread:.2f}", flush=True)
+def say(problem, what, rate, spread, others):
+    print(f"{problem:11} {what:58} {rate:9.1f} tokens/s  median/best {spread:.2f}  others {others:.0%}", flush=True)
 
 
 def main():
