@@ -86,8 +86,8 @@ void Report::add(const std::string& name, double value, const std::string& unit,
   const double ratio = reference > 0 ? value / reference : 0;
   if (json_) {
     items_ += fmt::format(
-        R"({}{{"name": "{}", "value": {:.6g}, "unit": "{}", "reference": {:.6g}, "ratio": {:.4f}}})",
-        items_.empty() ? "" : ",\n ", name, value, unit, reference, ratio);
+        R"({}{{"name": "{}", "value": {:.6g}, "unit": "{}", "reference": {:.6g}, "ratio": {:.4f}, "spread": {:.4f}}})",
+        items_.empty() ? "" : ",\n ", name, value, unit, reference, ratio, spread);
     return;
   }
   fmt::print("{:<52} {:>9.4g} {:<9}", name, value, unit);

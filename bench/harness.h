@@ -35,7 +35,7 @@ struct Timing {
 // Times all candidates in turn, `rounds` times each after one call that does not count.
 std::vector<Timing> take_turns(const std::vector<Candidate>& candidates, int rounds);
 
-// Lines of a table, or of a JSON array: name, value, unit, reference, ratio.
+// Lines of a table, or of a JSON array: name, value, unit, reference, ratio, spread.
 class Report {
  public:
   Report(const Options& options, const std::string& title);

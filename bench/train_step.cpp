@@ -1,5 +1,5 @@
 // A whole training step, data and optimizer included: tokens per second and the share of the measured peak.
-//   bench_train_step [--threads N] [--rounds N] [--json] [gpt2-124m | small | quickstart ...]
+//   bench_train_step [--threads N] [--rounds N] [--json] [gpt2-124m | llama-160m | small | quickstart ...]
 
 #include <algorithm>
 #include <cstdlib>
@@ -14,11 +14,13 @@ namespace {
 struct Problem {
   const char* name;
   std::int64_t layers, hidden, heads, sequence, vocabulary, sequences;
+  std::int64_t gated;  // inner width of the gated feed-forward part of a Llama, 0: a GPT-2
 };
 constexpr Problem kProblems[] = {
-    {"gpt2-124m", 12, 768, 12, 1024, 50257, 4},
-    {"small", 6, 384, 6, 256, 4096, 16},
-    {"quickstart", 4, 256, 4, 256, 4096, 8},
+    {"gpt2-124m", 12, 768, 12, 1024, 50257, 4, 0},
+    {"llama-160m", 12, 768, 12, 1024, 32000, 4, 3072},
+    {"small", 6, 384, 6, 256, 4096, 16, 0},
+    {"quickstart", 4, 256, 4, 256, 4096, 8, 0},
 };
 
 TrainConfig config_of(const Problem& problem) {
@@ -28,6 +30,14 @@ TrainConfig config_of(const Problem& problem) {
   config.model.heads = problem.heads;
   config.model.sequence = problem.sequence;
   config.model.vocabulary = problem.vocabulary;
+  if (problem.gated > 0) {
+    config.model.feed_forward = problem.gated;
+    config.model.norm = Norm::rms;
+    config.model.positions = Positions::rotary;
+    config.model.activation = Activation::swiglu;
+    config.model.biases = false;
+    config.model.tied_output = false;
+  }
   config.batch.global = problem.sequences;
   config.batch.micro = problem.sequences;
   resolve(config);
