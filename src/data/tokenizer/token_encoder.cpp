@@ -15,7 +15,9 @@ TokenEncoder::TokenEncoder(const Tokenizer& tokenizer, Cache cache)
       model_(&tokenizer_.model()),
       walk_(model_->splitter, {}),
       merger_(model_->merges),
-      cache_(cache == Cache::yes ? kRemembered : 0) {}
+      cache_(cache == Cache::yes ? kRemembered : 0) {
+  if (model_->stages) stages_.emplace(*model_->stages);
+}
 
 void TokenEncoder::encode(std::string_view text, std::vector<std::int32_t>& ids, SpecialTokens special) {
   const auto& matchers = special == SpecialTokens::recognized ? model_->all_matched : model_->always_matched;
@@ -34,6 +36,7 @@ void TokenEncoder::encode(std::string_view text, std::vector<std::int32_t>& ids,
 }
 
 void TokenEncoder::encode_text(std::string_view text, std::vector<std::int32_t>& ids) {
+  if (stages_) return stages_->cut(text, [&](std::string_view piece) { encode_piece(piece, ids); });
   std::string with_space;
   if (model_->parts.prefix_space && !text.starts_with(' ')) text = with_space.append(" ").append(text);
   walk_.restart(text);

@@ -2,11 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
 #include <vector>
 
 #include "data/tokenizer/bpe_merges.h"
 #include "data/tokenizer/piece_splitter.h"
+#include "data/tokenizer/piece_stages.h"
 #include "data/tokenizer/tokenizer.h"
 
 namespace megalith {
@@ -19,7 +21,8 @@ class TokenEncoder {
 
   explicit TokenEncoder(const Tokenizer& tokenizer, Cache cache = Cache::yes);
 
-  // Appends the ids of `text`.
+  // Appends the ids of `text`. Throws RefusedInput where a pattern of the tokenizer's own file takes
+  // exponential time on it.
   void encode(std::string_view text, std::vector<std::int32_t>& ids,
               SpecialTokens special = SpecialTokens::as_text);
 
@@ -43,6 +46,7 @@ class TokenEncoder {
   Tokenizer tokenizer_;
   const TokenizerModel* model_;
   PieceSplitter::Walk walk_;
+  std::optional<PieceStages::Cutter> stages_;
   PieceMerger merger_;
   std::vector<Remembered> cache_;
 };
