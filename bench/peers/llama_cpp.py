@@ -63,11 +63,18 @@ def measure_llama(program, model, flash, repetitions):
     return json.loads(out.stdout)
 
 
-def measure_megalith(program, repetitions):
+OUR_NAMES = {"bf16": "bf16: ", "q8_0": "int8: "}  # of bench_decode, for each kind
+
+
+def measure_megalith(program, repetitions, kind):
     out = subprocess.run([program, "--json", "--rounds", str(repetitions), "1"], capture_output=True, text=True, check=True)
     rates = {}
     for result in json.loads(out.stdout):
-        rates.setdefault(result["name"].split()[0].rstrip(",s"), (result["value"], result["spread"]))
+        name = result["name"]
+        if not name.startswith(OUR_NAMES[kind]):
+            continue
+        work = name.removeprefix(OUR_NAMES[kind]).split()[0].rstrip(",s")
+        rates.setdefault(work, (result["value"], result["spread"]))
     return rates
 
 
@@ -76,7 +83,7 @@ def compare(arguments, program, kind):
     ours, theirs = {work: [] for work in WORK}, {(work, flash): [] for work in WORK for flash in (0, 1)}
     busiest = 0.0
     for _ in range(arguments.rounds):  # taking turns: ours, theirs, theirs with flash attention
-        rates, others = registry.watched(measure_megalith, arguments.megalith, arguments.repetitions)
+        rates, others = registry.watched(measure_megalith, arguments.megalith, arguments.repetitions, kind)
         busiest = max(busiest, others)
         for work, (rate, spread) in rates.items():
             ours[work] += [rate, rate / spread]  # best and median of the repetitions
@@ -90,7 +97,7 @@ def compare(arguments, program, kind):
     print(f"other programs took up to {busiest:.0%} of the processors meanwhile", flush=True)
     results = []
     for work, title in WORK.items():
-        say(title, "Megalith bf16", ours[work])
+        say(title, "Megalith " + OUR_NAMES[kind].rstrip(": "), ours[work])
         for flash in (0, 1):
             say(title, f"llama.cpp {kind}" + (", flash attention" if flash else ""), theirs[work, flash])
         best = max(*theirs[work, 0], *theirs[work, 1])

@@ -163,19 +163,26 @@ std::int64_t unreachable_entries(const Tokenizer& tokenizer) {
   return count;
 }
 
+std::string pattern_name(const Tokenizer& tokenizer) {
+  const auto pattern = tokenizer.pattern();
+  return pattern ? std::string(name_of(*pattern)) : "of its own";
+}
+
 void print_summary(const Tokenizer& tokenizer, const std::string& name) {
   constexpr std::size_t kMostShown = 20;
   const auto added = tokenizer.added_tokens();
   // Loading refused ids with holes or twice, merges of parts that do not exist and bytes without an entry.
   print(fmt::format("{}: {} entries, {} merges, pattern {}, digest {}\n", name, tokenizer.vocabulary_size(),
-                    tokenizer.model().parts.merges.size(), name_of(tokenizer.pattern()),
+                    tokenizer.model().parts.merges.size(), pattern_name(tokenizer),
                     to_hex(tokenizer.digest())));
   print("  ids without holes, each once; an entry for each of the 256 bytes; every merge's parts exist\n");
   if (const std::int64_t count = unreachable_entries(tokenizer); count > 0) {
     print(fmt::format("  {} entries do not come out of their own bytes: perhaps no text gets them\n", count));
   }
   if (!tokenizer.lossless()) {
-    print("  changes text: normalization form C, a space in front, or white space that a token takes\n");
+    print(
+        "  changes text: normalization form C, a space in front, white space that a token takes, or text "
+        "that is removed\n");
   }
   for (const auto& [what, ids] :
        {std::pair("before", tokenizer.ids_before()), std::pair("after", tokenizer.ids_after())}) {
@@ -222,7 +229,7 @@ ExitCode convert_tokenizer(const Options& options) {
   const Tokenizer tokenizer = load_tokenizer(options);
   save_tokenizer(tokenizer, options.output);
   print(fmt::format("{}: {} entries, pattern {}\n", options.output.string(), tokenizer.vocabulary_size(),
-                    name_of(tokenizer.pattern())));
+                    pattern_name(tokenizer)));
   return ExitCode::done;
 }
 

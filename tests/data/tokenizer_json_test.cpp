@@ -41,6 +41,17 @@ std::string refusal_of(const Json& json) {
   return refusal_of(json.dump());
 }
 
+Json split_by(const char* regex) {
+  return {{"type", "Split"}, {"pattern", {{"Regex", regex}}}, {"behavior", "Isolated"}, {"invert", false}};
+}
+
+// A Sequence of `steps` and ByteLevel without a pattern.
+Json stages(std::vector<Json> steps) {
+  steps.push_back(
+      {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", false}});
+  return {{"type", "Sequence"}, {"pretokenizers", steps}};
+}
+
 #define EXPECT_REFUSED(json, word) \
   EXPECT_NE(refusal_of(json).find(word), std::string::npos) << refusal_of(json)
 
@@ -130,6 +141,32 @@ TEST(TokenizerJson, NormalizesPutsASpaceInFrontAndTakesWholePiecesWhereAsked) {
   EXPECT_GT(encode(whole, " thx").size(), encode(small_tokenizer(), " thx").size());
 }
 
+TEST(TokenizerJson, CutsTextByTheStagesOfTheFileAndWritesThemBack) {
+  const auto with = [](std::vector<Json> steps) {
+    Json json = small_json();
+    json["pre_tokenizer"] = stages(std::move(steps));
+    return json;
+  };
+  // "the" is one entry, unless a stage cuts it.
+  const Json cutting = with({{{"type", "Digits"}, {"individual_digits", true}}, split_by("t(?=h)")});
+  const Tokenizer tokenizer = value_or_throw(Tokenizer::parse_json(cutting.dump(), "t.json"));
+  EXPECT_FALSE(tokenizer.pattern());
+  EXPECT_TRUE(tokenizer.lossless());
+  EXPECT_GT(encode(tokenizer, "the").size(), encode(small_tokenizer(), "the").size());
+  EXPECT_EQ(Json::parse(tokenizer.to_json())["pre_tokenizer"], cutting["pre_tokenizer"]);
+  const Tokenizer again = value_or_throw(Tokenizer::parse_json(tokenizer.to_json(), "t.json"));
+  EXPECT_EQ(again.digest(), tokenizer.digest());
+  EXPECT_NE(again.digest(), small_tokenizer().digest());
+  const Tokenizer losing =
+      value_or_throw(Tokenizer::parse_json(with({{{"type", "WhitespaceSplit"}}}).dump(), "t.json"));
+  EXPECT_FALSE(losing.lossless());
+  EXPECT_EQ(value_or_throw(losing.decode(encode(losing, "the hat"))), "thehat");
+  // A known pattern stays what it is.
+  const std::string regex(regex_of(PiecePattern::cl100k));
+  EXPECT_EQ(value_or_throw(Tokenizer::parse_json(with({split_by(regex.c_str())}).dump(), "t.json")).pattern(),
+            PiecePattern::cl100k);
+}
+
 TEST(TokenizerJson, RemembersWhatGoesAroundATextWithoutPuttingItThere) {
   Json json = small_json();
   json["post_processor"] = Json::parse(R"({"type": "TemplateProcessing",
@@ -154,7 +191,13 @@ TEST(TokenizerJson, RefusesWhatWouldChangeIdsByName) {
   EXPECT_REFUSED(with("/pre_tokenizer", {{"type", "Metaspace"}}), "Metaspace");
   EXPECT_REFUSED(with("/pre_tokenizer", nullptr), "pre_tokenizer");
   EXPECT_REFUSED(with("/pre_tokenizer/add_prefix_space", 3), "add_prefix_space");
-  EXPECT_REFUSED(with("/pre_tokenizer/use_regex", false), "use_regex");
+  EXPECT_REFUSED(with("/pre_tokenizer/use_regex", 1), "use_regex");
+  EXPECT_REFUSED(with("/pre_tokenizer", {{"type", "Digits"}}), "ByteLevel");
+  EXPECT_REFUSED(with("/pre_tokenizer", stages({{{"type", "Punctuation"}, {"behavior", "Merged"}}})),
+                 "behavior");
+  EXPECT_REFUSED(with("/pre_tokenizer", stages({{{"type", "Split"}, {"behavior", "Isolated"}}})), "pattern");
+  EXPECT_REFUSED(with("/pre_tokenizer", stages({split_by("(a)\\1")})), "\\1");
+  EXPECT_REFUSED(with("/pre_tokenizer", stages({{{"type", "UnicodeScripts"}}})), "UnicodeScripts");
   EXPECT_REFUSED(with("/post_processor", {{"type", "TemplateProcessing"}}), "post_processor.single");
   EXPECT_REFUSED(with("/post_processor", {{"type", "BertProcessing"}}), "BertProcessing");
   EXPECT_REFUSED(with("/decoder", {{"type", "WordPiece"}}), "WordPiece");

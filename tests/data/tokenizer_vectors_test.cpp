@@ -3,15 +3,16 @@
 //
 // Of the vectors beside the project these apply, and all of their ids must be equal: every encoding of
 // tiktoken's TestPlans.txt; llama.cpp's gpt-2 (tokenizer_gpt2_test.cpp), qwen2 and mpt, whose vocabulary is
-// GPT-NeoX's. These do not: llama-spm, phi-3 (SentencePiece) and bert-bge (WordPiece) are no byte-level BPE;
-// of llama-bpe, command-r, deepseek-coder, deepseek-llm and refact there is no vocabulary; starcoder's and
-// falcon's are GGUF files, which are not read, and cut text by pre-tokenizers that are refused by name.
+// GPT-NeoX's; falcon and starcoder, whose GGUF files give vocabulary and merges, with the pre-tokenizers that
+// their authors publish. These do not: llama-spm, phi-3 (SentencePiece) and bert-bge (WordPiece) are no
+// byte-level BPE; of llama-bpe, command-r, deepseek-coder, deepseek-llm and refact there is no vocabulary.
 #include "tokenizer_vectors.h"
 
 #include <gtest/gtest.h>
 
 #include "core/error.h"
 #include "data/tokenizer/tokenizer.h"
+#include "gguf_vocabulary.h"
 
 namespace megalith {
 namespace {
@@ -75,6 +76,29 @@ TEST(PublishedTokenizerJson, OfGptNeoxIsReadWithItsNormalizerAndRunsOfSpaces) {
   EXPECT_EQ(encode(tokenizer, "\xff"), encode(tokenizer, "\xef\xbf\xbd"));
   const Tokenizer saved = value_or_throw(Tokenizer::parse_json(tokenizer.to_json(), "saved"));
   EXPECT_EQ(saved.digest(), tokenizer.digest());
+}
+
+TEST(PublishedStages, OfFalconAndStarCoderGiveThePublishedIds) {
+  const std::string byte_level =
+      R"({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true})";
+  const std::string falcon =
+      R"({"type": "Sequence", "pretokenizers": [{"type": "Punctuation", "behavior": "Contiguous"}, )" +
+      byte_level +
+      R"(, {"type": "Digits", "individual_digits": false},
+          {"type": "Split", "pattern": {"Regex": "[0-9][0-9][0-9]"}, "behavior": "Isolated", "invert": false}]})";
+  const std::string starcoder =
+      R"({"type": "Sequence", "pretokenizers": [{"type": "Digits", "individual_digits": true}, )" +
+      byte_level + "]}";
+  for (const auto& [name, stages] : {std::pair("falcon", falcon), std::pair("starcoder", starcoder)}) {
+    const std::filesystem::path file = kTokenizers / "llama.cpp" / fmt::format("ggml-vocab-{}.gguf", name);
+    if (!std::filesystem::exists(file)) GTEST_SKIP() << "no " << file;
+    const Tokenizer tokenizer =
+        value_or_throw(Tokenizer::parse_json(GgufVocabulary(file).tokenizer_json(stages), name));
+    const std::vector<EncodedText> vectors = ggml_vectors(name);
+    ASSERT_GT(vectors.size(), 40u);
+    for (const EncodedText& vector : vectors)
+      EXPECT_EQ(encode(tokenizer, vector.text), vector.ids) << name << ": " << vector.text;
+  }
 }
 
 TEST(RankFile, RefusesDamagedLinesByNumber) {

@@ -2,6 +2,7 @@
 // lost byte.
 #include <algorithm>
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -17,8 +18,13 @@ using megalith::Tokenizer;
 void must_not_lose(const Tokenizer& tokenizer, std::string_view text) {
   for (const SpecialTokens special : {SpecialTokens::as_text, SpecialTokens::recognized}) {
     std::vector<std::int32_t> ids;
-    tokenizer.encode(text, ids, special);
-    MEGALITH_CHECK(megalith::value_or_throw(tokenizer.decode(ids)) == text);
+    try {
+      tokenizer.encode(text, ids, special);
+    } catch (const megalith::RefusedInput&) {
+      return;  // a pattern of the file's own that takes exponential time
+    }
+    const std::string decoded = megalith::value_or_throw(tokenizer.decode(ids));
+    MEGALITH_CHECK(decoded == text || !tokenizer.lossless());
   }
 }
 

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "data/tokenizer/json_checks.h"
-#include "data/tokenizer/quoted.h"
+#include "data/tokenizer/pre_tokenizer_json.h"
 #include "data/tokenizer/strict_json.h"
 
 namespace megalith {
@@ -20,7 +20,8 @@ class PipelineReader {
   void read(const Json& document) {
     const auto value_of = [&](const char* key) { return document.contains(key) ? document[key] : Json(); };
     read_normalizer(value_of("normalizer"), "normalizer");
-    read_pre_tokenizer(value_of("pre_tokenizer"));
+    const Json pre_tokenizer = value_of("pre_tokenizer");
+    read_pre_tokenizer(steps_of(pre_tokenizer, "pre_tokenizer", "pretokenizers"), pre_tokenizer, parts_);
     read_post_processor(value_of("post_processor"), "post_processor");
     read_decoder(value_of("decoder"));
   }
@@ -49,58 +50,6 @@ class PipelineReader {
         parts_.refuse_because(where, JsonChecks::describe(step), "null or NFC");
       }
     }
-  }
-
-  void read_pre_tokenizer(const Json& value) {
-    const std::vector<Json> steps = steps_of(value, "pre_tokenizer", "pretokenizers");
-    constexpr const char* kAllowed = "ByteLevel, or Split by a known pattern and then ByteLevel";
-    if (steps.size() == 2 && JsonChecks::is_of_type(steps[0], "Split") &&
-        JsonChecks::is_of_type(steps[1], "ByteLevel")) {
-      read_split(steps[0]);
-      check_byte_level_keys(steps[1]);
-      // Behind a Split a space would go before every piece.
-      checks_.require_boolean(steps[1], "pre_tokenizer.ByteLevel", "add_prefix_space", false, true);
-      checks_.require_boolean(steps[1], "pre_tokenizer.ByteLevel", "use_regex", false, true);
-      return;
-    }
-    if (steps.size() == 1 && JsonChecks::is_of_type(steps[0], "ByteLevel")) {
-      check_byte_level_keys(steps[0]);
-      checks_.require_boolean(steps[0], "pre_tokenizer", "use_regex", true, true);
-      parts_.parts().prefix_space = checks_.read_boolean(steps[0], "pre_tokenizer", "add_prefix_space", true);
-      return;
-    }
-    std::string found;
-    for (const Json& step : steps) found += (found.empty() ? "" : " and ") + JsonChecks::describe(step);
-    parts_.refuse_because("pre_tokenizer", found.empty() ? JsonChecks::describe(value) : found, kAllowed);
-  }
-
-  void check_byte_level_keys(const Json& step) {
-    checks_.check_keys(step, "pre_tokenizer.", {"type", "add_prefix_space", "use_regex", "trim_offsets"});
-  }
-
-  // Every character is in a match of each pattern, so there is nothing between the matches: keeping them
-  // apart (Isolated) and dropping what lies between them (Removed, inverted) come to the same.
-  void read_split(const Json& step) {
-    checks_.check_keys(step, "pre_tokenizer.Split.", {"type", "pattern", "behavior", "invert"});
-    const bool invert = checks_.read_boolean(step, "pre_tokenizer.Split", "invert", false);
-    const Json behavior = step.contains("behavior") ? step["behavior"] : Json();
-    if (behavior != (invert ? "Removed" : "Isolated") && behavior != "Isolated") {
-      parts_.refuse_because("pre_tokenizer.Split.behavior",
-                            kind_of(behavior) + (invert ? ", inverted" : ", not inverted"), "Isolated");
-    }
-    const Json pattern = step.contains("pattern") ? step["pattern"] : Json();
-    if (!pattern.is_object() || pattern.size() != 1 || !pattern.contains("Regex") ||
-        !pattern["Regex"].is_string()) {
-      parts_.refuse_because("pre_tokenizer.Split.pattern", kind_of(pattern), "{\"Regex\": \"...\"}");
-      return;
-    }
-    const auto& regex = pattern["Regex"].get_ref<const std::string&>();
-    if (const auto known = pattern_of_regex(regex)) {
-      parts_.parts().pattern = *known;
-      return;
-    }
-    parts_.refuse_because("pre_tokenizer.Split.pattern", '"' + printable(regex, 200) + '"',
-                          "the pattern of " + pattern_names() + ", letter by letter");
   }
 
   void read_post_processor(const Json& value, const std::string& where) {

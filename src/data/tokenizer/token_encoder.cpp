@@ -15,6 +15,7 @@ TokenEncoder::TokenEncoder(const Tokenizer& tokenizer, Cache cache)
       walk_(model_->splitter, {}),
       merger_(model_->merges) {
   if (cache == Cache::yes) cache_.emplace();
+  if (model_->stages) stages_.emplace(*model_->stages);
 }
 
 void TokenEncoder::encode(std::string_view text, std::vector<std::int32_t>& ids, SpecialTokens special) {
@@ -34,6 +35,7 @@ void TokenEncoder::encode(std::string_view text, std::vector<std::int32_t>& ids,
 }
 
 void TokenEncoder::encode_text(std::string_view text, std::vector<std::int32_t>& ids) {
+  if (stages_) return stages_->cut(text, [&](std::string_view piece) { encode_piece(piece, ids); });
   std::string with_space;
   if (model_->parts.prefix_space && !text.starts_with(' ')) text = with_space.append(" ").append(text);
   walk_.restart(text);

@@ -9,6 +9,7 @@
 #include "data/tokenizer/bpe_merges.h"
 #include "data/tokenizer/piece_cache.h"
 #include "data/tokenizer/piece_splitter.h"
+#include "data/tokenizer/piece_stages.h"
 #include "data/tokenizer/tokenizer.h"
 
 namespace megalith {
@@ -21,7 +22,8 @@ class TokenEncoder {
 
   explicit TokenEncoder(const Tokenizer& tokenizer, Cache cache = Cache::yes);
 
-  // Appends the ids of `text`.
+  // Appends the ids of `text`. Throws RefusedInput where a pattern of the tokenizer's own file takes
+  // exponential time on it.
   void encode(std::string_view text, std::vector<std::int32_t>& ids,
               SpecialTokens special = SpecialTokens::as_text);
 
@@ -36,6 +38,7 @@ class TokenEncoder {
   Tokenizer tokenizer_;
   const TokenizerModel* model_;
   PieceSplitter::Walk walk_;
+  std::optional<PieceStages::Cutter> stages_;
   PieceMerger merger_;
   std::optional<PieceCache> cache_;
 };

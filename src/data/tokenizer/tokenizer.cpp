@@ -8,6 +8,7 @@
 #include "core/file.h"
 #include "data/tokenizer/byte_level.h"
 #include "data/tokenizer/nfc.h"
+#include "data/tokenizer/pre_tokenizer_json.h"
 #include "data/tokenizer/quoted.h"
 #include "data/tokenizer/token_encoder.h"
 #include "data/tokenizer/tokenizer_model.h"
@@ -151,8 +152,9 @@ std::uint64_t digest_of(const TokenizerParts& parts) {
            (token.lstrip ? 8u : 0u) | (token.rstrip ? 16u : 0u));
   }
   // GPT-2's way of doing things adds nothing.
-  const bool plain = parts.pattern == PiecePattern::gpt2 && !parts.nfc && !parts.prefix_space &&
-                     !parts.whole_pieces && parts.before.empty() && parts.after.empty();
+  const bool plain = parts.stages.empty() && parts.pattern == PiecePattern::gpt2 && !parts.nfc &&
+                     !parts.prefix_space && !parts.whole_pieces && parts.before.empty() &&
+                     parts.after.empty();
   if (plain) return digester.value();
   const std::string_view pattern = name_of(parts.pattern);
   number(pattern.size());
@@ -162,7 +164,28 @@ std::uint64_t digest_of(const TokenizerParts& parts) {
     number(ids->size());
     for (const std::int32_t id : *ids) number(static_cast<std::uint32_t>(id));
   }
+  if (!parts.stages.empty()) {
+    const std::string stages = pre_tokenizer_json(parts);
+    number(stages.size());
+    digester.update(stages.data(), stages.size());
+  }
   return digester.value();
+}
+
+bool changes_text(const PieceStage& stage) {
+  switch (stage.kind) {
+    case PieceStage::Kind::split:
+    case PieceStage::Kind::punctuation:
+      return stage.behavior == SplitBehavior::removed;
+    case PieceStage::Kind::whitespace:
+    case PieceStage::Kind::whitespace_split:
+      return true;
+    case PieceStage::Kind::digits:
+      return false;
+    case PieceStage::Kind::byte_level:
+      return stage.prefix_space;
+  }
+  return true;
 }
 
 std::optional<std::int32_t> special_token_named(const TokenizerParts& parts, std::string_view name) {
@@ -190,6 +213,11 @@ Expected<Tokenizer> Tokenizer::build(TokenizerParts parts, std::string_view name
   std::sort(parts.added.begin(), parts.added.end(),
             [](const AddedToken& a, const AddedToken& b) { return a.id < b.id; });
   if (!parts.nfc) forget_passes_when_all_are_equal(parts.added);
+  if (!parts.stages.empty()) {
+    Expected<PieceStages> stages = PieceStages::compile(parts.stages);
+    if (!stages) return refuse(std::move(stages).error());
+    model->stages = *std::move(stages);
+  }
   model->byte_ids.fill(-1);
   model->merges = MergeTable(parts.merges.size());
   for (std::size_t rank = 0; rank < parts.merges.size(); ++rank) {
@@ -262,10 +290,12 @@ bool Tokenizer::lossless() const {
   return !parts.nfc && !parts.prefix_space &&
          std::none_of(model_->byte_ids.begin(), model_->byte_ids.end(), [](auto id) { return id < 0; }) &&
          std::none_of(parts.added.begin(), parts.added.end(),
-                      [](const AddedToken& token) { return token.lstrip || token.rstrip; });
+                      [](const AddedToken& token) { return token.lstrip || token.rstrip; }) &&
+         std::none_of(parts.stages.begin(), parts.stages.end(), changes_text);
 }
 
-PiecePattern Tokenizer::pattern() const {
+std::optional<PiecePattern> Tokenizer::pattern() const {
+  if (model_->stages) return std::nullopt;
   return model_->parts.pattern;
 }
 

@@ -72,7 +72,8 @@ class Tokenizer {
   void save(const std::filesystem::path& path) const;
 
   // Appends the ids of `text`. Time O(n log n) at worst and linear on text that people write, whatever the
-  // bytes. For many short texts use a TokenEncoder, which remembers pieces between calls.
+  // bytes, except where stages of the file's own say otherwise. For many short texts use a TokenEncoder,
+  // which remembers pieces between calls.
   void encode(std::string_view text, std::vector<std::int32_t>& ids,
               SpecialTokens special = SpecialTokens::as_text) const;
 
@@ -88,10 +89,12 @@ class Tokenizer {
 
   // Whether decoding gives back every text. Not where the file asks for normalization form C, for a space in
   // front, or for tokens that take white space with them, or has no entry for a byte that never occurs in
-  // UTF-8 (such bytes become U+FFFD); then decoding and encoding again changes nothing more.
+  // UTF-8 (such bytes become U+FFFD); then decoding and encoding again changes nothing more. Nor where stages
+  // remove text or put a space before each piece; then encoding again may change more.
   [[nodiscard]] bool lossless() const;
 
-  [[nodiscard]] PiecePattern pattern() const;
+  // Nothing where the file cuts text by stages of its own (piece_stages.h).
+  [[nodiscard]] std::optional<PiecePattern> pattern() const;
 
   // What the file's post-processor puts before and after a text (such as <|begin_of_text|>). encode() never
   // does; it gives what Hugging Face's encode gives with add_special_tokens=False.

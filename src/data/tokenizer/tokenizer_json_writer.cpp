@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "data/tokenizer/byte_level.h"
+#include "data/tokenizer/pre_tokenizer_json.h"
 #include "data/tokenizer/tokenizer_model.h"
 
 namespace megalith {
@@ -17,20 +18,6 @@ using Json = nlohmann::json;
 
 std::string json_string(std::string_view text) {
   return Json(text).dump();
-}
-
-std::string pre_tokenizer_json(const TokenizerParts& parts) {
-  if (parts.pattern == PiecePattern::gpt2) {
-    return fmt::format(
-        R"({{"type": "ByteLevel", "add_prefix_space": {}, "trim_offsets": true, "use_regex": true}})",
-        parts.prefix_space);
-  }
-  return fmt::format(
-      R"({{"type": "Sequence", "pretokenizers": [
-    {{"type": "Split", "pattern": {{"Regex": {}}}, "behavior": "Isolated", "invert": false}},
-    {{"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false}}
-  ]}})",
-      json_string(regex_of(parts.pattern)));
 }
 
 // What goes around one text, and around the first and the second of a pair.

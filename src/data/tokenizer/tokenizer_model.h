@@ -13,6 +13,7 @@
 #include "data/tokenizer/added_token_matcher.h"
 #include "data/tokenizer/bpe_merges.h"
 #include "data/tokenizer/piece_splitter.h"
+#include "data/tokenizer/piece_stages.h"
 #include "data/tokenizer/tokenizer.h"
 
 namespace megalith {
@@ -23,6 +24,8 @@ struct TokenizerParts {
   std::vector<Merge> merges;        // in order of rank
   std::vector<AddedToken> added;    // in any order
   PiecePattern pattern = PiecePattern::gpt2;
+  // Cut the text instead of the pattern, where the file asks for what no known pattern gives.
+  std::vector<PieceStage> stages;
   bool nfc = false;           // text is brought to normalization form C first
   bool prefix_space = false;  // text between added tokens gets a space in front where it has none
   // A piece that is a vocabulary entry is that entry, whatever the merges would make of it.
@@ -38,6 +41,7 @@ struct TokenizerModel {
   MergeTable merges;
   std::array<std::int32_t, 256> byte_ids{};  // -1: no entry, and the byte never occurs in UTF-8
   PieceSplitter splitter;
+  std::optional<PieceStages> stages;                         // instead of the splitter
   std::unordered_map<std::string_view, std::int32_t> whole;  // by bytes, into parts; filled for whole_pieces
   // By pass, without and with the special ones.
   std::array<AddedTokenMatcher, 2> always_matched;
