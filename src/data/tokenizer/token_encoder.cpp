@@ -35,7 +35,7 @@ void TokenEncoder::encode(std::string_view text, std::vector<std::int32_t>& ids,
 }
 
 void TokenEncoder::encode_text(std::string_view text, std::vector<std::int32_t>& ids) {
-  if (stages_) return stages_->cut(text, [&](std::string_view piece) { encode_piece(piece, ids); });
+  if (stages_) return stages_->cut(text, [&](std::string_view piece) { merge_piece(piece, ids); });
   std::string with_space;
   if (model_->parts.prefix_space && !text.starts_with(' ')) text = with_space.append(" ").append(text);
   walk_.restart(text);
