@@ -1,5 +1,6 @@
 // Kernels of row- and element-wise operations, templates over the lanes of one kernel family and the stored
-// type. Raw pointers only: these files are compiled with the family's own instruction set.
+// type. Raw pointers only: these files are compiled with the family's own instruction set. The norms are
+// compiled by nvcc too, where sixteen threads are the lanes (device/cuda/kernels/group_floats.h).
 #pragma once
 
 #include <cmath>
@@ -59,18 +60,18 @@ ElementwiseKernels<T> elementwise_kernels_avx512();
 
 // Calls body(offset, lanes) for whole groups of 16 and then for the rest.
 template <class Body>
-void for_lanes(std::int64_t count, Body body) {
+MEGALITH_KERNEL void for_lanes(std::int64_t count, Body body) {
   std::int64_t i = 0;
   for (; i + 16 <= count; i += 16) body(i, 16);
   if (i < count) body(i, static_cast<int>(count - i));
 }
 
 template <class F, class T>
-F load_lanes(const T* from, int lanes) {
+MEGALITH_KERNEL F load_lanes(const T* from, int lanes) {
   return lanes == 16 ? F::load(from) : F::load_first(from, lanes);
 }
 template <class F, class T>
-void store_lanes(F value, T* to, int lanes) {
+MEGALITH_KERNEL void store_lanes(F value, T* to, int lanes) {
   if (lanes == 16) {
     value.store(to);
   } else {
@@ -85,11 +86,22 @@ F apply_multipliers(F value, const float* multipliers, int lanes) {
   return select(less(F::zero(), m), value * m, F::zero());
 }
 
+// As add_fixed_point, to memory that ends after `lanes` sums.
+template <class F>
+void add_fixed_point_first(const F& value, const F& scale, int lanes, std::int64_t* sum) {
+  std::int64_t part[16] = {};
+  add_fixed_point(value, scale, part);
+  for (int j = 0; j < lanes; ++j) {
+    sum[j] =
+        static_cast<std::int64_t>(static_cast<std::uint64_t>(sum[j]) + static_cast<std::uint64_t>(part[j]));
+  }
+}
+
 template <class F, class T>
 struct ElementwiseFamily {
   using Ints = typename F::Ints;
 
-  static float row_sum(std::int64_t count, auto value_at) {
+  MEGALITH_KERNEL static float row_sum(std::int64_t count, auto value_at) {
     F sum = F::zero();
     for_lanes(count, [&](std::int64_t i, int lanes) {
       const F value = value_at(i, lanes);
@@ -98,8 +110,9 @@ struct ElementwiseFamily {
     return sum_of_lanes(sum);
   }
 
-  static void norm_forward(bool centred, const T* x, const float* gain, const float* bias, float epsilon,
-                           std::int64_t count, T* y, float* mean_out, float* rstd_out) {
+  MEGALITH_KERNEL static void norm_forward(bool centred, const T* x, const float* gain, const float* bias,
+                                           float epsilon, std::int64_t count, T* y, float* mean_out,
+                                           float* rstd_out) {
     const float length = static_cast<float>(count);
     float mean = 0;
     if (centred)
@@ -121,8 +134,8 @@ struct ElementwiseFamily {
     *rstd_out = rstd;
   }
 
-  static void norm_backward(bool centred, const T* dy, const T* x, float mean, float rstd, const float* gain,
-                            const T* residual, std::int64_t count, T* dx) {
+  MEGALITH_KERNEL static void norm_backward(bool centred, const T* dy, const T* x, float mean, float rstd,
+                                            const float* gain, const T* residual, std::int64_t count, T* dx) {
     const F mean_lanes = F::broadcast(mean);
     const F rstd_lanes = F::broadcast(rstd);
     const auto normed = [&](std::int64_t i, int lanes) {
@@ -145,23 +158,19 @@ struct ElementwiseFamily {
   }
 
   // Adds up to 16 fixed-point values to memory that may end after `columns` of them.
-  static std::uint32_t add_fixed(F value, float scale, int columns, std::int64_t* sum) {
+  MEGALITH_KERNEL static std::uint32_t add_fixed(F value, float scale, int columns, std::int64_t* sum) {
     if (columns == 16) {
       add_fixed_point(value, F::broadcast(scale), sum);
     } else {
-      std::int64_t part[16] = {};
-      add_fixed_point(value, F::broadcast(scale), part);
-      for (int j = 0; j < columns; ++j) {
-        sum[j] = static_cast<std::int64_t>(static_cast<std::uint64_t>(sum[j]) +
-                                           static_cast<std::uint64_t>(part[j]));
-      }
+      add_fixed_point_first(value, F::broadcast(scale), columns, sum);
     }
     return max_of_lanes_unsigned(bits_of(value) & Ints::broadcast(0x7fffffff));
   }
 
-  static std::uint32_t norm_gradients(const T* dy, const T* x, std::int64_t stride, const float* mean,
-                                      const float* rstd, std::int64_t rows, int columns, float scale,
-                                      std::int64_t* dgain, std::int64_t* dbias) {
+  MEGALITH_KERNEL static std::uint32_t norm_gradients(const T* dy, const T* x, std::int64_t stride,
+                                                      const float* mean, const float* rstd, std::int64_t rows,
+                                                      int columns, float scale, std::int64_t* dgain,
+                                                      std::int64_t* dbias) {
     F gain_sum = F::zero();
     F bias_sum = F::zero();
     for (std::int64_t r = 0; r < rows; ++r) {
@@ -180,7 +189,7 @@ struct ElementwiseFamily {
 
   // Calls body with the activation's slopes: value(x) and derivative(x).
   template <class Body>
-  static void with_slope(Activation activation, Body body) {
+  MEGALITH_KERNEL static void with_slope(Activation activation, Body body) {
     switch (activation) {
       case Activation::gelu_erf:
         return body(GeluErf<F>{});

@@ -6,20 +6,9 @@
 #include <cstdint>
 
 #include "core/bf16.h"
+#include "device/cpu/optimizer/optimizer_arithmetic.h"
 
 namespace megalith::cpu {
-
-// Scalars of one AdamW update, as device/optimizer.h names them.
-struct AdamScalars {
-  double factor;  // 2^-shift / divisor
-  float clip, rate, beta1, beta2, epsilon, decay, bias_correction1, bias_correction2;
-};
-
-// Partial square sum in the two limbs of core/fixed_point.h's SquareSum.
-struct SquareLimbs {
-  std::int64_t high = 0;
-  std::int64_t low = 0;
-};
 
 struct OptimizerKernels {
   // REQUIRES: count <= 1024, so that the limbs cannot overflow.
@@ -37,35 +26,15 @@ OptimizerKernels optimizer_kernels_avx512();
 
 template <class F>
 struct OptimizerFamily {
-  static float mean_gradient(std::int64_t fixed, double factor) {
-    return static_cast<float>(static_cast<double>(fixed) * factor);
-  }
-
   static SquareLimbs squares(const std::int64_t* gradient, double factor, std::int64_t count) {
     SquareLimbs limbs;
-    for (std::int64_t i = 0; i < count; ++i) {
-      const double g = static_cast<double>(mean_gradient(gradient[i], factor));
-      const double square = g * g;
-      const double high = (square * 0x1p20 + 0x1.8p52) - 0x1.8p52;
-      const double low = ((square - high * 0x1p-20) * 0x1p72 + 0x1.8p52) - 0x1.8p52;
-      limbs.high += static_cast<std::int64_t>(high);
-      limbs.low += static_cast<std::int64_t>(low);
-    }
+    for (std::int64_t i = 0; i < count; ++i) limbs.add(mean_gradient(gradient[i], factor));
     return limbs;
   }
 
   static void adam(const std::int64_t* gradient, const AdamScalars& scalars, std::int64_t count,
                    float* master, float* m, float* v, bf16* working_bf16, float* working_f32) {
-    const F clip = F::broadcast(scalars.clip);
-    const F beta1 = F::broadcast(scalars.beta1);
-    const F beta2 = F::broadcast(scalars.beta2);
-    const F rest1 = F::broadcast(1.0f - scalars.beta1);
-    const F rest2 = F::broadcast(1.0f - scalars.beta2);
-    const F correction1 = F::broadcast(scalars.bias_correction1);
-    const F correction2 = F::broadcast(scalars.bias_correction2);
-    const F epsilon = F::broadcast(scalars.epsilon);
-    const F decay = F::broadcast(scalars.decay);
-    const F minus_rate = F::broadcast(-scalars.rate);
+    const AdamStep<F> step(scalars);
     for (std::int64_t i = 0; i < count; i += 16) {
       const int lanes = count - i < 16 ? static_cast<int>(count - i) : 16;
       float mean[16] = {};
@@ -74,12 +43,10 @@ struct OptimizerFamily {
       } else {
         for (int j = 0; j < lanes; ++j) mean[j] = mean_gradient(gradient[i + j], scalars.factor);
       }
-      const F g = F::load(mean) * clip;
-      const F new_m = fma(beta1, F::load_first(m + i, lanes), rest1 * g);
-      const F new_v = fma(beta2, F::load_first(v + i, lanes), (rest2 * g) * g);
-      const F update = (new_m * correction1) / (sqrt(new_v * correction2) + epsilon);
-      const F w = F::load_first(master + i, lanes);
-      const F new_w = fma(minus_rate, fma(decay, w, update), w);
+      F new_m = F::load_first(m + i, lanes);
+      F new_v = F::load_first(v + i, lanes);
+      F new_w = F::load_first(master + i, lanes);
+      step.apply(F::load(mean), new_m, new_v, new_w);
       new_m.store_first(m + i, lanes);
       new_v.store_first(v + i, lanes);
       new_w.store_first(master + i, lanes);
