@@ -52,7 +52,7 @@ build() {
     exit 2
   }
   cmake --build "$folder/work" --parallel "$(nproc)" --target "${programs[@]}" >"$folder/build.log" 2>&1 || {
-    grep -E -A 8 'error|FAILED' "$folder/build.log" | head -n 40 >&2
+    grep -E -A 8 'error:|FAILED' "$folder/build.log" | head -n 40 >&2
     exit 1
   }
   cp "$folder/work/tests/device/cuda/gpu/test_device_cuda_gpu" "$folder/work/bench/gpu/bench_gpu" "$folder/bin/"

@@ -62,6 +62,8 @@ class KernelLauncher {
 
   // The library's first algorithm for this key whose rows are equal; checks, and waits for the device.
   virtual std::optional<int> find_candidate(const ProductKey& key) = 0;
+  // Its first algorithm, unchecked.
+  virtual std::optional<int> first_candidate(const ProductKey& key) = 0;
   virtual void multiply_library(const ProductKey& key, int candidate, const LibraryProduct& product) = 0;
 
   virtual void zero(void* memory, std::size_t bytes) = 0;

@@ -24,8 +24,10 @@ struct RowProduct {
 class Matmul final : public CudaMatmul {
  public:
   Matmul(KernelLauncher& launcher, ProductMode mode)
-      : launcher_(launcher),
-        table_(mode, [&launcher](const ProductKey& key) { return launcher.find_candidate(key); }) {}
+      : launcher_(launcher), table_(mode, [&launcher, mode](const ProductKey& key) {
+          return mode == ProductMode::unchecked ? launcher.first_candidate(key)
+                                                : launcher.find_candidate(key);
+        }) {}
 
   void forward(const ForwardProduct& args) override {
     MEGALITH_CHECK(args.x.columns() == args.w.columns() && args.y.columns() == args.w.rows() &&

@@ -42,6 +42,8 @@ std::string describe(const ProductKey& key);
 enum class ProductMode : std::uint8_t {
   fast,  // tensor cores and the library in bf16
   cpu,   // the CPU's chain and bits everywhere
+  // The library's own first choice, unchecked: the ceiling of benchmarks. It promises nothing about bits.
+  unchecked,
 };
 
 struct ProductChoice {

@@ -93,6 +93,7 @@ class EmulatedLauncher : public cuda::KernelLauncher {
   }
 
   std::optional<int> find_candidate(const cuda::ProductKey&) override { return std::nullopt; }
+  std::optional<int> first_candidate(const cuda::ProductKey&) override { return std::nullopt; }
   void multiply_library(const cuda::ProductKey&, int, const cuda::LibraryProduct&) override {
     throw WorldFailed("the emulated device has no library");
   }

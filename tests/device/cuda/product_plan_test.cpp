@@ -60,6 +60,12 @@ TEST(AlgorithmTable, HasTheCpusChainEverywhereInCpuMode) {
   EXPECT_EQ(table.choose(key_of(ProductForm::forward, DType::bf16)).algorithm, ProductAlgorithm::fma);
 }
 
+TEST(AlgorithmTable, PassesOnWhateverTheLibrarySaysInUncheckedMode) {
+  AlgorithmTable table(ProductMode::unchecked, [](const ProductKey&) { return std::optional<int>(0); });
+  EXPECT_EQ(table.choose(key_of(ProductForm::forward, DType::bf16)),
+            (ProductChoice{ProductAlgorithm::library, 0}));
+}
+
 // A second answer could be another one, and with it other bits in the middle of a run.
 TEST(AlgorithmTable, AsksOncePerShape) {
   int asked = 0;

@@ -180,8 +180,10 @@ class Loaded final : public CublasLt {
 
 std::unique_ptr<CublasLt> CublasLt::load(std::string* why) {
   const std::string name = fmt::format("libcublasLt.so.{}", CUBLAS_VER_MAJOR);
-  // Never closed: the library keeps threads and memory of its own.
+  // Never closed: the library keeps threads and memory of its own. Toolkits put themselves here, not always
+  // on the loader's path.
   void* library = dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (library == nullptr) library = dlopen(("/usr/local/cuda/lib64/" + name).c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) {
     const char* error = dlerror();
     *why = error == nullptr ? name : error;

@@ -157,6 +157,11 @@ std::optional<int> GpuLauncher::find_candidate(const ProductKey& key) {
   return found;
 }
 
+std::optional<int> GpuLauncher::first_candidate(const ProductKey& key) {
+  if (library() == nullptr || library_->candidates(key) == 0) return std::nullopt;
+  return 0;
+}
+
 void GpuLauncher::multiply_library(const ProductKey& key, int candidate, const LibraryProduct& product) {
   if (!library_->multiply(key, candidate, product, stream_.handle())) {
     throw WorldFailed(

@@ -40,6 +40,7 @@ class GpuLauncher final : public KernelLauncher {
   void multiply_tensor_cores(const ProductLaunch& how, const ProductArgs<bf16>& args) override;
 
   std::optional<int> find_candidate(const ProductKey& key) override;
+  std::optional<int> first_candidate(const ProductKey& key) override;
   void multiply_library(const ProductKey& key, int candidate, const LibraryProduct& product) override;
 
   void zero(void* memory, std::size_t bytes) override;
