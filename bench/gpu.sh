@@ -35,6 +35,12 @@ done
 
 programs=(test_device_cuda_gpu bench_gpu)
 
+# What the programs are made of; carried ones of other sources are built anew.
+digest_of_sources() {
+  find CMakeLists.txt cmake src/core src/device tests/device/cuda tests/reference bench/gpu bench/harness.cpp bench/harness.h \
+    -type f -print0 | LC_ALL=C sort -z | xargs -0 cat | cksum
+}
+
 # Builds the reduced project into build/gpu/bin. Warnings of compilers that are not ours to choose do not stop it.
 build() {
   local started=$SECONDS options=(-S . -B "$folder/work" -DMEGALITH_ONLY_DEVICE=ON -DMEGALITH_CUDA=ON -DCMAKE_BUILD_TYPE=Release
@@ -56,6 +62,7 @@ build() {
     exit 1
   }
   cp "$folder/work/tests/device/cuda/gpu/test_device_cuda_gpu" "$folder/work/bench/gpu/bench_gpu" "$folder/bin/"
+  digest_of_sources >"$folder/bin/sources"
   echo "built in $((SECONDS - started)) s"
 }
 
@@ -79,8 +86,9 @@ if [ ! -e /dev/nvidiactl ] && [ ! -e /dev/nvidia0 ] && ! nvidia-smi -L >/dev/nul
 fi
 
 for program in "${programs[@]}"; do
-  # A carried program may be too new for this machine's C library.
-  if [ ! -x "$folder/bin/$program" ] || ldd "$folder/bin/$program" 2>&1 | grep -q 'not found'; then
+  # A carried program may be too new for this machine's C library, or of other sources.
+  if [ ! -x "$folder/bin/$program" ] || ldd "$folder/bin/$program" 2>&1 | grep -q 'not found' ||
+    [ "$(cat "$folder/bin/sources" 2>/dev/null)" != "$(digest_of_sources)" ]; then
     build
     break
   fi

@@ -1,5 +1,6 @@
 // The optimizer's operations: the bits of the CPU device.
 #include <bit>
+#include <cmath>
 
 #include "device/cpu/cpu_device.h"
 #include "device/cuda/checked_device.h"
@@ -95,6 +96,38 @@ void adam_has_the_cpus_bits(CheckedDevice& device, Findings& findings) {
   }
 }
 
+void adam_is_close_to_float64(CheckedDevice& device, Findings& findings) {
+  constexpr std::int64_t kCount = 1000;
+  Twin gradient = gradients(device, kCount);
+  Twin master(device, DType::f32, 1, kCount, 2);
+  Twin m(device, DType::f32, 1, kCount, 3, 1e-3);
+  Twin v = Twin::zeros(device, DType::f32, 1, kCount);
+  const Twin before = master;
+  const Twin m_before = m;
+  device.optimizer().update({.gradient = gradient.device_vector(),
+                             .master = master.device_vector(),
+                             .m = m.device_vector(),
+                             .v = v.device_vector(),
+                             .working = {},
+                             .scale = kScale,
+                             .clip = 0.5f,
+                             .rate = 1e-2f,
+                             .decay = 0.1f,
+                             .bias_correction1 = 1.2f,
+                             .bias_correction2 = 1.7f});
+  master.download();
+  const auto* fixed = gradient.host_vector().as<std::int64_t>();
+  for (std::int64_t i = 0; i < kCount; ++i) {
+    const double g = 0.5 * std::ldexp(static_cast<double>(fixed[i]), -kScale.shift) / kScale.divisor;
+    const double new_m = 0.9 * m_before.at(0, i) + 0.1 * g;
+    const double new_v = 0.05 * g * g;
+    const double step = new_m * 1.2 / (std::sqrt(new_v * 1.7) + 1e-8);
+    const double expected = before.at(0, i) - 1e-2 * (step + 0.1 * before.at(0, i));
+    findings.expect(std::fabs(master.at(0, i) - expected) <= 1e-5 * (1 + std::fabs(expected)),
+                    fmt::format("AdamW: {} instead of {}", master.at(0, i), expected));
+  }
+}
+
 void casts_have_the_cpus_bits(CheckedDevice& device, Findings& findings) {
   Host host;
   for (const std::int64_t count : counts(device)) {
@@ -159,6 +192,7 @@ void zero_clears_and_touches_nothing_else(CheckedDevice& device, Findings& findi
 constexpr KernelCheck kChecks[] = {
     {"squared norm has the CPU's bits for any cut", squared_norm_has_the_cpus_bits_for_any_cut},
     {"AdamW has the CPU's bits", adam_has_the_cpus_bits},
+    {"AdamW is close to float64", adam_is_close_to_float64},
     {"casts have the CPU's bits", casts_have_the_cpus_bits},
     {"digests have the CPU's bits for any cut", digests_have_the_cpus_bits_for_any_cut},
     {"one bad element is found anywhere", one_bad_element_is_found_anywhere},

@@ -306,6 +306,44 @@ void tensor_cores_take_the_promised_chain(CheckedDevice& device, Findings& findi
   }
 }
 
+// Any algorithm, the library's among them: a few thousand elements of each shape.
+void products_are_close_to_float64(CheckedDevice& device, Findings& findings) {
+  for (const Case& c : cases(device)) {
+    for (const DType dtype : {DType::bf16, DType::f32}) {
+      RowProducts products(device, c, dtype, DType::f32, false);
+      products.on_device(device.products(ProductMode::fast), c, false);
+      products.y.download();
+      products.dx.download();
+      std::mt19937 random(3);
+      const auto compare = [&](const char* what, std::int64_t terms, float got, const auto& a,
+                               const auto& b) {
+        double sum = 0;
+        double magnitude = 0;
+        for (std::int64_t i = 0; i < terms; ++i) {
+          const double product = static_cast<double>(a(i)) * b(i);
+          sum += product;
+          magnitude += std::fabs(product);
+        }
+        // A rounding per term of a running sum no larger than the sum of magnitudes.
+        findings.expect(std::fabs(got - sum) <= static_cast<double>(terms) * 0x1p-23 * magnitude,
+                        fmt::format("{} {}: {} instead of {}", describe(c, what), name_of(dtype), got, sum));
+      };
+      for (int i = 0; i < 2000; ++i) {
+        const auto m = static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(c.tokens));
+        const auto n = static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(c.outputs));
+        const auto k = static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(c.inputs));
+        compare(
+            "forward", c.inputs, products.y.at(m, n), [&](std::int64_t t) { return products.x.at(m, t); },
+            [&](std::int64_t t) { return products.w.at(n, t); });
+        compare(
+            "input gradient", c.outputs, products.dx.at(m, k),
+            [&](std::int64_t t) { return products.dy.at(m, t); },
+            [&](std::int64_t t) { return products.w.at(t, k); });
+      }
+    }
+  }
+}
+
 // The promise that decoding, prefill and training agree: every row of a large product has the bits it has in
 // a small one, wherever it stands.
 void rows_are_equal_for_every_number_of_rows(CheckedDevice& device, Findings& findings) {
@@ -395,6 +433,7 @@ constexpr KernelCheck kChecks[] = {
     {"a contribution out of range is declared bad", a_contribution_out_of_range_is_declared_bad},
     {"tensor cores multiply whole numbers exactly", tensor_cores_multiply_whole_numbers_exactly},
     {"tensor cores take the promised chain", tensor_cores_take_the_promised_chain},
+    {"products are close to float64", products_are_close_to_float64},
     {"rows are equal for every number of rows", rows_are_equal_for_every_number_of_rows},
 };
 

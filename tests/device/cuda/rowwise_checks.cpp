@@ -1,6 +1,7 @@
 // Norms and activations: the bits of the CPU device.
 #include "device/cpu/cpu_device.h"
 #include "device/cuda/checked_device.h"
+#include "reference/elementwise_reference.h"
 
 namespace megalith::test {
 namespace {
@@ -209,10 +210,60 @@ void activations_have_the_cpus_bits(CheckedDevice& device, Findings& findings) {
   }
 }
 
+// The CPU device is compared with float64 in its own tests; this is the device's own line to it.
+void norms_and_gelu_are_close_to_float64(CheckedDevice& device, Findings& findings) {
+  constexpr std::int64_t kRows = 9;
+  constexpr std::int64_t kColumns = 100;
+  Twin x(device, DType::f32, kRows, kColumns, 1, 2);
+  Twin gain(device, DType::f32, 1, kColumns, 2);
+  Twin bias(device, DType::f32, 1, kColumns, 3);
+  Twin y = Twin::zeros(device, DType::f32, kRows, kColumns);
+  Twin mean = Twin::zeros(device, DType::f32, 1, kRows);
+  Twin rstd = Twin::zeros(device, DType::f32, 1, kRows);
+  const auto row_of = [](const Twin& twin, std::int64_t row) {
+    reference::Row values;
+    for (std::int64_t c = 0; c < kColumns; ++c) values.push_back(twin.at(row, c));
+    return values;
+  };
+  const auto compare = [&](const char* what, float got, double expected) {
+    findings.expect(std::fabs(got - expected) <= 0x1p-21 * (std::fabs(expected) + 1),
+                    fmt::format("{}: {} instead of {}", what, got, expected));
+  };
+  for (const Norm norm : {Norm::layer, Norm::rms}) {
+    device.elementwise().forward(NormForward{.norm = norm,
+                                             .x = x.device(),
+                                             .gain = gain.device_vector(),
+                                             .bias = norm == Norm::layer ? bias.device_vector() : Tensor{},
+                                             .y = y.device(),
+                                             .mean = mean.device_vector(),
+                                             .rstd = rstd.device_vector()});
+    y.download();
+    for (std::int64_t r = 0; r < kRows; ++r) {
+      const reference::Row expected =
+          norm == Norm::layer ? reference::layer_norm(row_of(x, r), row_of(gain, 0), row_of(bias, 0), 1e-5)
+                              : reference::rms_norm(row_of(x, r), row_of(gain, 0), 1e-5);
+      for (std::int64_t c = 0; c < kColumns; ++c) {
+        compare("norm", y.at(r, c), expected[static_cast<std::size_t>(c)]);
+      }
+    }
+  }
+  for (const bool erf : {false, true}) {
+    device.elementwise().forward(ActivationForward{
+        .activation = erf ? Activation::gelu_erf : Activation::gelu_tanh, .x = x.device(), .y = y.device()});
+    y.download();
+    for (std::int64_t r = 0; r < kRows; ++r) {
+      for (std::int64_t c = 0; c < kColumns; ++c) {
+        compare("GELU", y.at(r, c), reference::gelu(erf, x.at(r, c)));
+      }
+    }
+  }
+}
+
 constexpr KernelCheck kChecks[] = {
     {"norms have the CPU's bits", norms_have_the_cpus_bits},
     {"norms backward have the CPU's bits", norms_backward_have_the_cpus_bits},
     {"a norm gradient out of range is declared bad", a_norm_gradient_out_of_range_is_declared_bad},
+    {"norms and GELU are close to float64", norms_and_gelu_are_close_to_float64},
     {"activations and their slopes have the CPU's bits", activations_have_the_cpus_bits},
 };
 
