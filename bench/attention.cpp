@@ -86,7 +86,7 @@ void measure(const bench::Options& options, bench::Report& report, const Problem
   };
   std::vector<Family> families;
   std::vector<bench::Candidate> candidates;
-  for (const cpu::Isa isa : {cpu::Isa::avx2, cpu::Isa::avx512}) {
+  for (const cpu::Isa isa : {cpu::Isa::avx2, cpu::Isa::avx512, cpu::Isa::avx512_bf16}) {
     const std::vector<cpu::Isa> available = cpu::available_isas();
     if (std::find(available.begin(), available.end(), isa) == available.end()) continue;
     families.push_back({cpu::make_device(threads, isa), std::make_unique<Setup>(p.shape)});
@@ -104,7 +104,7 @@ void measure(const bench::Options& options, bench::Report& report, const Problem
   for (std::size_t i = 0; i < candidates.size(); ++i) {
     const bench::Timing& t = timings[i];
     report.add(candidates[i].name, candidates[i].work / t.best_seconds * 1e-9, "GFLOP/s",
-               families[i / 2].device->peak_flops(DType::f32) * 1e-9, t.median_seconds / t.best_seconds);
+               families[i / 2].device->peak_flops(DType::bf16) * 1e-9, t.median_seconds / t.best_seconds);
   }
 }
 

@@ -11,8 +11,8 @@
 
 #include "core/file.h"
 #include "data/dataset.h"
-#include "data/token_file.h"
 #include "data/token_index.h"
+#include "data/token_set.h"
 #include "harness.h"
 
 namespace megalith {
@@ -53,7 +53,7 @@ void write_files(const fs::path& prefix, std::int64_t documents) {
 
 void first_batch(const fs::path& prefix) {
   constexpr std::int64_t kSequence = 2048, kSequences = 16;
-  const auto dataset = make_token_dataset(value_or_throw(TokenFile::open(prefix)),
+  const auto dataset = make_token_dataset(value_or_throw(TokenSet::open(prefix)),
                                           {.sequence = kSequence, .shuffle_seed = 1, .document_masks = true});
   std::vector<std::int32_t> ids(kSequence), targets(kSequence), start(kSequence);
   std::vector<std::uint8_t> mask(kSequence);

@@ -3,6 +3,7 @@
 #include <cstdlib>
 
 #include "app/shell_words.h"
+#include "run/run_directory.h"
 
 namespace megalith::app {
 namespace {
@@ -40,7 +41,16 @@ fs::path configs_folder(const fs::path& config_file) {
 
 Expected<void> look_for_shipped_config(const fs::path& config_file) {
   std::error_code error;
-  if (config_file.empty() || fs::exists(config_file, error)) return {};
+  if (config_file.empty()) return {};
+  if (RunDirectory::is_run(config_file)) {
+    return refuse(
+        {.where = config_file.string(),
+         .found = "a run directory",
+         .allowed = "a config file",
+         .nearest = fmt::format("{} --run-dir {}", shell_word((config_file / "config.toml").string()),
+                                shell_word(config_file.string()))});
+  }
+  if (fs::exists(config_file, error)) return {};
   const fs::path shipped = configs_folder({}) / "runs" / config_file.filename();
   if (!fs::is_regular_file(shipped, error)) return {};
   return refuse({.where = config_file.string(),

@@ -16,7 +16,7 @@ std::filesystem::path configs_folder(const std::filesystem::path& config_file);
 
 // Refuses a config file that is not there but came with the program under that name
 // ("configs/runs/tiny.toml", "tiny.toml"), and says where it lies. Other missing files are left to who reads
-// them.
+// them. Refuses a run directory too, with the config in it.
 Expected<void> look_for_shipped_config(const std::filesystem::path& config_file);
 
 }  // namespace megalith::app

@@ -17,8 +17,9 @@ void remember_error() {
 
 }  // namespace
 
-void ignore_broken_pipes() {
+void let_writes_fail() {
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);
 }
 
 void print(std::string_view text) {

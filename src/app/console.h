@@ -9,7 +9,8 @@
 
 namespace megalith::app {
 
-void ignore_broken_pipes();
+// A closed pipe, a full disk and a limit on file sizes are errors of the write, not signals that end us.
+void let_writes_fail();
 
 // Writes to standard output. Never throws: a failure is remembered for finish_output.
 void print(std::string_view text);

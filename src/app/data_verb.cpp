@@ -8,6 +8,7 @@
 
 #include "app/configs_folder.h"
 #include "app/console.h"
+#include "app/interrupt.h"
 #include "app/loaded_model.h"
 #include "app/training/data_sources.h"
 #include "app/verbs.h"
@@ -77,7 +78,13 @@ ExitCode build(const Options& options) {
   if (!folder.empty()) std::filesystem::create_directories(folder);
   BuildOptions build = options.build;
   if (build.num_workers == 0) build.num_workers = usable_processors();
+  watch_for_interrupts();
+  build.stop_requested = interrupted;
   const BuildReport report = value_or_throw(build_token_files(inputs.files, tokenizer, build));
+  if (report.stopped) {
+    complain("stopped; nothing was written, the same command begins anew");
+    return ExitCode::stopped;
+  }
   print_books(report);
   const auto part = [](const char* name, const BuildPart& p) {
     print(fmt::format("  {:<11} {:>12} bytes  {:>10} tokens  {:>7} documents\n", name, p.bytes, p.tokens,
@@ -85,6 +92,7 @@ ExitCode build(const Options& options) {
   };
   part("training", report.training);
   part("held out", report.held_out);
+  if (build.shard_tokens > 0) print(fmt::format("  training in {} shards\n", report.shards));
   print_sources(report);
   if (report.quarantined_bytes > 0) {
     print(fmt::format("what was left out, and why: {}.quarantine.jsonl\n", build.output_prefix.string()));
@@ -93,8 +101,9 @@ ExitCode build(const Options& options) {
 }
 
 ExitCode inspect(const Options& options) {
-  const TokenFileFacts facts = value_or_throw(inspect_token_file(options.prefix));
+  const TokenFileFacts facts = value_or_throw(inspect_token_files(options.prefix));
   const nlohmann::ordered_json object = {
+      {"files", facts.files},
       {"tokens", facts.tokens},
       {"documents", facts.documents},
       {"sequences", facts.sequences},
@@ -118,7 +127,7 @@ ExitCode inspect(const Options& options) {
 }
 
 ExitCode verify(const Options& options) {
-  value_or_throw(verify_token_file(options.prefix));
+  value_or_throw(verify_token_files(options.prefix));
   print(fmt::format("{}: every offset, id and digest is right\n", options.prefix));
   return ExitCode::done;
 }
@@ -165,7 +174,7 @@ void show_document(const TrainConfig& config, const DataSources& data, std::int6
           .allowed = "token files of one source",
           .nearest = "--step"}});
   }
-  const TokenFile& tokens = *data.train_tokens.front();
+  const TokenSet& tokens = *data.train_tokens.front();
   if (document >= tokens.num_documents()) {
     throw RefusedInput({{.where = "--doc",
                          .found = std::to_string(document),
@@ -175,11 +184,10 @@ void show_document(const TrainConfig& config, const DataSources& data, std::int6
   const TokenRange range = tokens.document(document);
   std::vector<std::int32_t> ids(static_cast<std::size_t>(range.count));
   tokens.read(range.begin, range.count, ids.data());
-  const std::string source = tokens.facts().source(document);
+  const std::string source = tokens.source(document);
   print(fmt::format("--- document {}: tokens {}..{}{}\n", document, range.begin, range.begin + range.count,
                     source.empty() ? "" : ", from " + source));
-  const auto num_prompt =
-      std::min(static_cast<std::size_t>(tokens.facts().prompt_tokens(document)), ids.size());
+  const auto num_prompt = std::min(static_cast<std::size_t>(tokens.prompt_tokens(document)), ids.size());
   const std::span<const std::int32_t> all(ids);
   if (num_prompt > 0) {
     print(
@@ -235,6 +243,11 @@ void add_data_verb(CLI::App& app, Run& run) {
       ->add_option(
           "--held-out-every", options->build.held_out_every,
           "Every so many blocks, or lines of JSON, one is held out as PREFIX-held_out; 0 holds out nothing")
+      ->capture_default_str();
+  build_verb
+      ->add_option("--shard-tokens", options->build.shard_tokens,
+                   "Begin new files, PREFIX-train-00001-of-NNNNN and so on, after so many tokens, where a "
+                   "document ends; PREFIX-train names them all. 0: one pair of files")
       ->capture_default_str();
   build_verb->add_option("--block-bytes", options->build.block_bytes, "Size of a block of plain text")
       ->capture_default_str();

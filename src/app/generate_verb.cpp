@@ -17,6 +17,7 @@
 #include "app/verbs.h"
 #include "core/file.h"
 #include "data/infill_tokens.h"
+#include "infer/text_stream.h"
 
 namespace megalith::app {
 namespace {
@@ -63,6 +64,7 @@ Expected<std::vector<std::int32_t>> gap_prompt(std::string_view left, std::strin
       find_infill_tokens(*model.tokenizer, model.config.data.infill_tokens, "--suffix with " + name);
   if (!tokens) return tl::unexpected(tokens.error());
   std::vector<std::int32_t> ids = infill_prompt(*model.tokenizer, *tokens, left, right);
+  ids.insert(ids.begin(), model.prompt_begin.begin(), model.prompt_begin.end());
   if (static_cast<std::int64_t>(ids.size()) >= model.config.model.sequence) {
     return refuse(
         {.where = "--prompt and --suffix",
@@ -79,7 +81,8 @@ Expected<std::vector<std::int32_t>> wanted_prompt(const GenerateOptions& options
   const Expected<std::string> text = prompt_text(options);
   if (!text) return tl::unexpected(text.error());
   if (options.suffix) return gap_prompt(*text, *options.suffix, options.model, model);
-  return prompt_ids(model.tokenizer ? &*model.tokenizer : nullptr, *text, model.config.model.sequence);
+  return prompt_ids(model.tokenizer ? &*model.tokenizer : nullptr, *text, model.config.model.sequence,
+                    model.prompt_begin);
 }
 
 ExitCode generate(const GenerateOptions& options) {
@@ -93,6 +96,7 @@ ExitCode generate(const GenerateOptions& options) {
                             .ignore_end_of_document = options.ignore_end};
   request.sampling.logit_bias = value_or_throw(parse_logit_bias(options.logit_bias));
   const std::unique_ptr<LoadedModel> model = value_or_throw(load_model(options.model, options.threads));
+  request.end_ids = model->end_ids;
   value_or_throw(check_logit_bias(request.sampling.logit_bias, model->config.model.vocabulary));
   if (options.interactive) return converse(*model, std::move(request), options.keep_context);
 
@@ -105,8 +109,8 @@ ExitCode generate(const GenerateOptions& options) {
   watch_for_interrupts();
   const Tokenizer* tokenizer = model->tokenizer ? &*model->tokenizer : nullptr;
   if (!options.json && !options.log_probabilities && request.num_samples == 1) {
-    print(options.prompt);
-    print_as_it_comes(generator, tokenizer, request, options.suffix.value_or(""));
+    print(to_valid_utf8(options.prompt));
+    print_as_it_comes(generator, tokenizer, request, to_valid_utf8(options.suffix.value_or("")));
     return interrupted() ? ExitCode::stopped : ExitCode::done;
   }
   std::vector<Continuation> samples = generate_samples(

@@ -30,8 +30,10 @@ class Writer {
         sampler_(request.sampling, generator.vocabulary()),
         strands_(static_cast<std::size_t>(request.num_samples), Strand(request.stop)),
         next_(strands_.size()) {
-    if (tokenizer != nullptr && !request.ignore_end_of_document)
-      end_id_ = tokenizer->end_of_document().value_or(-1);
+    if (request.ignore_end_of_document) return;
+    end_ids_ = request.end_ids;
+    if (tokenizer == nullptr) return;
+    if (const std::optional<std::int32_t> end = tokenizer->end_of_document()) end_ids_.push_back(*end);
   }
 
   // Draws the next token of each sequence that runs; returns what sequence 0 can show of it.
@@ -83,7 +85,7 @@ class Writer {
         sampler_.choose(generator_.logits(slot), static_cast<std::uint32_t>(i), generator_.length(),
                         {.prompt = request_.prompt, .answer = strand.sample.ids});
     next_[i] = 0;
-    if (id == end_id_) {
+    if (std::find(end_ids_.begin(), end_ids_.end(), id) != end_ids_.end()) {
       strand.sample.end_log_probability = generator_.log_probability(slot, id);
       strand.end(Finish::end_of_document);
       return {};
@@ -108,7 +110,7 @@ class Writer {
   Sampler sampler_;
   std::vector<Strand> strands_;
   std::vector<std::int32_t> next_;
-  std::int32_t end_id_ = -1;
+  std::vector<std::int32_t> end_ids_;
 };
 
 }  // namespace
@@ -130,8 +132,8 @@ const char* name_of(Finish finish) {
 }
 
 Expected<std::vector<std::int32_t>> prompt_ids(const Tokenizer* tokenizer, std::string_view text,
-                                               std::int64_t context) {
-  std::vector<std::int32_t> ids;
+                                               std::int64_t context, std::span<const std::int32_t> before) {
+  std::vector<std::int32_t> ids(before.begin(), before.end());
   if (tokenizer == nullptr && !text.empty()) {
     return refuse({.where = "--prompt",
                    .found = "a text, for a model without tokenizer",

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,7 +24,8 @@ struct GenerationRequest {
   SamplingSettings sampling;
   std::vector<std::string> stop;
   std::int64_t num_samples = 1;
-  std::int64_t alternatives = 0;  // how many to name at each position
+  std::int64_t alternatives = 0;      // how many to name at each position
+  std::vector<std::int32_t> end_ids;  // end a text as the tokenizer's end-of-document token does
   bool ignore_end_of_document = false;
 };
 
@@ -59,9 +61,10 @@ using Piece = std::function<bool(std::string_view piece)>;
 std::vector<Continuation> generate_samples(Generator& generator, const Tokenizer* tokenizer,
                                            const GenerationRequest& request, const Piece& piece = {});
 
-// Ids of a prompt: the text's, or the end-of-document id (0 without one) for an empty text, which starts a
-// document. Refused: a prompt that leaves no room in the model's context.
+// Ids of a prompt: `before` and the text's. The end-of-document id (0 without one) where that is nothing,
+// which starts a document. Refused: a prompt that leaves no room in the model's context.
 Expected<std::vector<std::int32_t>> prompt_ids(const Tokenizer* tokenizer, std::string_view text,
-                                               std::int64_t context);
+                                               std::int64_t context,
+                                               std::span<const std::int32_t> before = {});
 
 }  // namespace megalith::app

@@ -1,9 +1,12 @@
 #include "app/loaded_model.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <utility>
+#include <vector>
 
 #include "app/console.h"
+#include "core/file.h"
 #include "device/cpu/cpu_device.h"
 #include "model/huggingface_weights.h"
 
@@ -25,12 +28,36 @@ Expected<std::unique_ptr<Device>> open_device(std::int64_t threads) {
 
 namespace {
 
-// Text in and out, where the folder has a tokenizer that this program honours; else ids.
-std::optional<Tokenizer> tokenizer_beside(const std::filesystem::path& folder) {
+// A checkpoint has masters; what keeps no master is rounded from them, some rows at a time.
+Expected<void> load_weights(const Checkpoint& checkpoint, const Parameter& p) {
+  const std::string name = "model." + p.spec.name;
+  if (!p.master.empty()) return checkpoint.load(name, p.master.row_slice(0, p.spec.rows));
+  constexpr std::int64_t kValuesAtOnce = std::int64_t{1} << 20;
+  const std::int64_t most = std::clamp<std::int64_t>(kValuesAtOnce / p.spec.columns, 1, p.spec.rows);
+  std::vector<float> values(static_cast<std::size_t>(most * p.spec.columns));
+  for (std::int64_t first = 0; first < p.spec.rows; first += most) {
+    const std::int64_t rows = std::min(most, p.spec.rows - first);
+    const Tensor block(values.data(), DType::f32, {rows, p.spec.columns});
+    if (Expected<void> loaded = checkpoint.load_slice(name, {0, 0, first, 0}, block); !loaded) return loaded;
+    for (std::int64_t r = 0; r < rows; ++r)
+      Parameters::set_row(p, first + r, 0, {block.row<float>(r), static_cast<std::size_t>(p.spec.columns)});
+  }
+  return {};
+}
+
+// Text in and out, where the folder has a tokenizer that this program honours and the model has room for;
+// else ids.
+std::optional<Tokenizer> tokenizer_beside(const std::filesystem::path& folder, std::int64_t vocabulary) {
   std::error_code ignored;
   const auto has = [&](const char* name) { return std::filesystem::exists(folder / name, ignored); };
   if (!has("tokenizer.json") && !has("vocab.json")) return std::nullopt;
   Expected<Tokenizer> tokenizer = Tokenizer::load(folder);
+  if (tokenizer && tokenizer->vocabulary_size() > vocabulary) {
+    tokenizer = refuse({.where = folder.string(),
+                        .found = fmt::format("a tokenizer of {} entries", tokenizer->vocabulary_size()),
+                        .allowed = fmt::format("at most the model's {}", vocabulary),
+                        .nearest = "the tokenizer that the model was trained with"});
+  }
   if (tokenizer) return std::move(*tokenizer);
   complain("token ids only, as the tokenizer cannot be honoured: " + to_string(tokenizer.error()));
   return std::nullopt;
@@ -54,7 +81,13 @@ Expected<std::unique_ptr<LoadedModel>> load_huggingface(const std::filesystem::p
   auto model = std::make_unique<LoadedModel>(config, std::move(*device));
   stored->load(model->parameters);
   model->parameters.refresh_working(*model->device);
-  model->tokenizer = tokenizer_beside(folder);
+  model->transformer.pack(*model->device, config.numerics);
+  model->tokenizer = tokenizer_beside(folder, config.model.vocabulary);
+  model->end_ids = stored->config().end_ids;
+  if (model->tokenizer) {
+    const std::span<const std::int32_t> before = model->tokenizer->ids_before();
+    model->prompt_begin.assign(before.begin(), before.end());
+  }
   return model;
 }
 
@@ -82,10 +115,12 @@ Expected<std::unique_ptr<LoadedModel>> load_model(const std::string& argument, s
   auto model = std::make_unique<LoadedModel>(frozen.values, std::move(*device));
   model->step = checkpoint.facts().step;
   for (const Parameter& p : model->parameters.all()) {
-    Expected<void> loaded = checkpoint.load("model." + p.spec.name, p.master.row_slice(0, p.spec.rows));
+    Expected<void> loaded = load_weights(checkpoint, p);
     if (!loaded) return tl::unexpected(loaded.error());
+    if (const auto read = checkpoint.in_place("model." + p.spec.name)) release_pages(*read);
   }
   model->parameters.refresh_working(*model->device);
+  model->transformer.pack(*model->device, model->config.numerics);
   if (Expected<std::string_view> text = checkpoint.file_text("tokenizer.json")) {
     Expected<Tokenizer> tokenizer =
         Tokenizer::parse_json(*text, (checkpoint.folder() / "tokenizer.json").string());

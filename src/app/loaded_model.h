@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "data/tokenizer/tokenizer.h"
 #include "device/device.h"
@@ -25,6 +26,8 @@ struct LoadedModel {
   Transformer transformer;
   std::optional<Tokenizer> tokenizer;
   std::int64_t step = 0;
+  // Of somebody's weights: what their tokenizer puts before every text, and the ids that end one.
+  std::vector<std::int32_t> prompt_begin, end_ids;
 };
 
 // MODEL as model_location.h defines it. `threads` 0 takes every usable one. Complains on stderr about newer

@@ -3,7 +3,7 @@
 
 int main(int argc, char** argv) {
   using namespace megalith;
-  app::ignore_broken_pipes();
+  app::let_writes_fail();
   const app::ExitCode code = app::run_guarded([argc, argv] {
     const app::Run run = value_or_throw(app::parse_command_line(argc, argv));
     return run();

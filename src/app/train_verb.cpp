@@ -14,13 +14,16 @@
 #include "app/interrupt.h"
 #include "app/loaded_model.h"
 #include "app/next_steps.h"
+#include "app/number_range.h"
 #include "app/report/html_page.h"
 #include "app/report/numbers.h"
 #include "app/report/run_summary.h"
 #include "app/training/data_sources.h"
 #include "app/training/dry_run.h"
 #include "app/training/final_evaluation.h"
+#include "app/training/memory_use.h"
 #include "app/training/progress.h"
+#include "app/training/run_profile.h"
 #include "app/training/run_setup.h"
 #include "app/training/speed_probe.h"
 #include "app/verbs.h"
@@ -34,6 +37,10 @@ struct Options {
   TrainRequest request;
   bool json = false;
   bool dry_run = false;
+  bool profile = false;
+  std::filesystem::path timeline;  // a file; empty: none
+
+  [[nodiscard]] bool watches_time() const { return profile || !timeline.empty(); }
 };
 
 std::string processor_name() {
@@ -129,22 +136,32 @@ void finish(const TrainConfig& config, Trainer& trainer, const DataSources& data
   if (!quiet) print(fmt::format("report: {}\n", page.string()));
 }
 
-// The run's directory, and the config that counts: `config` is replaced by what an existing run froze.
-// Nothing when interrupted before there was one.
-std::optional<RunDirectory> open_run(TrainConfig& config, const Options& options, Device& device,
-                                     const Dataset* train) {
+struct OpenRun {
+  RunDirectory directory;
+  RunLock lock;
+};
+
+// The run's directory, for nobody else from now on: what is there is changed only under the lock. Nothing
+// when interrupted before there was a run.
+std::optional<OpenRun> open_run(TrainConfig& config, const Options& options, Device& device,
+                                const Dataset* train) {
   const std::filesystem::path folder = run_folder_of(options.request);
   if (RunDirectory::is_run(folder)) {
     RunDirectory run = value_or_throw(RunDirectory::open(folder));
+    RunLock lock = value_or_throw(run.lock());
     const std::string text = to_toml(config);
     if (text != run.config()) write_file_atomically(run.config_file(), text);
-    return run;
+    return OpenRun{std::move(run), std::move(lock)};
   }
+  require_memory(config);
   if (options.request.minutes > 0 &&
       !fit_to_minutes(config, device, *train, options.request.minutes, options.json)) {
     return std::nullopt;
   }
-  return value_or_throw(RunDirectory::create(folder, to_toml(config), creation_facts(config, device)));
+  RunLock lock = value_or_throw(RunDirectory::claim(folder));
+  RunDirectory run =
+      value_or_throw(RunDirectory::create(folder, to_toml(config), creation_facts(config, device)));
+  return OpenRun{std::move(run), std::move(lock)};
 }
 
 TrainConfig wanted_config(const Options& options) {
@@ -164,6 +181,8 @@ ExitCode report_end(const LoopEnd& end, const Options& options) {
       return ExitCode::stopped;
     case LoopEnd::Kind::ledger_differs:
       complain("this machine does not reproduce the run's ledger: " + to_string(*end.difference));
+      if (end.difference->field == "data_digest")
+        complain("the data that the config names are not those that the run has read so far");
       complain("nothing was changed; see docs/numerics.md, and compare `megalith doctor` here and there");
       return ExitCode::not_reproduced;
     case LoopEnd::Kind::diverged:
@@ -181,6 +200,25 @@ ExitCode report_end(const LoopEnd& end, const Options& options) {
   return ExitCode::bug;
 }
 
+// Before the run, so that a slip costs no training.
+Expected<void> check_timeline(const std::filesystem::path& file) {
+  if (file.empty()) return {};
+  const std::filesystem::path folder = file.has_parent_path() ? file.parent_path() : ".";
+  if (std::filesystem::is_directory(folder) && !std::filesystem::is_directory(file)) return {};
+  return refuse({.where = "--timeline",
+                 .found = file.string(),
+                 .allowed = "a file in a folder that exists",
+                 .nearest = (std::filesystem::path("runs") / "timeline.json").string()});
+}
+
+void show_profile(RunProfile& profile, const Options& options) {
+  if (options.profile) print(options.json ? profile.json() : profile.table());
+  if (options.timeline.empty()) return;
+  write_file_atomically(options.timeline, profile.timeline_json());
+  if (!options.json)
+    print(fmt::format("timeline: {} (ui.perfetto.dev opens it)\n", options.timeline.string()));
+}
+
 ExitCode show_dry_run(TrainConfig config, const Options& options, Device& device, const DataSources& data) {
   const std::filesystem::path folder = run_folder_of(options.request);
   if (options.request.minutes > 0 && !RunDirectory::is_run(folder) &&
@@ -195,22 +233,24 @@ ExitCode show_dry_run(TrainConfig config, const Options& options, Device& device
 ExitCode train(const Options& options) {
   watch_for_interrupts();
   value_or_throw(look_for_shipped_config(options.request.config_file));
+  value_or_throw(check_timeline(options.timeline));
   TrainConfig config = wanted_config(options);
   const std::unique_ptr<Device> device = value_or_throw(open_device(config.threads));
   const DataSources data = value_or_throw(open_data(config));
   value_or_throw(resolve_epochs(config, data.epoch_samples));
   if (options.dry_run) return show_dry_run(std::move(config), options, *device, data);
-  const std::optional<RunDirectory> opened = open_run(config, options, *device, data.train.get());
+  const std::optional<OpenRun> opened = open_run(config, options, *device, data.train.get());
   if (!opened) {
     complain("stopped before the run began; nothing was written, the same command starts it");
     return ExitCode::stopped;
   }
-  const RunDirectory& run = *opened;
-  const RunLock lock = value_or_throw(run.lock());
+  const RunDirectory& run = opened->directory;
 
   Ledger ledger = value_or_throw(Ledger::open(run.ledger_file()));
   MetricsSink metrics = value_or_throw(MetricsSink::open(run, config.metrics.tensorboard));
-  Trainer trainer(config, *device, *data.train);
+  std::optional<RunProfile> profile;
+  if (options.watches_time()) profile.emplace(*device, *data.train, !options.timeline.empty());
+  Trainer trainer(config, profile ? profile->device() : *device, profile ? profile->train() : *data.train);
   if (!options.json) print_plan(config, trainer, run);
   if (!config.init.empty() && list_checkpoints(run.checkpoints()).empty()) {
     value_or_throw(trainer.begin_with(value_or_throw(InitialWeights::open(config.init))));
@@ -219,12 +259,14 @@ ExitCode train(const Options& options) {
   const Tokenizer* tokenizer = data.tokenizer ? &*data.tokenizer : nullptr;
   Progress progress(config, trainer, run, metrics, data,
                     {.live = ::isatty(STDOUT_FILENO) == 1, .json = options.json});
-  const LoopEnd end = run_loop(config, trainer, data.held_out_sets,
-                               {.ledger = ledger,
-                                .checkpoints = run.checkpoints(),
-                                .frozen_config = to_toml(config),
-                                .tokenizer_json = tokenizer == nullptr ? "" : tokenizer->to_json()},
-                               fingerprint(*device, config.numerics), progress);
+  const LoopEnd end =
+      run_loop(config, trainer, data.held_out_sets,
+               {.ledger = ledger,
+                .checkpoints = run.checkpoints(),
+                .frozen_config = to_toml(config),
+                .tokenizer_json = tokenizer == nullptr ? "" : tokenizer->to_json()},
+               fingerprint(*device, config.numerics), profile ? profile->around(progress) : progress);
+  if (profile) show_profile(*profile, options);
   const ExitCode code = report_end(end, options);
   if (code != ExitCode::done) return code;
   const bool evaluated = std::filesystem::exists(run.folder() / "report.html");
@@ -237,6 +279,7 @@ constexpr const char* kExamples = R"(Examples:
   megalith train configs/runs/tiny.toml                       without any file or download, seconds
   megalith train my.toml --run-dir runs/mine --minutes 30     as many steps as fit into half an hour
   megalith train my.toml --dry-run                            what it would be; nothing is written
+  megalith train my.toml --profile --timeline steps.json      where the time of a step goes
   megalith train my.toml --set optimizer.learning_rate=1e-3   one key changed; config explain lists them
 Ctrl-C or SIGTERM saves and stops (exit code 3); the same command continues with the same bits.
 )";
@@ -256,10 +299,19 @@ void add_train_verb(CLI::App& app, Run& run) {
                    "Where the run lives (default: runs/ and the file's name)");
   verb->add_option("--minutes", options->request.minutes,
                    "A fresh run takes as many steps as fit into this time")
-      ->check(CLI::Range(0.05, 1e6));
+      ->check(between(0.05, 1e6));
   verb->add_flag("--json", options->json, "One JSON object per step on standard output");
-  verb->add_flag("--dry-run", options->dry_run,
-                 "Say what the run would be (steps, rates, batches, memory, time) and write nothing");
+  CLI::Option* dry_run =
+      verb->add_flag("--dry-run", options->dry_run,
+                     "Say what the run would be (steps, rates, batches, memory, time) and write nothing");
+  verb->add_flag(
+          "--profile", options->profile,
+          "After the run, a table: time, FLOPs and bytes of every operation, and its share of a ceiling")
+      ->excludes(dry_run);
+  verb->add_option("--timeline", options->timeline,
+                   "Write the last steps, operation by operation, as a trace for ui.perfetto.dev")
+      ->type_name("FILE")
+      ->excludes(dry_run);
   verb->callback([options, &run] { run = [options] { return train(*options); }; });
 }
 

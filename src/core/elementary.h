@@ -12,6 +12,19 @@
 
 namespace megalith {
 
+// e^r for |r| <= ln 2 / 2: Taylor to the 7th power, remainder below 6e-9 of the result.
+template <class F>
+MEGALITH_KERNEL F exp_polynomial(F r) {
+  F p = F::broadcast(0x1.a01a02p-13f);
+  p = fma(p, r, F::broadcast(0x1.6c16c2p-10f));
+  p = fma(p, r, F::broadcast(0x1.111112p-7f));
+  p = fma(p, r, F::broadcast(0x1.555556p-5f));
+  p = fma(p, r, F::broadcast(0x1.555556p-3f));
+  p = fma(p, r, F::broadcast(0.5f));
+  p = fma(p, r, F::broadcast(1.0f));
+  return fma(p, r, F::broadcast(1.0f));
+}
+
 // e^x. Error under 1 ulp. Below -86.9 the result is +0 (it would soon be denormal), above 88.72 +Inf; NaN
 // stays NaN.
 template <class F>
@@ -22,15 +35,7 @@ MEGALITH_KERNEL F exp_lanes(F x) {
   const F n_float = to_floats(n);
   F r = fma(n_float, F::broadcast(-0x1.62e400p-1f), clamped);
   r = fma(n_float, F::broadcast(-0x1.7f7d1cp-20f), r);
-  // Taylor to the 7th power: remainder below 6e-9 of the result.
-  F p = F::broadcast(0x1.a01a02p-13f);
-  p = fma(p, r, F::broadcast(0x1.6c16c2p-10f));
-  p = fma(p, r, F::broadcast(0x1.111112p-7f));
-  p = fma(p, r, F::broadcast(0x1.555556p-5f));
-  p = fma(p, r, F::broadcast(0x1.555556p-3f));
-  p = fma(p, r, F::broadcast(0.5f));
-  p = fma(p, r, F::broadcast(1.0f));
-  p = fma(p, r, F::broadcast(1.0f));
+  const F p = exp_polynomial(r);
   // 2^n as 2 * 2^(n - 1): n reaches 128.
   using Ints = typename F::Ints;
   const F half_scale = from_bits(shift_left<23>(n + Ints::broadcast(126)));
@@ -38,6 +43,22 @@ MEGALITH_KERNEL F exp_lanes(F x) {
   result = select(less(x, F::broadcast(-86.9f)), F::zero(), result);
   result = select(less(F::broadcast(88.7228f), x), F::broadcast(INFINITY), result);
   return select(is_nan(x), x, result);
+}
+
+// exp_lanes() with the same bits for x <= 88, -Inf and NaN included, which is all a softmax asks for: three
+// selections less.
+template <class F>
+MEGALITH_KERNEL F exp_softmax_lanes(F x) {
+  const F clamped = max(F::broadcast(-86.9f), x);  // NaN stays: the second operand of a maximum
+  const auto n = to_nearest_ints(clamped * F::broadcast(0x1.715476p+0f));
+  const F n_float = to_floats(n);
+  F r = fma(n_float, F::broadcast(-0x1.62e400p-1f), clamped);
+  r = fma(n_float, F::broadcast(-0x1.7f7d1cp-20f), r);
+  const F p = exp_polynomial(r);
+  using Ints = typename F::Ints;
+  const F half_scale = from_bits(shift_left<23>(n + Ints::broadcast(126)));
+  const F half = p * half_scale;
+  return select(less(x, F::broadcast(-86.9f)), F::zero(), half + half);
 }
 
 // Natural logarithm of a positive, normal, finite x. Error under 1 ulp away from 1. Other arguments: +0 gives

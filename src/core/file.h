@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "core/error.h"
 
@@ -31,6 +32,27 @@ class MappedFile {
  private:
   const std::byte* data_ = nullptr;
   std::size_t size_ = 0;
+};
+
+// Gives the memory of a map's bytes back: what was read stays in the file and is read again when it is
+// touched. Whole pages inside of `bytes`; advice only, so nothing depends on it but the memory.
+void release_pages(std::span<const std::byte> bytes);
+
+// Sequential reader of a regular file, for files that would fill the memory and files that may shrink while
+// they are read, which a map does not survive. Refuses like read_file.
+class InputFile {
+ public:
+  static Expected<InputFile> open(const std::filesystem::path& path);
+  InputFile(InputFile&& other) noexcept;
+  InputFile& operator=(InputFile&&) = delete;
+  ~InputFile();
+  // Up to `size` bytes (at least one); 0 at the end. Throws WorldFailed.
+  std::size_t read(char* out, std::size_t size);
+
+ private:
+  InputFile(std::filesystem::path path, int descriptor) : path_(std::move(path)), descriptor_(descriptor) {}
+  std::filesystem::path path_;
+  int descriptor_ = -1;
 };
 
 // Sequential writer. Every byte is written or WorldFailed is thrown.

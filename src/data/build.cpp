@@ -1,5 +1,6 @@
 #include "data/build.h"
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <unordered_map>
@@ -10,6 +11,7 @@
 #include "data/in_order.h"
 #include "data/quarantine_file.h"
 #include "data/record_encoder.h"
+#include "data/token_file_names.h"
 #include "data/token_file_writer.h"
 #include "data/token_meta.h"
 #include "data/tokenizer/token_encoder.h"
@@ -37,6 +39,12 @@ Refusals problems_of(const BuildOptions& options) {
                         .allowed = "1..65536",
                         .nearest = "4096"});
   }
+  if (options.shard_tokens < 0) {
+    refusals.push_back({.where = "shard tokens",
+                        .found = fmt::format("{}", options.shard_tokens),
+                        .allowed = "0 (no shards) or from 1 up",
+                        .nearest = "0"});
+  }
   if (options.num_workers < 1 || options.num_workers > 1024) {
     refusals.push_back({.where = "workers",
                         .found = fmt::format("{}", options.num_workers),
@@ -46,23 +54,72 @@ Refusals problems_of(const BuildOptions& options) {
   return refusals;
 }
 
+// One pair of token files that is being written, with what stands beside it.
+class ShardWriter {
+ public:
+  ShardWriter(const std::filesystem::path& prefix, TokenType type)
+      : tokens_(prefix, type), facts_(temporary_of(with_suffix(prefix, ".documents"))) {}
+
+  void append(std::span<const std::int32_t> ids) { tokens_.append(ids); }
+  void add_text(std::int64_t bytes) { bytes_ += bytes; }
+  void end_document(std::uint32_t source, std::size_t num_prompt) {
+    tokens_.end_document();
+    facts_.add(source, static_cast<std::uint32_t>(num_prompt));
+  }
+  [[nodiscard]] std::int64_t num_tokens() const { return tokens_.num_tokens(); }
+  [[nodiscard]] std::int64_t num_documents() const { return tokens_.num_documents(); }
+
+  void seal() {
+    digests_ = tokens_.seal();
+    facts_digest_ = facts_.seal();
+  }
+
+  // `meta` has everything that is not this shard's own.
+  void publish_as(const std::filesystem::path& prefix, TokenMeta meta) {
+    meta.bytes = bytes_;
+    meta.tokens = num_tokens();
+    meta.documents = num_documents();
+    meta.bin_digest = to_hex(digests_.bin);
+    meta.idx_digest = to_hex(digests_.idx);
+    const bool has_facts = meta.source_names.size() > 1 || facts_.has_prompts();
+    if (has_facts) {
+      meta.has_prompts = facts_.has_prompts();
+      meta.documents_digest = to_hex(facts_digest_);
+    }
+    tokens_.publish_as(prefix, to_json(meta), has_facts ? facts_.path() : std::filesystem::path());
+  }
+
+ private:
+  TokenFileWriter tokens_;
+  DocumentFactsWriter facts_;
+  std::int64_t bytes_ = 0;
+  TokenFileWriter::Digests digests_;
+  std::uint64_t facts_digest_ = 0;
+};
+
 // One of the two outputs.
 class PartBuilder {
  public:
-  PartBuilder(std::filesystem::path prefix, const Tokenizer& tokenizer)
-      : writer_(std::move(prefix), token_type_for(tokenizer.vocabulary_size())),
-        end_(tokenizer.end_of_document()) {}
+  PartBuilder(std::filesystem::path prefix, const Tokenizer& tokenizer, std::int64_t shard_tokens)
+      : prefix_(std::move(prefix)),
+        type_(token_type_for(tokenizer.vocabulary_size())),
+        end_(tokenizer.end_of_document()),
+        shard_tokens_(shard_tokens) {
+    begin_shard();
+  }
 
   // Adds to the open document, or opens one. `source` and `num_prompt` count where it opens one.
   void add(std::span<const std::int32_t> ids, std::int64_t text_bytes, std::uint32_t source,
            std::size_t num_prompt) {
     if (!open_) {
+      if (shard_tokens_ > 0 && shards_.back()->num_tokens() >= shard_tokens_) begin_shard();
       open_ = true;
       source_ = source;
       num_prompt_ = num_prompt;
-      first_token_ = writer_.num_tokens();
+      first_token_ = shards_.back()->num_tokens();
     }
-    writer_.append(ids);
+    shards_.back()->append(ids);
+    shards_.back()->add_text(text_bytes);
     part_.bytes += text_bytes;
     ++part_.records;
   }
@@ -70,58 +127,54 @@ class PartBuilder {
   // Tokens of the document with its end; 0 where none was open.
   std::int64_t end_document() {
     if (!open_) return 0;
-    if (end_) writer_.append({&*end_, 1});
-    writer_.end_document();
-    facts_.add(source_, static_cast<std::uint32_t>(num_prompt_));
+    ShardWriter& shard = *shards_.back();
+    if (end_) shard.append({&*end_, 1});
+    shard.end_document(source_, num_prompt_);
     open_ = false;
-    return writer_.num_tokens() - first_token_;
+    const std::int64_t tokens = shard.num_tokens() - first_token_;
+    part_.tokens += tokens;
+    ++part_.documents;
+    return tokens;
   }
   [[nodiscard]] bool is_open() const { return open_; }
   [[nodiscard]] std::uint32_t open_source() const { return source_; }
 
-  // `meta` has everything that is not this part's own.
-  void seal(TokenMeta meta, const char* name) {
-    const TokenFileWriter::Digests digests = writer_.seal();
-    part_.documents = writer_.num_documents();
-    part_.tokens = writer_.num_tokens();
-    meta.part = name;
-    meta.bytes = part_.bytes;
-    meta.tokens = part_.tokens;
-    meta.documents = part_.documents;
-    meta.bin_digest = to_hex(digests.bin);
-    meta.idx_digest = to_hex(digests.idx);
-    has_facts_ = meta.source_names.size() > 1 || facts_.has_prompts();
-    if (has_facts_) {
-      meta.has_prompts = facts_.has_prompts();
-      meta.documents_digest = to_hex(digest_bytes(facts_.bytes().data(), facts_.bytes().size()));
-    }
-    meta_ = to_json(meta);
-  }
+  void seal() { shards_.back()->seal(); }
 
-  void publish() {
-    writer_.publish(meta_, has_facts_ ? std::string_view(facts_.bytes()) : std::string_view());
+  // After seal(). `meta` has everything that is not this part's own.
+  void publish(TokenMeta meta, const char* name) {
+    meta.part = name;
+    remove_token_files(prefix_);
+    const auto num_shards = static_cast<std::int64_t>(shards_.size());
+    for (std::int64_t s = 0; s < num_shards; ++s) {
+      shards_[static_cast<std::size_t>(s)]->publish_as(
+          shard_tokens_ == 0 ? prefix_ : shard_prefix(prefix_, s, num_shards), meta);
+    }
   }
 
   [[nodiscard]] const BuildPart& part() const { return part_; }
+  [[nodiscard]] std::int64_t num_shards() const { return static_cast<std::int64_t>(shards_.size()); }
 
  private:
-  TokenFileWriter writer_;
-  DocumentFactsWriter facts_;
+  void begin_shard() {
+    if (!shards_.empty()) shards_.back()->seal();
+    // How many there will be is not known yet: they get their names in the end.
+    const std::filesystem::path prefix =
+        shard_tokens_ == 0 ? prefix_ : with_suffix(prefix_, fmt::format("-{:05}", shards_.size()));
+    shards_.push_back(std::make_unique<ShardWriter>(prefix, type_));
+  }
+
+  std::filesystem::path prefix_;
+  TokenType type_;
   std::optional<std::int32_t> end_;
+  std::int64_t shard_tokens_;
+  std::vector<std::unique_ptr<ShardWriter>> shards_;  // all but the last are sealed
   bool open_ = false;
   std::uint32_t source_ = 0;  // of the open document, as the next two
   std::size_t num_prompt_ = 0;
   std::int64_t first_token_ = 0;
   BuildPart part_;
-  bool has_facts_ = false;
-  std::string meta_;
 };
-
-std::filesystem::path with_suffix(const std::filesystem::path& prefix, const char* suffix) {
-  std::filesystem::path path = prefix;
-  path += suffix;
-  return path;
-}
 
 // Numbers for the names of sources, in the order in which they are met.
 class SourceNames {
@@ -146,11 +199,12 @@ class Builder {
         options_(options),
         training_(options.held_out_every == 0 ? options.output_prefix
                                               : with_suffix(options.output_prefix, "-train"),
-                  tokenizer),
+                  tokenizer, options.shard_tokens),
         quarantine_(options.output_prefix),
         source_names_(report_.sources) {
+    remove_leftovers(options.output_prefix);
     if (options.held_out_every > 0)
-      held_out_.emplace(with_suffix(options.output_prefix, "-held_out"), tokenizer);
+      held_out_.emplace(with_suffix(options.output_prefix, "-held_out"), tokenizer, options.shard_tokens);
   }
 
   void add(const EncodedBatch& batch) {
@@ -179,12 +233,13 @@ class Builder {
     }
     if (Expected<void> ok = check_amount(meta); !ok) return tl::unexpected(std::move(ok).error());
     for (const BuildSource& source : report_.sources) meta.source_names.push_back(source.name);
-    training_.seal(meta, held_out_ ? "training" : "all");
-    if (held_out_) held_out_->seal(meta, "held-out");
-    training_.publish();
+    training_.seal();
+    if (held_out_) held_out_->seal();
+    training_.publish(meta, held_out_ ? "training" : "all");
     report_.training = training_.part();
+    report_.shards = training_.num_shards();
     if (held_out_) {
-      held_out_->publish();
+      held_out_->publish(meta, "held-out");
       report_.held_out = held_out_->part();
     }
     quarantine_.publish();
@@ -267,9 +322,14 @@ Expected<BuildReport> build_token_files(std::span<const std::filesystem::path> f
     encoders.emplace_back(tokenizer);
     parsers.emplace_back(options.rules);
   }
+  bool stopped = false;
+  const auto read = [&](RecordBatch& batch) {
+    stopped = stopped || (options.stop_requested && options.stop_requested());
+    return !stopped && reader.next(batch, kBatchBytes);
+  };
   try {
     InOrder<RecordBatch, EncodedBatch>::run(
-        options.num_workers, [&](RecordBatch& batch) { return reader.next(batch, kBatchBytes); },
+        options.num_workers, read,
         [&](RecordBatch& batch, int worker) {
           const auto w = static_cast<std::size_t>(worker);
           return encode_records(batch, parsers[w], encoders[w]);
@@ -278,6 +338,7 @@ Expected<BuildReport> build_token_files(std::span<const std::filesystem::path> f
   } catch (const RefusedInput& refused) {
     return refuse(refused.refusals());
   }
+  if (stopped) return BuildReport{.stopped = true};
   TokenMeta meta;
   meta.tokenizer_digest = to_hex(tokenizer.digest());
   meta.vocabulary = tokenizer.vocabulary_size();

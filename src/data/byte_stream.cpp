@@ -20,20 +20,27 @@ namespace {
 constexpr std::size_t kMostExpansion = 1024;
 constexpr std::size_t kAlwaysAllowed = std::size_t{256} << 20;  // bytes of text from however small a file
 
-// The mapped file, given out in portions, and its digest.
+constexpr std::size_t kPortion = std::size_t{256} << 10;
+
+// The file, given out in portions, and its digest.
 class FileInput {
  public:
-  FileInput(const std::filesystem::path& path, MappedFile file)
-      : path_(path.string()), file_(std::move(file)) {}
-
-  // The next at most `most` bytes; empty at the end.
-  std::string_view take(std::size_t most) {
-    const std::string_view portion = file_.text().substr(at_, most);
-    digester_.update(portion.data(), portion.size());
-    at_ += portion.size();
-    return portion;
+  explicit FileInput(const std::filesystem::path& path)
+      : path_(path.string()), file_(value_or_throw(InputFile::open(path))), buffer_(kPortion, '\0') {
+    refill();
   }
-  [[nodiscard]] bool at_end() const { return at_ == file_.text().size(); }
+
+  // What take() gives next: the beginning of the file, before the first call.
+  [[nodiscard]] std::string_view peek() const { return portion_; }
+  // The next at most `most` bytes; empty at the end. Valid until the next call.
+  std::string_view take(std::size_t most) {
+    if (portion_.empty()) refill();
+    const std::string_view taken = portion_.substr(0, most);
+    portion_.remove_prefix(taken.size());
+    digester_.update(taken.data(), taken.size());
+    at_ += taken.size();
+    return taken;
+  }
   [[nodiscard]] std::size_t taken() const { return at_; }
   [[nodiscard]] std::uint64_t digest() const { return digester_.value(); }
 
@@ -53,13 +60,20 @@ class FileInput {
   }
 
  private:
+  void refill() {
+    std::size_t size = 0;
+    for (std::size_t got = 1; got > 0 && size < buffer_.size(); size += got)
+      got = file_.read(buffer_.data() + size, buffer_.size() - size);
+    portion_ = std::string_view(buffer_).substr(0, size);
+  }
+
   std::string path_;
-  MappedFile file_;
+  InputFile file_;
+  std::string buffer_;
+  std::string_view portion_;  // of the buffer, not given out yet
   std::size_t at_ = 0;
   Digester digester_;
 };
-
-constexpr std::size_t kPortion = std::size_t{256} << 10;
 
 class PlainStream final : public ByteStream {
  public:
@@ -189,12 +203,11 @@ class ZstdStream final : public ByteStream {
 }  // namespace
 
 std::unique_ptr<ByteStream> ByteStream::open(const std::filesystem::path& path) {
-  MappedFile file = value_or_throw(MappedFile::open(path));
-  const std::string_view text = file.text();
+  auto input = std::make_unique<FileInput>(path);
+  const std::string_view text = input->peek();
   const bool gzip = text.starts_with("\x1f\x8b");
   const bool skippable = text.size() >= 4 && (text[0] & 0xF0) == 0x50 && text.substr(1, 3) == "\x2a\x4d\x18";
   const bool zstd = skippable || text.starts_with("\x28\xb5\x2f\xfd");
-  auto input = std::make_unique<FileInput>(path, std::move(file));
   if (gzip) return std::make_unique<GzipStream>(std::move(input));
   if (zstd) return std::make_unique<ZstdStream>(std::move(input));
   return std::make_unique<PlainStream>(std::move(input));

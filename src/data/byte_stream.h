@@ -9,10 +9,11 @@
 namespace megalith {
 
 // Compression is told by the first bytes (gzip, zstd, or none), not by the name. Files of several members or
-// frames, one after the other, are one stream. Memory: what the decoder's window needs, at most 128 MiB.
+// frames, one after the other, are one stream. Memory: a portion of the file, and what the decoder's window
+// needs, at most 128 MiB.
 class ByteStream {
  public:
-  // Throws RefusedInput for what MappedFile::open refuses.
+  // Throws RefusedInput for what InputFile::open refuses.
   static std::unique_ptr<ByteStream> open(const std::filesystem::path& path);
 
   ByteStream() = default;

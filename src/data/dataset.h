@@ -7,7 +7,7 @@
 #include <span>
 #include <string>
 
-#include "data/token_file.h"
+#include "data/token_set.h"
 
 namespace megalith {
 
@@ -72,9 +72,9 @@ struct TokenDatasetOptions {
   std::int64_t vocabulary = 0;
 };
 
-// Windows over a token file; where a window has fewer tokens than a sequence it is padded with id 0, target
+// Windows over token files; where a window has fewer tokens than a sequence it is padded with id 0, target
 // 0, mask 0. With a shuffle seed every epoch visits all windows once in an order of its own.
-std::unique_ptr<Dataset> make_token_dataset(std::shared_ptr<const TokenFile> tokens,
+std::unique_ptr<Dataset> make_token_dataset(std::shared_ptr<const TokenSet> tokens,
                                             const TokenDatasetOptions& options);
 
 // Text of a made-up language, which depends on the seed, for runs without data (docs/formats.md says how it

@@ -1,5 +1,8 @@
 #include "data/document_facts.h"
 
+#include <system_error>
+#include <utility>
+
 #include "data/token_index.h"
 
 namespace megalith {
@@ -50,11 +53,34 @@ std::string DocumentFacts::source(std::int64_t document) const {
   return source < source_names_.size() ? source_names_[source] : "";
 }
 
+DocumentFactsWriter::DocumentFactsWriter(std::filesystem::path path)
+    : path_(std::move(path)), file_(path_), buffer_(kMagic) {}
+
+DocumentFactsWriter::~DocumentFactsWriter() {
+  std::error_code ignored;
+  std::filesystem::remove(path_, ignored);
+}
+
 void DocumentFactsWriter::add(std::uint32_t source, std::uint32_t prompt_tokens) {
+  constexpr std::size_t kBufferBytes = std::size_t{256} << 10;
   for (const std::uint32_t value : {source, prompt_tokens}) {
-    for (int shift = 0; shift < 32; shift += 8) bytes_ += static_cast<char>(value >> shift & 0xFF);
+    for (int shift = 0; shift < 32; shift += 8) buffer_ += static_cast<char>(value >> shift & 0xFF);
   }
   has_prompts_ = has_prompts_ || prompt_tokens > 0;
+  if (buffer_.size() >= kBufferBytes) flush();
+}
+
+void DocumentFactsWriter::flush() {
+  digester_.update(buffer_.data(), buffer_.size());
+  file_.write(buffer_);
+  buffer_.clear();
+}
+
+std::uint64_t DocumentFactsWriter::seal() {
+  flush();
+  file_.sync();
+  file_.close();
+  return digester_.value();
 }
 
 }  // namespace megalith

@@ -40,15 +40,28 @@ class DocumentFacts {
   bool has_prompts_ = false;
 };
 
-// Collects facts in memory, 8 bytes a document.
+// Writes the facts of one document after the other to a file, which the destructor removes unless it has been
+// renamed. Everything may throw WorldFailed.
 class DocumentFactsWriter {
  public:
+  explicit DocumentFactsWriter(std::filesystem::path path);
+  ~DocumentFactsWriter();
+  DocumentFactsWriter(const DocumentFactsWriter&) = delete;
+  DocumentFactsWriter& operator=(const DocumentFactsWriter&) = delete;
+
   void add(std::uint32_t source, std::uint32_t prompt_tokens);
+  // Completes the file; gives its digest. Called once.
+  std::uint64_t seal();
   [[nodiscard]] bool has_prompts() const { return has_prompts_; }
-  [[nodiscard]] const std::string& bytes() const { return bytes_; }
+  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
 
  private:
-  std::string bytes_ = "MEGADOC1";
+  void flush();
+
+  std::filesystem::path path_;
+  OutputFile file_;
+  Digester digester_;
+  std::string buffer_;
   bool has_prompts_ = false;
 };
 

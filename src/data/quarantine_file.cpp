@@ -3,12 +3,12 @@
 #include <nlohmann/json.hpp>
 #include <system_error>
 
+#include "data/token_file_names.h"
+
 namespace megalith {
 
-QuarantineFile::QuarantineFile(const std::filesystem::path& prefix) : path_(prefix), temporary_(prefix) {
-  path_ += ".quarantine.jsonl";
-  temporary_ += ".quarantine.jsonl.part";
-}
+QuarantineFile::QuarantineFile(const std::filesystem::path& prefix)
+    : path_(with_suffix(prefix, ".quarantine.jsonl")), temporary_(temporary_of(path_)) {}
 
 QuarantineFile::~QuarantineFile() {
   file_.reset();

@@ -14,7 +14,7 @@ struct Window {
 };
 
 // Whole documents, as many as fit into a window.
-std::vector<Window> windows_of_documents(const TokenFile& tokens, std::int64_t sequence) {
+std::vector<Window> windows_of_documents(const TokenSet& tokens, std::int64_t sequence) {
   std::vector<Window> windows;
   std::int64_t begin = 0, end = 0;  // of the window that is being filled
   const auto close = [&] {
@@ -35,7 +35,7 @@ std::vector<Window> windows_of_documents(const TokenFile& tokens, std::int64_t s
 
 class TokenDataset final : public Dataset {
  public:
-  TokenDataset(std::shared_ptr<const TokenFile> tokens, const TokenDatasetOptions& options)
+  TokenDataset(std::shared_ptr<const TokenSet> tokens, const TokenDatasetOptions& options)
       : tokens_(std::move(tokens)), options_(options), sequence_(options.sequence) {
     MEGALITH_CHECK(sequence_ >= 1, "sequence {}", sequence_);
     if (options.packing == Packing::documents) windows_ = windows_of_documents(*tokens_, sequence_);
@@ -57,7 +57,7 @@ class TokenDataset final : public Dataset {
     std::fill(targets + inputs, targets + sequence_, 0);
     std::fill(loss_mask + inputs, loss_mask + sequence_, std::uint8_t{0});
     std::fill(document_start, document_start + sequence_, 0);
-    const bool masks_prompts = options_.loss_on == LossOn::completion && tokens_->facts().has_prompts();
+    const bool masks_prompts = options_.loss_on == LossOn::completion && tokens_->has_prompts();
     if (inputs == 0 || (!options_.document_masks && !masks_prompts)) return;
     // From the document of the first token to that of the last target.
     for (std::int64_t d = tokens_->document_of(begin); d < tokens_->num_documents(); ++d) {
@@ -65,7 +65,7 @@ class TokenDataset final : public Dataset {
       if (document.begin > begin + inputs) break;
       const std::int64_t from = document.begin - begin, to = from + document.count;  // in this window
       if (options_.document_masks) mask_document(from, to, inputs, loss_mask, document_start);
-      if (masks_prompts) mask_targets(from, from + tokens_->facts().prompt_tokens(d), inputs, loss_mask);
+      if (masks_prompts) mask_targets(from, from + tokens_->prompt_tokens(d), inputs, loss_mask);
     }
   }
 
@@ -82,7 +82,7 @@ class TokenDataset final : public Dataset {
     const std::int64_t last = tokens_->document_of(end);
     text +=
         first == last ? fmt::format(", document {}", first) : fmt::format(", documents {}-{}", first, last);
-    const std::string source = tokens_->facts().source(first);
+    const std::string source = tokens_->source(first);
     return source.empty() ? text : text + " from " + source;
   }
 
@@ -110,7 +110,7 @@ class TokenDataset final : public Dataset {
     const std::int32_t largest = std::max(ids[0], *std::max_element(targets, targets + inputs));
     if (largest < options_.vocabulary) return;
     throw RefusedInput(
-        {{.where = tokens_->path(),
+        {{.where = tokens_->path_of(begin),
           .found = fmt::format("id {} among the tokens {}..{}", largest, begin, begin + inputs),
           .allowed = fmt::format("ids below {}", options_.vocabulary),
           .nearest = "megalith data verify"}});
@@ -133,7 +133,7 @@ class TokenDataset final : public Dataset {
     if (first < last) std::fill(loss_mask + first, loss_mask + last, std::uint8_t{0});
   }
 
-  std::shared_ptr<const TokenFile> tokens_;
+  std::shared_ptr<const TokenSet> tokens_;
   TokenDatasetOptions options_;
   std::int64_t sequence_;
   std::vector<Window> windows_;  // of Packing::documents
@@ -143,7 +143,7 @@ class TokenDataset final : public Dataset {
 
 }  // namespace
 
-std::unique_ptr<Dataset> make_token_dataset(std::shared_ptr<const TokenFile> tokens,
+std::unique_ptr<Dataset> make_token_dataset(std::shared_ptr<const TokenSet> tokens,
                                             const TokenDatasetOptions& options) {
   return std::make_unique<TokenDataset>(std::move(tokens), options);
 }

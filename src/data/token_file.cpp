@@ -3,18 +3,13 @@
 #include <algorithm>
 #include <limits>
 
+#include "data/token_file_names.h"
 #include "data/token_index.h"
 
 namespace megalith {
 namespace {
 
 namespace layout = token_index;
-
-std::filesystem::path with_suffix(const std::filesystem::path& prefix, const char* suffix) {
-  std::filesystem::path path = prefix;
-  path += suffix;
-  return path;
-}
 
 tl::unexpected<Refusals> refused(const std::filesystem::path& path, std::string found, std::string allowed) {
   return refuse(

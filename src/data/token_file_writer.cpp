@@ -1,12 +1,11 @@
 #include "data/token_file_writer.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <limits>
 
+#include "data/token_file_names.h"
 #include "data/token_index.h"
 
 namespace megalith {
@@ -14,16 +13,6 @@ namespace {
 
 constexpr std::size_t kBufferBytes = std::size_t{1} << 20;
 constexpr std::int64_t kLongestSequence = std::numeric_limits<std::int32_t>::max();
-
-std::filesystem::path with_suffix(const std::filesystem::path& prefix, std::string_view suffix) {
-  std::filesystem::path path = prefix;
-  path += suffix;
-  return path;
-}
-
-std::filesystem::path temporary_name(const std::filesystem::path& prefix, const char* suffix) {
-  return with_suffix(prefix, fmt::format("{}.tmp-{}", suffix, ::getpid()));
-}
 
 // The folder of `prefix`, created if need be.
 std::filesystem::path folder_of(const std::filesystem::path& prefix) {
@@ -66,8 +55,8 @@ void put_ids(std::string& bytes, std::span<const std::int32_t> ids) {
 
 TokenFileWriter::TokenFileWriter(std::filesystem::path prefix, TokenType type)
     : prefix_(std::move(prefix)),
-      temporary_bin_(temporary_name(prefix_, ".bin")),
-      temporary_idx_(temporary_name(prefix_, ".idx")),
+      temporary_bin_(temporary_of(with_suffix(prefix_, ".bin"))),
+      temporary_idx_(temporary_of(with_suffix(prefix_, ".idx"))),
       type_(type),
       bin_((folder_of(prefix_), temporary_bin_)) {}
 
@@ -128,22 +117,37 @@ void TokenFileWriter::end_sequence() {
 void TokenFileWriter::end_document() {
   end_sequence();
   documents_.push_back(static_cast<std::int64_t>(lengths_.size()));
+  ++num_documents_;
 }
 
-std::string TokenFileWriter::index() const {
+std::uint64_t TokenFileWriter::write_index() const {
+  OutputFile file(temporary_idx_);
+  Digester digester;
   std::string bytes(token_index::kMagic);
-  put(bytes, token_index::kVersion);
-  put(bytes, static_cast<std::uint8_t>(type_));
-  put(bytes, std::uint64_t{lengths_.size()});
-  put(bytes, std::uint64_t{documents_.size()});
-  for (const std::int32_t length : lengths_) put(bytes, length);
+  const auto write = [&] {
+    digester.update(bytes.data(), bytes.size());
+    file.write(bytes);
+    bytes.clear();
+  };
+  const auto put_next = [&](auto value) {
+    put(bytes, value);
+    if (bytes.size() >= kBufferBytes) write();
+  };
+  put_next(token_index::kVersion);
+  put_next(static_cast<std::uint8_t>(type_));
+  put_next(std::uint64_t{lengths_.size()});
+  put_next(std::uint64_t{documents_.size()});
+  for (const std::int32_t length : lengths_) put_next(length);
   std::int64_t offset = 0;
   for (const std::int32_t length : lengths_) {
-    put(bytes, offset);
+    put_next(offset);
     offset += length * static_cast<std::int64_t>(token_type_size(type_));
   }
-  for (const std::int64_t first : documents_) put(bytes, first);
-  return bytes;
+  for (const std::int64_t first : documents_) put_next(first);
+  write();
+  file.sync();
+  file.close();
+  return digester.value();
 }
 
 TokenFileWriter::Digests TokenFileWriter::seal() {
@@ -151,28 +155,24 @@ TokenFileWriter::Digests TokenFileWriter::seal() {
   flush();
   bin_.sync();
   bin_.close();
-  const std::string bytes = index();
-  OutputFile idx(temporary_idx_);
-  idx.write(bytes);
-  idx.sync();
-  idx.close();
-  return {.bin = bin_digest_.value(), .idx = digest_bytes(bytes.data(), bytes.size())};
+  const Digests digests{.bin = bin_digest_.value(), .idx = write_index()};
+  lengths_ = {};
+  documents_ = {};
+  buffer_ = {};
+  return digests;
 }
 
-void TokenFileWriter::publish(std::string_view meta, std::string_view document_facts) {
-  const std::filesystem::path idx = with_suffix(prefix_, ".idx"),
-                              meta_path = with_suffix(prefix_, ".meta.json"),
-                              facts_path = with_suffix(prefix_, ".documents");
+void TokenFileWriter::publish_as(const std::filesystem::path& prefix, std::string_view meta,
+                                 const std::filesystem::path& facts) {
   // First of all the old index: a pair is there when its index is.
-  remove_if_there(idx);
-  remove_if_there(meta_path);
-  remove_if_there(facts_path);
-  rename_to(temporary_bin_, with_suffix(prefix_, ".bin"));
-  if (!meta.empty()) write_file_atomically(meta_path, meta);
-  if (!document_facts.empty()) write_file_atomically(facts_path, document_facts);
-  rename_to(temporary_idx_, idx);
+  for (const char* suffix : {".idx", ".meta.json", ".documents"})
+    remove_if_there(with_suffix(prefix, suffix));
+  rename_to(temporary_bin_, with_suffix(prefix, ".bin"));
+  if (!meta.empty()) write_file_atomically(with_suffix(prefix, ".meta.json"), meta);
+  if (!facts.empty()) rename_to(facts, with_suffix(prefix, ".documents"));
+  rename_to(temporary_idx_, with_suffix(prefix, ".idx"));
   published_ = true;
-  sync_folder(folder_of(prefix_));
+  sync_folder(folder_of(prefix));
 }
 
 }  // namespace megalith

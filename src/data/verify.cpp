@@ -6,16 +6,12 @@
 
 #include "core/digest.h"
 #include "data/token_file.h"
+#include "data/token_file_names.h"
 #include "data/token_meta.h"
+#include "data/token_set.h"
 
 namespace megalith {
 namespace {
-
-std::filesystem::path with_suffix(const std::filesystem::path& prefix, const char* suffix) {
-  std::filesystem::path path = prefix;
-  path += suffix;
-  return path;
-}
 
 void check_digest(const std::filesystem::path& path, const std::string& expected, Refusals& refusals) {
   const MappedFile file = value_or_throw(MappedFile::open(path));
@@ -50,9 +46,21 @@ void check_document_facts(const std::filesystem::path& prefix, const TokenFile& 
   }
 }
 
-}  // namespace
+// The first number that is no id of the vocabulary, and where it stands. There is one.
+std::string first_outside(const TokenFile& tokens, std::int64_t vocabulary, bool has_meta) {
+  for (std::int64_t t = 0; t < tokens.num_tokens(); ++t) {
+    std::int32_t id = 0;
+    tokens.read(t, 1, &id);
+    if (id < vocabulary) continue;
+    return fmt::format(
+        "{} at byte {}, token {}",
+        has_meta ? fmt::format("id {}", id) : "a negative number, or one of 2147483647 or above,",
+        t * static_cast<std::int64_t>(token_type_size(tokens.type())), t);
+  }
+  return "";
+}
 
-Expected<void> verify_token_file(const std::filesystem::path& prefix) {
+Expected<void> verify_pair(const std::filesystem::path& prefix) {
   const auto file = TokenFile::open(prefix);
   if (!file) return tl::unexpected(file.error());
   if (const Expected<void> ok = (*file)->check_index(); !ok) return ok;
@@ -70,8 +78,7 @@ Expected<void> verify_token_file(const std::filesystem::path& prefix) {
   }
   if ((*file)->largest_id() >= vocabulary) {
     refusals.push_back({.where = with_suffix(prefix, ".bin").string(),
-                        .found = meta ? fmt::format("id {}", (*file)->largest_id())
-                                      : "a negative number, or one of 2147483647 or above",
+                        .found = first_outside(**file, vocabulary, meta.has_value()),
                         .allowed = fmt::format("ids 0..{}", vocabulary - 1),
                         .nearest = ""});
   }
@@ -79,21 +86,41 @@ Expected<void> verify_token_file(const std::filesystem::path& prefix) {
   return {};
 }
 
-Expected<TokenFileFacts> inspect_token_file(const std::filesystem::path& prefix) {
-  const auto opened = TokenFile::open(prefix);
+}  // namespace
+
+Expected<void> verify_token_files(const std::filesystem::path& name) {
+  const auto prefixes = token_file_prefixes(name);
+  if (!prefixes) return tl::unexpected(prefixes.error());
+  Refusals refusals;
+  for (const std::filesystem::path& prefix : *prefixes) {
+    const Expected<void> ok = verify_pair(prefix);
+    if (!ok) refusals.insert(refusals.end(), ok.error().begin(), ok.error().end());
+  }
+  if (!refusals.empty()) return refuse(std::move(refusals));
+  const auto set = TokenSet::open(name);  // whether the files belong together
+  if (!set) return tl::unexpected(set.error());
+  return {};
+}
+
+Expected<TokenFileFacts> inspect_token_files(const std::filesystem::path& name) {
+  const auto opened = TokenSet::open(name);
   if (!opened) return tl::unexpected(opened.error());
-  const TokenFile& file = **opened;
+  const TokenSet& set = **opened;
   TokenFileFacts facts;
-  facts.tokens = file.num_tokens();
-  facts.sequences = file.num_sequences();
-  facts.documents = file.num_documents();
-  facts.type = file.type_name();
-  facts.largest_id = file.largest_id();
-  if (file.meta()) facts.vocabulary = file.meta()->vocabulary;
+  facts.files = static_cast<std::int64_t>(set.files().size());
+  facts.tokens = set.num_tokens();
+  facts.documents = set.num_documents();
+  facts.largest_id = set.largest_id();
+  for (const auto& file : set.files()) {
+    facts.sequences += file->num_sequences();
+    if (facts.type.find(file->type_name()) == std::string::npos)
+      facts.type += (facts.type.empty() ? "" : ", ") + std::string(file->type_name());
+    if (file->meta()) facts.vocabulary = file->meta()->vocabulary;
+  }
   if (facts.documents == 0) return facts;
   std::vector<std::int64_t> lengths;
   lengths.reserve(static_cast<std::size_t>(facts.documents));
-  for (std::int64_t d = 0; d < facts.documents; ++d) lengths.push_back(file.document(d).count);
+  for (std::int64_t d = 0; d < facts.documents; ++d) lengths.push_back(set.document(d).count);
   const auto middle = lengths.begin() + (facts.documents - 1) / 2;
   std::nth_element(lengths.begin(), middle, lengths.end());
   facts.median_document = *middle;

@@ -44,4 +44,28 @@ Cost cost_of(const AttentionBackward& args) {
   return {.flops = 10.0 * pairs * args.shape.head_size, .bytes = bytes};  // q k again, dout v, dq, dk, dv
 }
 
+Cost cost_of(const CachedAttention& args) {
+  double pairs = 0;  // per head
+  double keys = 0;   // read, of any slot
+  std::int64_t read_to = -1;
+  for (std::int64_t r = 0; r < args.rows; ++r) {
+    const std::int64_t position = args.position == nullptr ? args.k_cache.shape[2] - 1 : args.position[r];
+    const std::int64_t seen =
+        args.shape.window == 0 ? position + 1 : std::min(position + 1, args.shape.window);
+    pairs += static_cast<double>(seen);
+    const bool same_slot = r > 0 && (args.slot == nullptr || args.slot[r] == args.slot[r - 1]);
+    if (!same_slot) read_to = -1;
+    keys += static_cast<double>(std::max<std::int64_t>(0, position - std::max(read_to, position - seen)));
+    read_to = std::max(read_to, position);
+  }
+  const double key_bytes = static_cast<double>(args.k_cache.columns()) *
+                           static_cast<double>(size_of(args.k_cache.dtype) + size_of(args.v_cache.dtype));
+  return {.flops = 4.0 * pairs * args.shape.heads * args.shape.head_size,
+          .bytes = bytes_of(args.q) + bytes_of(args.out) + keys * key_bytes};
+}
+
+Cost cost_of(const CacheAppend& args) {
+  return {.flops = 0, .bytes = 2 * (bytes_of(args.k) + bytes_of(args.v))};
+}
+
 }  // namespace megalith

@@ -86,7 +86,7 @@ struct CachedAttention {
   AttentionShape shape;  // sequences and sequence are not read
   std::int64_t rows = 0;
   Tensor q;                                // [rows, N*D]
-  Tensor k_cache, v_cache;                 // [slots, capacity, G*D]
+  Tensor k_cache, v_cache;                 // [slots, G, capacity, D]: a head's keys lie together
   const std::int32_t* slot = nullptr;      // [rows]
   const std::int32_t* position = nullptr;  // [rows]
   Tensor out;                              // [rows, N*D]
@@ -96,7 +96,7 @@ struct CachedAttention {
 struct CacheAppend {
   std::int64_t rows = 0;
   Tensor k, v;                             // [rows, G*D]
-  Tensor k_cache, v_cache;                 // [slots, capacity, G*D]
+  Tensor k_cache, v_cache;                 // [slots, G, capacity, D]: a head's keys lie together
   const std::int32_t* slot = nullptr;      // [rows]
   const std::int32_t* position = nullptr;  // [rows], below capacity
 };
@@ -113,5 +113,9 @@ class AttentionOps {
 // Visible pairs only: two products forward, five backward. Reads document_start.
 Cost cost_of(const AttentionForward&);
 Cost cost_of(const AttentionBackward&);
+// Visible keys and values are read once per run of rows of one slot with ascending positions. Reads slot and
+// position; where they are null, as when memory is measured, all rows see the whole capacity of one slot.
+Cost cost_of(const CachedAttention&);
+Cost cost_of(const CacheAppend&);
 
 }  // namespace megalith

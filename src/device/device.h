@@ -33,6 +33,9 @@ class Device {
   // The ceiling that shares of peak refer to, FLOP/s; measured at the first call, some 30 ms. 0 when there is
   // none.
   virtual double peak_flops(DType dtype) = 0;
+  // The ceiling of operations that are bound by memory, bytes read and written per second; measured at the
+  // first call, which may take a second and 128 MiB. 0 when there is none.
+  virtual double copy_bandwidth() { return 0; }
 };
 
 }  // namespace megalith

@@ -107,7 +107,7 @@ struct DropoutBackward {
 
 // y = dropout(token_table[ids] + position_table[positions]).
 struct EmbeddingForward {
-  const std::int32_t* ids = nullptr;        // [M], each < rows of token_table
+  const std::int32_t* ids = nullptr;        // [M], each < rows of token_table; null: token t is row t
   const std::int32_t* positions = nullptr;  // [M], each < rows of position_table
   Tensor token_table;                       // dt [V, H]
   Tensor position_table;                    // dt [P, H], or empty

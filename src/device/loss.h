@@ -76,5 +76,6 @@ class LossOps {
 Cost cost_of(const SoftCap&);
 Cost cost_of(const CrossEntropyForward&);
 Cost cost_of(const CrossEntropyBackward&);
+Cost cost_of(const LossSum&);
 
 }  // namespace megalith

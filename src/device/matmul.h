@@ -10,6 +10,7 @@
 
 #include <array>
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 
 #include "core/tensor.h"
@@ -44,6 +45,15 @@ struct ForwardProduct {
   Tensor bias;  // f32 [N], or empty: added in fp32 after the tree
   Tensor y;     // [M, N]: f32, or the operands' dtype (rounded once, at the end)
   SumOrder order;
+  const void* packed = nullptr;  // what pack() made of w in this order: read instead of w, same bits
+};
+
+// w in the order in which this device's forward product reads it: worth its memory where many products read
+// one unchanged weight, as in generation.
+struct WeightPacking {
+  Tensor w;  // [N, K]
+  SumOrder order;
+  void* packed = nullptr;  // packed_bytes(w, order), 64-byte aligned
 };
 
 // dx = dy w. The chain runs over N.
@@ -75,6 +85,15 @@ struct BiasGradient {
   Verdict* verdict = nullptr;
 };
 
+// Rows of a weight back out of its packed form: to[i] = w[rows[i]], bit by bit.
+struct WeightRows {
+  Tensor w;  // [N, K]: shape and dtype only
+  SumOrder order;
+  const void* packed = nullptr;
+  const std::int32_t* rows = nullptr;  // [n], each < N
+  Tensor to;                           // [n, K], the weight's dtype
+};
+
 class MatmulOps {
  public:
   virtual ~MatmulOps() = default;
@@ -82,6 +101,14 @@ class MatmulOps {
   virtual void input_gradient(const InputGradientProduct&) = 0;
   virtual void weight_gradient(const WeightGradientProduct&) = 0;
   virtual void bias_gradient(const BiasGradient&) = 0;
+  // 0: this device reads weights as they are, and pack() is not called.
+  virtual std::size_t packed_bytes(const Tensor& w, const SumOrder& order) {
+    static_cast<void>(w);
+    static_cast<void>(order);
+    return 0;
+  }
+  virtual void pack(const WeightPacking& packing) { static_cast<void>(packing); }
+  virtual void unpack(const WeightRows& rows) { static_cast<void>(rows); }
 };
 
 Cost cost_of(const ForwardProduct&);

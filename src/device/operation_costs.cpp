@@ -44,11 +44,13 @@ Cost cost_of(const DropoutBackward& args) {
   return {.flops = count_of(args.dy), .bytes = bytes_of(args.dy) + bytes_of(args.dx)};
 }
 Cost cost_of(const EmbeddingForward& args) {
-  return {.flops = count_of(args.y), .bytes = 3 * bytes_of(args.y)};
+  const double rows_read = args.position_table.empty() ? 1 : 2;
+  return {.flops = count_of(args.y), .bytes = (rows_read + 1) * bytes_of(args.y)};
 }
 Cost cost_of(const EmbeddingBackward& args) {
-  // Each token reads and writes 8 bytes per feature in both tables.
-  return {.flops = 2 * count_of(args.dy), .bytes = bytes_of(args.dy) + 32 * count_of(args.dy)};
+  // Each token reads and writes 8 bytes per feature and table.
+  const double tables = args.dposition_table.empty() ? 1 : 2;
+  return {.flops = tables * count_of(args.dy), .bytes = bytes_of(args.dy) + tables * 16 * count_of(args.dy)};
 }
 Cost cost_of(const SoftCap& args) {
   return {.flops = 15 * count_of(args.logits), .bytes = 2 * bytes_of(args.logits)};
@@ -59,6 +61,10 @@ Cost cost_of(const CrossEntropyForward& args) {
 Cost cost_of(const CrossEntropyBackward& args) {
   return {.flops = 15 * count_of(args.logits), .bytes = bytes_of(args.logits) + bytes_of(args.dlogits)};
 }
+Cost cost_of(const LossSum& args) {
+  return {.flops = 2 * count_of(args.log_probability),
+          .bytes = bytes_of(args.log_probability) + count_of(args.log_probability)};  // and the mask
+}
 Cost cost_of(const SquaredNorm& args) {
   return {.flops = 8 * count_of(args.gradient), .bytes = bytes_of(args.gradient)};
 }
@@ -67,6 +73,18 @@ Cost cost_of(const AdamUpdate& args) {
           .bytes = bytes_of(args.gradient) +
                    2 * (bytes_of(args.master) + bytes_of(args.m) + bytes_of(args.v)) +
                    bytes_of(args.working)};
+}
+Cost cost_of(const Cast& args) {
+  return {.flops = count_of(args.from), .bytes = bytes_of(args.from) + bytes_of(args.to)};
+}
+Cost cost_of_digest(const Tensor& values) {
+  return {.flops = 0, .bytes = bytes_of(values)};  // integers only
+}
+Cost cost_of_zero(const Tensor& tensor) {
+  return {.flops = 0, .bytes = bytes_of(tensor)};
+}
+Cost cost_of_finite_check(const Tensor& tensor) {
+  return {.flops = 0, .bytes = bytes_of(tensor)};
 }
 
 }  // namespace megalith

@@ -59,5 +59,9 @@ class OptimizerOps {
 
 Cost cost_of(const SquaredNorm&);
 Cost cost_of(const AdamUpdate&);
+Cost cost_of(const Cast&);
+Cost cost_of_digest(const Tensor& values);
+Cost cost_of_zero(const Tensor& tensor);
+Cost cost_of_finite_check(const Tensor& tensor);
 
 }  // namespace megalith

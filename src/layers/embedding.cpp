@@ -30,10 +30,17 @@ Embedding::Embedding(const EmbeddingShape& shape, const Parameters& parameters)
 
 void Embedding::forward(const StepContext& step, const std::int32_t* ids, const std::int32_t* positions,
                         const Tensor& y) const {
+  const ArenaScope scope(step.workspace);
+  Tensor table = tokens_.working;
+  if (packed_ != nullptr) {  // the rows that are read, in the order in which they are
+    table = step.workspace.allocate(y.dtype, {y.rows(), shape_.hidden});
+    step.device.matmul().unpack({.w = tokens_.working, .packed = packed_, .rows = ids, .to = table});
+    ids = nullptr;
+  }
   step.device.elementwise().forward(
       EmbeddingForward{.ids = ids,
                        .positions = positions,
-                       .token_table = tokens_.working,
+                       .token_table = table,
                        .position_table = positions_ == nullptr ? Tensor{} : positions_->working,
                        .y = y,
                        .dropout = step.dropout(shape_.dropout, kEmbeddingSite)});

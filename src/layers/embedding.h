@@ -29,11 +29,14 @@ class Embedding {
                const Tensor& y) const;
   // Adds the gradient of the micro batch's tokens to both tables.
   void backward(const StepContext& step, const Tensor& dy) const;
+  // The token table is packed from now on, as the head's weight: forward() reads it there.
+  void read_packed(const void* table) { packed_ = table; }
 
  private:
   EmbeddingShape shape_;
   const Parameter& tokens_;
-  const Parameter* positions_;  // null: none
+  const Parameter* positions_;    // null: none
+  const void* packed_ = nullptr;  // the token table, or null
 };
 
 }  // namespace megalith

@@ -25,6 +25,9 @@ class FeedForward {
   // The same numbers as forward without a stash.
   void forward(const StepContext& step, const Tensor& input, const Tensor& activated) const;
 
+  // The product with a weight, for packing.
+  Linear& product() { return up_; }
+
  private:
   BlockShape shape_;
   Linear up_;

@@ -40,6 +40,8 @@ class Head {
   void evaluate(const StepContext& step, const Tensor& x, const Tensor& log_probability) const;
   // Logits f32 [rows, padded vocabulary] of rows x [rows, H]: for sampling.
   void logits(const StepContext& step, const Tensor& x, const Tensor& logits) const;
+  // The product with the vocabulary, for packing. Where it is tied, the embedding reads the packed table.
+  Linear& product() { return output_; }
 
  private:
   // Logits of normed rows, capped where the model caps them.

@@ -1,5 +1,7 @@
 #include "layers/linear.h"
 
+#include "core/file.h"
+
 namespace megalith {
 
 void Linear::append_specs(const LinearShape& shape, std::vector<ParameterSpec>& specs) {
@@ -15,12 +17,27 @@ void Linear::append_specs(const LinearShape& shape, std::vector<ParameterSpec>& 
 }
 
 void Linear::forward(const StepContext& step, const Tensor& x, const Tensor& y) const {
-  const bool row = cut_ == Cut::row;
   step.device.matmul().forward({.x = x,
                                 .w = weight_.working,
-                                .bias = row ? Tensor{} : bias(),
+                                .bias = cut_ == Cut::row ? Tensor{} : bias(),
                                 .y = y,
-                                .order = row ? SumOrder{step.profile.tree, members_} : SumOrder{}});
+                                .order = forward_order(step.profile),
+                                .packed = packed_});
+}
+
+std::size_t Linear::packed_bytes(Device& device, const NumericsProfile& profile) const {
+  return device.matmul().packed_bytes(weight_.working, forward_order(profile));
+}
+
+void Linear::pack(Device& device, const NumericsProfile& profile, Arena& arena) {
+  const std::size_t bytes = packed_bytes(device, profile);
+  if (bytes == 0) return;
+  const Tensor& w = weight_.working;
+  void* packed = arena.allocate_bytes(bytes);
+  device.matmul().pack({.w = w, .order = forward_order(profile), .packed = packed});
+  packed_ = packed;
+  const auto* memory = static_cast<const std::byte*>(w.data);
+  release_pages({memory, static_cast<std::size_t>(w.count()) * size_of(w.dtype)});
 }
 
 void Linear::input_gradient(const StepContext& step, const Tensor& dy, const Tensor& dx,

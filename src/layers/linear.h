@@ -43,6 +43,12 @@ class Linear {
   // Adds to the fixed-point gradients of weight and bias.
   void weight_gradient(const StepContext& step, const Tensor& dy, const Tensor& x) const;
 
+  // Moves the weight to where the device's products read it best, in packed_bytes() of the arena, and gives
+  // its own memory back: for generation. Only forward() works afterwards.
+  [[nodiscard]] std::size_t packed_bytes(Device& device, const NumericsProfile& profile) const;
+  void pack(Device& device, const NumericsProfile& profile, Arena& arena);
+  [[nodiscard]] const void* packed() const { return packed_; }  // null: not packed
+
   [[nodiscard]] Tensor bias() const { return bias_ == nullptr ? Tensor{} : bias_->master; }
 
  private:
@@ -50,6 +56,11 @@ class Linear {
   const Parameter* bias_;
   Cut cut_;
   std::array<std::int64_t, 3> members_;
+  const void* packed_ = nullptr;
+
+  [[nodiscard]] SumOrder forward_order(const NumericsProfile& profile) const {
+    return cut_ == Cut::row ? SumOrder{profile.tree, members_} : SumOrder{};
+  }
 };
 
 }  // namespace megalith

@@ -17,8 +17,8 @@ void lay_out(std::vector<Parameter>& parameters, DType compute, bool training, A
     const std::int64_t columns = p.spec.columns;
     p.first_index = first_index;
     first_index += static_cast<std::uint64_t>(p.logical_count());
-    p.master = weights.allocate(DType::f32, {rows, columns});
     const bool rounded = p.spec.is_matrix && compute != DType::f32;
+    if (training || !rounded) p.master = weights.allocate(DType::f32, {rows, columns});
     p.working = rounded ? weights.allocate(compute, {rows, columns}) : p.master;
     if (!training) continue;
     p.gradient = gradients.allocate(DType::i64, {rows, columns});
@@ -121,8 +121,19 @@ void Parameters::initialise(std::uint64_t seed) {
   }
 }
 
+void Parameters::set_row(const Parameter& parameter, std::int64_t row, std::int64_t column,
+                         std::span<const float> values) {
+  if (!parameter.master.empty()) {
+    std::copy(values.begin(), values.end(), parameter.master.row<float>(row) + column);
+    return;
+  }
+  bf16* const to = parameter.working.row<bf16>(row) + column;
+  std::transform(values.begin(), values.end(), to, to_bf16);
+}
+
 void Parameters::refresh_working(Device& device) {
   for (const Parameter& p : parameters_) {
+    if (p.master.empty()) continue;
     if (p.working.data != p.master.data) device.optimizer().cast({.from = p.master, .to = p.working});
   }
 }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -31,7 +32,7 @@ struct ParameterSpec {
 struct Parameter {
   ParameterSpec spec;
   std::uint64_t first_index = 0;  // logical index of the first element
-  Tensor master;                  // f32 [padded_rows, columns]
+  Tensor master;                  // f32 [padded_rows, columns]; empty where inference keeps the rounded alone
   Tensor working;                 // compute dtype, or master itself
   Tensor gradient;                // i64, empty when not training
   Tensor first_moment;            // f32, empty when not training
@@ -42,6 +43,7 @@ struct Parameter {
 
 class Parameters {
  public:
+  // inference: what products use is kept once; matrices in bf16 have no master.
   // measuring: addresses without memory, for the simulated device.
   enum class Use : std::uint8_t { training, inference, measuring };
 
@@ -58,7 +60,11 @@ class Parameters {
 
   // Draws every initial value by (seed, logical index): Box-Muller on Philox in own fp64 functions.
   void initialise(std::uint64_t seed);
-  // working = rounded master, for matrices in bf16.
+  // Sets columns from `column` on of one row: of the master, or where there is none of the working weights,
+  // rounded as refresh_working rounds.
+  static void set_row(const Parameter& parameter, std::int64_t row, std::int64_t column,
+                      std::span<const float> values);
+  // working = rounded master, for matrices in bf16 that have one.
   void refresh_working(Device& device);
   void zero_gradients(Device& device);
   // Sum of element digests of all masters; composes over any cut.

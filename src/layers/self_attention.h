@@ -11,7 +11,7 @@
 
 namespace megalith {
 
-// Keys and values of one layer for decoding: [slots, capacity, G D], zero where nothing was written.
+// Keys and values of one layer for decoding: [slots, G, capacity, D], zero where nothing was written.
 struct LayerCache {
   Tensor keys, values;
 };
@@ -38,6 +38,9 @@ class SelfAttention {
   // context of rows whose keys and values are written to the cache first. The same bits as forward.
   void forward_cached(const StepContext& step, const Tensor& input, const LayerCache& cache,
                       const CacheRows& rows, const Tensor& context) const;
+
+  // The product with a weight, for packing.
+  Linear& product() { return qkv_; }
 
  private:
   struct Heads {

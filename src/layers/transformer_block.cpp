@@ -69,6 +69,12 @@ TransformerBlock::TransformerBlock(const BlockShape& shape, const Tensor& rotary
     second_bias_ = &parameters.named(shape.name("feed_forward.down.bias"));
 }
 
+std::vector<Linear*> TransformerBlock::products() {
+  std::vector<Linear*> list = {&attention_.product(), &attention_out_, &feed_forward_.product()};
+  if (down_) list.push_back(&*down_);
+  return list;
+}
+
 TransformerBlock::Parts TransformerBlock::parts_of(const Tensor& both) const {
   return {both.column_slice(0, shape_.query_columns()),
           both.column_slice(shape_.query_columns(), shape_.feed_forward), both};

@@ -33,6 +33,8 @@ class TransformerBlock {
   // without dropout.
   void forward_cached(const StepContext& step, const Tensor& x, const LayerCache& cache,
                       const CacheRows& rows) const;
+  // The products with a weight, for packing.
+  [[nodiscard]] std::vector<Linear*> products();
 
  private:
   // Results of attention [M, N D] and feed-forward [M, F], side by side in parallel blocks.

@@ -22,7 +22,6 @@ constexpr const char* kWithoutEffect[] = {"_name_or_path",
                                           "decoder_start_token_id",
                                           "dtype",
                                           "embd_pdrop",
-                                          "eos_token_id",
                                           "gradient_checkpointing",
                                           "hidden_dropout",
                                           "id2label",
@@ -68,6 +67,7 @@ class ConfigReader {
     read_.insert(key);
     return object_.contains(key) && !object_.at(key).is_null();
   }
+  [[nodiscard]] bool contains(const char* key) const { return object_.contains(key); }
   std::int64_t integer(const char* key, std::optional<std::int64_t> otherwise = std::nullopt,
                        std::int64_t least = 1) {
     if (!has(key) && otherwise) return *otherwise;
@@ -109,6 +109,20 @@ class ConfigReader {
   std::string where_;
   std::set<std::string> read_;
 };
+
+// One id, a list of ids, or none. Ids beyond the vocabulary, which small configs have, never come.
+std::vector<std::int32_t> read_end_ids(ConfigReader& reader, const nlohmann::json& object,
+                                       std::int64_t vocabulary) {
+  constexpr const char* kKey = "eos_token_id";
+  if (!reader.has(kKey)) return {};
+  const nlohmann::json& value = object.at(kKey);
+  std::vector<std::int32_t> ids;
+  for (const nlohmann::json& id : value.is_array() ? value : nlohmann::json::array({value})) {
+    if (!id.is_number_integer()) reader.bad(kKey, "an integer or a list of integers");
+    if (id >= 0 && id < vocabulary) ids.push_back(id.get<std::int32_t>());
+  }
+  return ids;
+}
 
 Activation activation_of(ConfigReader& reader, const char* key, const char* otherwise) {
   const std::string name = reader.text(key, otherwise);
@@ -181,11 +195,19 @@ void read_gpt_neox(ConfigReader& reader, ModelConfig& model) {
   reader.must_be("attention_bias", true);
 }
 
+// What transformers takes where the key is absent; a null is one for each head.
+std::int64_t default_kv_heads(HuggingFaceKind kind, std::int64_t heads) {
+  if (kind == HuggingFaceKind::mistral) return 8;
+  return kind == HuggingFaceKind::qwen2 ? 32 : heads;
+}
+
 void read_llama_like(ConfigReader& reader, HuggingFaceKind kind, ModelConfig& model) {
   model.hidden = reader.integer("hidden_size");
   model.layers = reader.integer("num_hidden_layers");
   model.heads = reader.integer("num_attention_heads");
-  model.kv_heads = reader.integer("num_key_value_heads", model.heads);
+  model.kv_heads = reader.integer("num_key_value_heads", reader.contains("num_key_value_heads")
+                                                             ? model.heads
+                                                             : default_kv_heads(kind, model.heads));
   model.head_size = reader.integer("head_dim", 0, 0);
   model.feed_forward = reader.integer("intermediate_size");
   model.sequence = reader.integer("max_position_embeddings");
@@ -200,7 +222,11 @@ void read_llama_like(ConfigReader& reader, HuggingFaceKind kind, ModelConfig& mo
     reader.must_be("attention_bias", false);
     reader.must_be("mlp_bias", false);
   }
-  if (kind == HuggingFaceKind::mistral) model.attention_window = reader.integer("sliding_window", 0);
+  if (kind == HuggingFaceKind::mistral) {
+    constexpr std::int64_t kMistralWindow = 4096;  // where the key is absent; a null is no window
+    model.attention_window =
+        reader.integer("sliding_window", reader.contains("sliding_window") ? 0 : kMistralWindow);
+  }
   if (kind == HuggingFaceKind::qwen2) {
     model.qkv_biases = true;
     reader.must_be("use_sliding_window", false);
@@ -257,6 +283,7 @@ HuggingFaceConfig read_config(const nlohmann::json& object, const std::string& w
   }
   reader.must_be("is_encoder_decoder", false);
   reader.must_be("add_cross_attention", false);
+  config.end_ids = read_end_ids(reader, object, model.vocabulary);
   const std::string dtype = reader.text(object.contains("dtype") ? "dtype" : "torch_dtype", "float32");
   config.stored = dtype == "bfloat16" ? DType::bf16 : DType::f32;
   if (reader.has("layer_types")) {

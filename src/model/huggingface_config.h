@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/error.h"
 #include "core/tensor.h"
@@ -15,8 +16,9 @@ enum class HuggingFaceKind : std::uint8_t { gpt2, gpt_neox, llama, mistral, qwen
 
 struct HuggingFaceConfig {
   HuggingFaceKind kind = HuggingFaceKind::llama;
-  ModelConfig model;          // resolved; dropout 0, which is what inference does
-  DType stored = DType::f32;  // bf16 where the file says so, f32 else (float16 is exact in it)
+  ModelConfig model;                  // resolved; dropout 0, which is what inference does
+  DType stored = DType::f32;          // bf16 where the file says so, f32 else (float16 is exact in it)
+  std::vector<std::int32_t> end_ids;  // eos_token_id, those that are ids: where a text ends
 };
 
 // Refuses by name every key that says something this program does not do, and every key it does not know:

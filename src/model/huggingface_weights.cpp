@@ -61,18 +61,30 @@ bool has_shape(const StoredTensor& tensor, const WeightPiece& piece) {
   return tensor.shape.size() == 2 && tensor.shape[0] == rows && tensor.shape[1] == columns;
 }
 
-void copy_piece(const WeightPiece& piece, const StoredTensor& tensor, const Tensor& master) {
+// Gives back what was read of the file as it goes, so that a copy never stands in memory twice.
+void copy_piece(const WeightPiece& piece, const StoredTensor& tensor, const Parameter& parameter) {
+  constexpr std::size_t kReleased = std::size_t{4} << 20;  // bytes at a time
   const bool is_vector = piece.rows == 1;
+  const std::size_t stored_row_bytes = tensor.bytes.size() / static_cast<std::size_t>(piece.source_rows);
+  std::vector<float> values(static_cast<std::size_t>(piece.columns));
+  std::size_t released = 0;
   for (std::int64_t r = 0; r < piece.rows; ++r) {
-    float* to = master.row<float>(piece.row + r) + piece.column;
     const std::int64_t stored_row = is_vector ? r : piece.stored_at(r);
     for (std::int64_t c = 0; c < piece.columns; ++c) {
       const std::int64_t stored_column = is_vector ? piece.stored_at(c) : c;
       const std::int64_t row = piece.source_row + (piece.transposed ? stored_column : stored_row);
       const std::int64_t column = piece.source_column + (piece.transposed ? stored_row : stored_column);
-      to[c] = element(tensor, static_cast<std::size_t>(row * piece.source_columns + column));
+      values[static_cast<std::size_t>(c)] =
+          element(tensor, static_cast<std::size_t>(row * piece.source_columns + column));
     }
+    Parameters::set_row(parameter, piece.row + r, piece.column, values);
+    if (piece.transposed || is_vector) continue;  // reads the whole tensor again and again
+    const std::size_t read = static_cast<std::size_t>(piece.source_row + stored_row) * stored_row_bytes;
+    if (read < released + kReleased) continue;
+    release_pages(tensor.bytes.subspan(released, read - released));
+    released = read;
   }
+  release_pages(tensor.bytes);
 }
 
 // The files that model.safetensors.index.json names, each once.
@@ -210,7 +222,7 @@ void HuggingFaceModel::load(const Parameters& parameters) const {
     MEGALITH_CHECK(piece.row + piece.rows <= parameter.spec.rows &&
                        piece.column + piece.columns <= parameter.spec.columns,
                    "{} does not fit into {}", piece.source, piece.parameter);
-    copy_piece(piece, *tensors_.at(piece.source), parameter.master);
+    copy_piece(piece, *tensors_.at(piece.source), parameter);
   }
 }
 

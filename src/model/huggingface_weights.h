@@ -25,8 +25,8 @@ class HuggingFaceModel {
   static Expected<HuggingFaceModel> open(const std::filesystem::path& folder);
 
   [[nodiscard]] const HuggingFaceConfig& config() const { return config_; }
-  // Fills every master weight. REQUIRES: parameters of config().model. A row at a time: no memory beyond the
-  // parameters.
+  // Fills every weight. REQUIRES: parameters of config().model. A row at a time, and what was read of the
+  // files is given back: little memory beyond the parameters.
   void load(const Parameters& parameters) const;
 
  private:

@@ -72,8 +72,8 @@ KeyValueCache::KeyValueCache(const ModelConfig& config, DType dtype, std::int64_
       capacity(capacity_),
       arena("key/value cache", cache_bytes(config, dtype, slots_, capacity_)) {
   for (int layer = 0; layer < config.layers; ++layer) {
-    layers.push_back({.keys = arena.allocate(dtype, {slots, capacity, config.kv_columns()}),
-                      .values = arena.allocate(dtype, {slots, capacity, config.kv_columns()})});
+    layers.push_back({.keys = arena.allocate(dtype, {slots, config.kv_heads, capacity, config.head_size}),
+                      .values = arena.allocate(dtype, {slots, config.kv_heads, capacity, config.head_size})});
   }
 }
 
@@ -97,6 +97,20 @@ Transformer::Transformer(const ModelConfig& config, const NumericsProfile& profi
       head_(head_shape(config, profile), parameters) {
   for (int layer = 0; layer < config.layers; ++layer)
     blocks_.emplace_back(block_shape(config, layer), rotary_.tensor(), parameters);
+}
+
+void Transformer::pack(Device& device, const NumericsProfile& profile) {
+  std::vector<Linear*> products;
+  for (TransformerBlock& block : blocks_) {
+    for (Linear* product : block.products()) products.push_back(product);
+  }
+  products.push_back(&head_.product());
+  std::size_t bytes = 0;
+  for (const Linear* product : products) bytes += product->packed_bytes(device, profile);
+  if (bytes == 0) return;
+  packed_.emplace("packed weights", bytes + products.size() * 64);
+  for (Linear* product : products) product->pack(device, profile, *packed_);
+  if (config_.tied_output) embedding_.read_packed(head_.product().packed());
 }
 
 std::size_t Transformer::stash_depth() const {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "layers/embedding.h"
@@ -38,6 +39,10 @@ class Transformer {
   void forward_cached(const StepContext& step, const std::int32_t* ids, const CacheRows& rows,
                       KeyValueCache& cache, std::int64_t want_logits, const Tensor& logits) const;
 
+  // For generation: every weight moves to where this device's products read it best, and the parameters'
+  // own memory of them is given back. From then on only forward_cached() may be called.
+  void pack(Device& device, const NumericsProfile& profile);
+
   [[nodiscard]] std::size_t stash_depth() const;
   [[nodiscard]] const ModelConfig& config() const { return config_; }
   [[nodiscard]] std::int64_t padded_vocabulary() const { return padded_vocabulary_; }
@@ -51,6 +56,7 @@ class Transformer {
   Embedding embedding_;
   std::vector<TransformerBlock> blocks_;
   Head head_;
+  std::optional<Arena> packed_;  // weights as the device reads them
 };
 
 // What one micro batch of B sequences of S tokens needs and costs: measured by running the layers themselves

@@ -59,6 +59,12 @@ Expected<CreationFacts> parse_facts(std::string_view text, const std::string& wh
   }
 }
 
+void make_folder(const std::filesystem::path& folder) {
+  std::error_code failure;
+  std::filesystem::create_directories(folder, failure);
+  if (failure) throw WorldFailed(fmt::format("creating {}: {}", folder.string(), failure.message()));
+}
+
 // Refuses a place where a run cannot be made.
 Expected<void> check_place(const std::filesystem::path& folder) {
   std::error_code failure;
@@ -98,6 +104,15 @@ bool RunDirectory::is_run(const std::filesystem::path& folder) {
   return std::filesystem::exists(folder / "run.json", ignored);
 }
 
+Expected<RunLock> RunDirectory::claim(const std::filesystem::path& folder) {
+  if (const Expected<void> free = check_place(folder); !free) return tl::unexpected(free.error());
+  make_folder(folder);
+  Expected<RunLock> lock = RunLock::take(folder / "lock");
+  if (!lock) return lock;
+  if (const Expected<void> free = check_place(folder); !free) return tl::unexpected(free.error());
+  return lock;
+}
+
 Expected<RunDirectory> RunDirectory::create(const std::filesystem::path& folder, std::string_view config,
                                             CreationFacts facts) {
   const Expected<void> free = check_place(folder);
@@ -113,11 +128,7 @@ Expected<RunDirectory> RunDirectory::create(const std::filesystem::path& folder,
   run.config_ = config;
   run.facts_ = std::move(facts);
   if (run.facts_.created.empty()) run.facts_.created = now_in_utc();
-  for (const auto& made : {folder, run.checkpoints(), run.samples()}) {
-    std::error_code failure;
-    std::filesystem::create_directories(made, failure);
-    if (failure) throw WorldFailed(fmt::format("creating {}: {}", made.string(), failure.message()));
-  }
+  for (const auto& made : {folder, run.checkpoints(), run.samples()}) make_folder(made);
   write_file_atomically(run.config_file(), config);
   write_file_atomically(folder / "run.json", to_text(run.facts_));
   return run;

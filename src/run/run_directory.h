@@ -26,6 +26,10 @@ struct CreationFacts {
 
 class RunDirectory {
  public:
+  // The lock of a run that is to be created here, so that of several creators only one writes. Makes the
+  // folder; refuses what create() refuses, and a run that another process has made in the meantime. Throws
+  // WorldFailed.
+  static Expected<RunLock> claim(const std::filesystem::path& folder);
   // Creates the run with this config (TOML text, kept as it is), and the folders above it. Refused where a
   // run, a file or a folder with other things in it stands; what a creation cut short has left is completed.
   // Throws WorldFailed.

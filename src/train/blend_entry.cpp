@@ -1,12 +1,40 @@
 #include "train/blend_entry.h"
 
+#include <algorithm>
+
 #include "train/key_value_text.h"
 
 namespace megalith {
 
-std::string BlendEntry::name() const {
-  const std::size_t slash = prefix.rfind('/');
-  return slash == std::string::npos ? prefix : prefix.substr(slash + 1);
+namespace {
+
+// The last `parts` parts of a path.
+std::string tail(const std::string& path, int parts) {
+  std::size_t at = path.size();
+  for (; parts > 0 && at != std::string::npos && at > 0; --parts) at = path.rfind('/', at - 1);
+  return at == std::string::npos || at == 0 ? path : path.substr(at + 1);
+}
+
+}  // namespace
+
+std::vector<std::string> names_of_prefixes(const std::vector<std::string>& prefixes) {
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < prefixes.size(); ++i) {
+    const std::string& prefix = prefixes[i];
+    const auto shared = [&](int parts) {
+      return std::any_of(prefixes.begin(), prefixes.end(), [&](const std::string& other) {
+        return other != prefix && tail(other, parts) == tail(prefix, parts);
+      });
+    };
+    int parts = 1;
+    while (shared(parts) && tail(prefix, parts) != prefix) ++parts;
+    std::string name = tail(prefix, parts);
+    const auto before =
+        std::count(prefixes.begin(), prefixes.begin() + static_cast<std::ptrdiff_t>(i), prefix);
+    if (before > 0) name += fmt::format("#{}", before + 1);
+    names.push_back(std::move(name));
+  }
+  return names;
 }
 
 Expected<BlendEntry> parse_blend_entry(const std::string& text) {

@@ -22,8 +22,9 @@ class Loop {
         policy_(config, files_.checkpoints) {}
 
   LoopEnd run() {
-    resume();
     const std::int64_t steps = config_.schedule.steps;
+    if (std::optional<LedgerDifference> changed = resume())
+      return {.kind = LoopEnd::Kind::ledger_differs, .step = done_, .difference = std::move(changed)};
     if (done_ >= steps) return {.kind = LoopEnd::Kind::already_done, .step = done_};
     if (done_ == 0 && !config_.init.empty()) validate();  // what the weights are worth before they are tuned
     while (done_ < steps) {
@@ -48,7 +49,8 @@ class Loop {
   }
 
  private:
-  void resume() {
+  // A difference: the checkpoint's step read other data than it would read now. Nothing was changed then.
+  std::optional<LedgerDifference> resume() {
     remove_unfinished_checkpoints(files_.checkpoints);
     NewestGood newest = newest_good_checkpoint(files_.checkpoints);
     if (newest.checkpoint) {
@@ -56,14 +58,21 @@ class Loop {
       done_ = newest.checkpoint->facts().step;
       saved_ = done_;
       MEGALITH_CHECK(newest.checkpoint->facts().ledger.has_value(), "a checkpoint without a ledger line");
-      recheck_ = value_or_throw(files_.ledger.resume_after(*newest.checkpoint->facts().ledger));
+      const LedgerLine& line = *newest.checkpoint->facts().ledger;
+      if (done_ < config_.schedule.steps) {
+        LedgerLine now = line;
+        now.data_digest = trainer_.data_digest(done_ - 1);
+        if (std::optional<LedgerDifference> changed = first_difference(line, now)) return changed;
+      }
+      recheck_ = value_or_throw(files_.ledger.resume_after(line));
       policy_.resume_after(done_);
     } else if (files_.ledger.last_step() > 0) {
       recheck_ = files_.ledger.truncate_after(0);
     } else {
-      return;
+      return std::nullopt;
     }
     observer_.resumed(done_, recheck_.size(), newest.skipped);
+    return std::nullopt;
   }
 
   LedgerLine next_step() {

@@ -151,6 +151,10 @@ class Checker {
   void data() {
     blend();
     infill();
+    if (config_.data.loss_on == LossOn::completion && is_synthetic()) {
+      refuse_key("data.loss_on", "\"all\", as the synthetic language has no completions",
+                 "data.source = token files of pairs");
+    }
     if (config_.data.synthetic_vocabulary > config_.model.vocabulary) {
       refuse_key("data.synthetic_vocabulary",
                  fmt::format("at most model.vocabulary = {}", config_.model.vocabulary),
@@ -158,11 +162,14 @@ class Checker {
     }
   }
 
+  [[nodiscard]] bool is_synthetic() const {
+    return config_.data.blend.empty() && config_.data.source == "synthetic";
+  }
+
   void best() {
     if (!config_.checkpoint.keep_best) return;
     const DataConfig& data = config_.data;
-    const bool synthetic = data.blend.empty() && data.source == "synthetic";
-    if (!synthetic && data.held_out.empty() && data.more_held_out.empty()) {
+    if (!is_synthetic() && data.held_out.empty() && data.more_held_out.empty()) {
       refuse_key("checkpoint.keep_best", "false where data.held_out names nothing to measure the best by",
                  "data.held_out = \"...-held_out\"");
     } else if (config_.validation.interval == 0) {
@@ -182,7 +189,7 @@ class Checker {
     const auto refuse_with = [&](const char* key, const char* allowed, const char* nearest) {
       refuse_key(key, std::string(allowed) + ", with data.infill_rate above 0", nearest);
     };
-    if (data.blend.empty() && data.source == "synthetic") {
+    if (is_synthetic()) {
       refuse_with("data.source", "token files made from text", "data.infill_rate = 0");
     }
     if (data.tokenizer.empty()) refuse_with("data.tokenizer", "the tokenizer of the token files", "");

@@ -15,7 +15,7 @@ void declare_data_keys(Registry& registry, DataConfig& data) {
       "data.source", data.source,
       {.help =
            "\"synthetic\", a language generated from the seed, or the path of token files without .bin and "
-           ".idx."});
+           ".idx. Of shards it is the name they share, and a pattern with * takes several as one."});
   registry.text_list(
       "data.blend", data.blend,
       {.max_bytes = 4096,
@@ -29,7 +29,7 @@ void declare_data_keys(Registry& registry, DataConfig& data) {
       "data.more_held_out", data.more_held_out,
       {.max_bytes = 4096,
        .help = "Further token files to validate on, each by itself; metrics know them by the last "
-               "part of their path.",
+               "part of their path, or more where that is shared.",
        .may_change_on_resume = true});
   registry.text(
       "data.tokenizer", data.tokenizer,

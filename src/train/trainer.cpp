@@ -148,6 +148,15 @@ LossTotals Trainer::accumulate(std::int64_t step, TensorObserver* observer, std:
   return totals;
 }
 
+std::uint64_t Trainer::data_digest(std::int64_t step) {
+  std::uint64_t digest = 0;
+  for (std::int64_t i = 0; i < batches_.sequences(step); i += config_.batch.micro) {
+    buffers_.fill(train_, batches_.first_sample(step) + i, config_.batch.micro);
+    digest += buffers_.digest(config_.batch.micro);
+  }
+  return digest;
+}
+
 void Trainer::add_to_sources(const MicroBatch& batch) {
   for (std::int64_t i = 0; i < batch.sequences; ++i) {
     LossTotals& totals = source_totals_[train_.source_of_sample(batch.samples[i])];

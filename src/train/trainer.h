@@ -56,6 +56,9 @@ class Trainer {
   // Parameters and optimizer state of a checkpoint written by save() for the same model.
   Expected<void> load(const Checkpoint& checkpoint);
 
+  // What the ledger's line of a step says of its batch, read again; `step` counts from 0.
+  [[nodiscard]] std::uint64_t data_digest(std::int64_t step);
+
   [[nodiscard]] const Parameters& parameters() const { return parameters_; }
   [[nodiscard]] const Transformer& transformer() const { return transformer_; }
   [[nodiscard]] const MicroBatchNeeds& needs() const { return needs_; }

@@ -44,6 +44,16 @@ TEST(Report, CountsThePeakByTwoConventionsAndSetsMemoryBesideThePrediction) {
   }
 }
 
+TEST(Report, SetsTheLossOfTheWeightsItBeganWithBesideTheTunedOne) {
+  const RunFolder folder;
+  folder.fill(10);
+  EXPECT_EQ(page_of(folder).find("began with"), std::string::npos);
+  folder.write("metrics.jsonl",
+               "{\"step\":0,\"validation_loss\":5.25}\n{\"step\":10,\"validation_loss\":3.5}\n");
+  EXPECT_NE(page_of(folder).find("validation 3.500 nats per token; 5.250 of the weights it began with"),
+            std::string::npos);
+}
+
 TEST(Report, SaysWhichBaselinesItLosesTo) {
   const RunFolder folder;
   folder.fill(10);

@@ -40,6 +40,18 @@ TEST(Elementary, ExpHasTheDocumentedEnds) {
   EXPECT_TRUE(std::isnan(exp_exact(NAN)));
 }
 
+TEST(Elementary, ExpOfASoftmaxHasTheBitsOfExpUpTo88) {
+  const auto agree = [](float x) {
+    const float plain = exp_lanes(ScalarFloat{x}).value;
+    const float softmax = exp_softmax_lanes(ScalarFloat{x}).value;
+    ASSERT_EQ(std::bit_cast<std::uint32_t>(softmax), std::bit_cast<std::uint32_t>(plain)) << x;
+  };
+  for (int i = -100'000; i <= 88'000; ++i) agree(static_cast<float>(i) * 1e-3f);
+  for (const float x : {-INFINITY, -1e30f, -86.9f, -86.900001f, -86.8f, -86.65f, -0.0f, 0.0f, 88.0f})
+    agree(x);
+  EXPECT_TRUE(std::isnan(exp_softmax_lanes(ScalarFloat{NAN}).value));
+}
+
 TEST(Elementary, LogIsWithinOneUlpAndAccurateNearOne) {
   double worst = 0;
   for (std::uint32_t bits = 0x00800000; bits < 0x7f800000; bits += 4099) {

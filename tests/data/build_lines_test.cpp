@@ -35,7 +35,7 @@ struct Built {
 Built build(const fs::path& file, const fs::path& prefix, int workers = 2) {
   const BuildOptions options{.output_prefix = prefix, .held_out_every = 0, .num_workers = workers};
   Built built{.report = value_or_throw(build_token_files(std::vector{file}, tokenizer(), options))};
-  value_or_throw(verify_token_file(prefix));
+  value_or_throw(verify_token_files(prefix));
   const auto tokens = value_or_throw(TokenFile::open(prefix));
   const auto meta = value_or_throw(read_token_meta(prefix.string() + ".meta.json"));
   const DocumentFacts facts = value_or_throw(DocumentFacts::open(prefix, *meta, tokens->num_documents()));

@@ -169,7 +169,7 @@ class VerifyTokenFile : public testing::Test {
 };
 
 TEST_F(VerifyTokenFile, AcceptsWhatWasBuiltAndSaysWhatIsInIt) {
-  EXPECT_EQ(refusal_of(verify_token_file(prefix)), "");
+  EXPECT_EQ(refusal_of(verify_token_files(prefix)), "");
   const auto meta = nlohmann::json::parse(bytes_of(folder / "t.meta.json"));
   EXPECT_EQ(meta["vocabulary"], tokenizer().vocabulary_size());
   EXPECT_EQ(meta["tokenizer_digest"], to_hex(tokenizer().digest()));
@@ -178,7 +178,7 @@ TEST_F(VerifyTokenFile, AcceptsWhatWasBuiltAndSaysWhatIsInIt) {
   EXPECT_EQ(meta["sources"][0]["bytes"], 1000);
   const std::string source = bytes_of(folder / "a");
   EXPECT_EQ(meta["sources"][0]["digest"], to_hex(digest_bytes(source.data(), source.size())));
-  const TokenFileFacts facts = value_or_throw(inspect_token_file(prefix));
+  const TokenFileFacts facts = value_or_throw(inspect_token_files(prefix));
   EXPECT_EQ(facts.documents, 1);
   EXPECT_EQ(facts.sequences, 1);
   EXPECT_EQ(facts.tokens, meta["tokens"]);
@@ -196,7 +196,7 @@ TEST_F(VerifyTokenFile, FindsFlippedBitsOfTheTokens) {
     std::string flipped = whole;
     flipped[at] = static_cast<char>(flipped[at] ^ 1);
     write_bytes(folder / "t.bin", flipped);
-    EXPECT_NE(refusal_of(verify_token_file(prefix)).find("t.bin: found digest"), std::string::npos) << at;
+    EXPECT_NE(refusal_of(verify_token_files(prefix)).find("t.bin: found digest"), std::string::npos) << at;
   }
 }
 
@@ -204,21 +204,26 @@ TEST_F(VerifyTokenFile, FindsIdsOutsideTheVocabulary) {
   auto meta = nlohmann::json::parse(bytes_of(folder / "t.meta.json"));
   meta["vocabulary"] = 200;
   write_bytes(folder / "t.meta.json", meta.dump());
-  const std::string refusal = refusal_of(verify_token_file(prefix));
+  const std::string refusal = refusal_of(verify_token_files(prefix));
   EXPECT_NE(refusal.find("allowed: ids 0..199"), std::string::npos) << refusal;
+  const auto file = value_or_throw(TokenFile::open(prefix));
+  std::int64_t first = 0;
+  for (std::int32_t id = 0; file->read(first, 1, &id), id < 200;) ++first;
+  EXPECT_NE(refusal.find(fmt::format("at byte {}, token {};", 2 * first, first)), std::string::npos)
+      << refusal;
 }
 
 TEST_F(VerifyTokenFile, NeedsNoMetaFile) {
   fs::remove(folder / "t.meta.json");
-  EXPECT_EQ(refusal_of(verify_token_file(prefix)), "");
-  EXPECT_EQ(value_or_throw(inspect_token_file(prefix)).vocabulary, std::nullopt);
+  EXPECT_EQ(refusal_of(verify_token_files(prefix)), "");
+  EXPECT_EQ(value_or_throw(inspect_token_files(prefix)).vocabulary, std::nullopt);
 }
 
 TEST_F(VerifyTokenFile, RefusesADamagedMetaFile) {
   const std::string whole = bytes_of(folder / "t.meta.json");
   for (std::size_t size = 0; size + 2 < whole.size(); size += 7) {
     write_bytes(folder / "t.meta.json", whole.substr(0, size));
-    EXPECT_NE(refusal_of(verify_token_file(prefix)).find("t.meta.json"), std::string::npos) << size;
+    EXPECT_NE(refusal_of(verify_token_files(prefix)).find("t.meta.json"), std::string::npos) << size;
   }
   const auto good = nlohmann::json::parse(whole);
   for (const auto& field : good.items()) {
@@ -228,13 +233,13 @@ TEST_F(VerifyTokenFile, RefusesADamagedMetaFile) {
       auto meta = good;
       meta[field.key()] = bad;
       write_bytes(folder / "t.meta.json", meta.dump());
-      EXPECT_NE(refusal_of(verify_token_file(prefix)).find("t.meta.json"), std::string::npos)
+      EXPECT_NE(refusal_of(verify_token_files(prefix)).find("t.meta.json"), std::string::npos)
           << field.key() << bad;
     }
     auto meta = good;
     meta.erase(field.key());
     write_bytes(folder / "t.meta.json", meta.dump());
-    EXPECT_NE(refusal_of(verify_token_file(prefix)).find("t.meta.json"), std::string::npos) << field.key();
+    EXPECT_NE(refusal_of(verify_token_files(prefix)).find("t.meta.json"), std::string::npos) << field.key();
   }
 }
 

@@ -30,7 +30,7 @@ Sample sample_of(const Dataset& dataset, std::int64_t index, std::int64_t sequen
   return sample;
 }
 
-std::shared_ptr<const TokenFile> token_file(const ScratchFolder& folder, const std::vector<Ids>& documents) {
+std::shared_ptr<const TokenSet> token_file(const ScratchFolder& folder, const std::vector<Ids>& documents) {
   TokenFileWriter writer(folder / "t", TokenType::uint16);
   for (const Ids& document : documents) {
     writer.append(document);
@@ -38,7 +38,7 @@ std::shared_ptr<const TokenFile> token_file(const ScratchFolder& folder, const s
   }
   writer.seal();
   writer.publish("");
-  return value_or_throw(TokenFile::open(folder / "t"));
+  return value_or_throw(TokenSet::open(folder / "t"));
 }
 
 // Tokens 10 11 12 | 20 | | 30 31 32 33 34 35: ten in all, windows of 4 begin at 0, 4 and 8.
@@ -135,7 +135,7 @@ std::vector<std::string> windows_of(const std::vector<int>& lengths, TokenDatase
                                     const std::vector<std::uint32_t>& prompts = {}) {
   const ScratchFolder folder;
   TokenFileWriter writer(folder / "t", TokenType::uint16);
-  DocumentFactsWriter facts;
+  DocumentFactsWriter facts(folder / "facts");
   std::int32_t next = 0;
   for (std::size_t d = 0; d < lengths.size(); ++d) {
     for (int i = 0; i < lengths[d]; ++i) writer.append(std::vector{next++});
@@ -153,8 +153,9 @@ std::vector<std::string> windows_of(const std::vector<int>& lengths, TokenDatase
                  .documents_digest = digest,
                  .source_names = {"a"},
                  .has_prompts = facts.has_prompts()};
-  writer.publish(to_json(meta), facts.bytes());
-  const auto dataset = make_token_dataset(value_or_throw(TokenFile::open(folder / "t")), options);
+  facts.seal();
+  writer.publish_as(folder / "t", to_json(meta), facts.path());
+  const auto dataset = make_token_dataset(value_or_throw(TokenSet::open(folder / "t")), options);
   const auto size = static_cast<std::size_t>(options.sequence);
   Ids ids(size), targets(size), start(size);
   std::vector<std::uint8_t> mask(size);

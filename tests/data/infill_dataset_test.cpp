@@ -54,7 +54,7 @@ class Infill : public testing::Test {
     }
     writer.seal();
     writer.publish("");
-    file = value_or_throw(TokenFile::open(folder / "t"));
+    file = value_or_throw(TokenSet::open(folder / "t"));
   }
 
   [[nodiscard]] std::unique_ptr<Dataset> plain(std::int64_t sequence) const {
@@ -105,7 +105,7 @@ class Infill : public testing::Test {
   ScratchFolder folder;
   Tokenizer tokenizer;
   InfillTokens marks;
-  std::shared_ptr<const TokenFile> file;
+  std::shared_ptr<const TokenSet> file;
 };
 
 TEST_F(Infill, GivesTheFragmentsTextBackButForTheEndOfTheSuffix) {

@@ -1,4 +1,11 @@
-// tiktoken's vocabularies from their rank files, and Qwen2's, give the ids that their authors publish.
+// tiktoken's vocabularies from their rank files, Qwen2's and GPT-NeoX's give the ids that their authors
+// publish.
+//
+// Of the vectors beside the project these apply, and all of their ids must be equal: every encoding of
+// tiktoken's TestPlans.txt; llama.cpp's gpt-2 (tokenizer_gpt2_test.cpp), qwen2 and mpt, whose vocabulary is
+// GPT-NeoX's. These do not: llama-spm, phi-3 (SentencePiece) and bert-bge (WordPiece) are no byte-level BPE;
+// of llama-bpe, command-r, deepseek-coder, deepseek-llm and refact there is no vocabulary; starcoder's and
+// falcon's are GGUF files, which are not read, and cut text by pre-tokenizers that are refused by name.
 #include "tokenizer_vectors.h"
 
 #include <gtest/gtest.h>
@@ -60,6 +67,10 @@ TEST(PublishedTokenizerJson, OfGptNeoxIsReadWithItsNormalizerAndRunsOfSpaces) {
   // A run of spaces is one of the added tokens, and e with an accent is one character after normalization.
   EXPECT_EQ(encode(tokenizer, "        x").size(), 2u);
   EXPECT_EQ(encode(tokenizer, "e\xcc\x81"), encode(tokenizer, "\xc3\xa9"));
+  const std::vector<EncodedText> vectors = ggml_vectors("mpt");
+  ASSERT_GT(vectors.size(), 40u);
+  for (const EncodedText& vector : vectors)
+    EXPECT_EQ(encode(tokenizer, vector.text), vector.ids) << vector.text;
   // No entry stands for a byte that never occurs in UTF-8.
   EXPECT_EQ(encode(tokenizer, "\xff"), encode(tokenizer, "\xef\xbf\xbd"));
   const Tokenizer saved = value_or_throw(Tokenizer::parse_json(tokenizer.to_json(), "saved"));

@@ -250,22 +250,27 @@ TEST(AttentionBits, OfAPackedDocumentEqualItAlone) {
 // given.
 struct Cache {
   Buffer k, v;
-  std::int64_t capacity;
+  std::int64_t heads, capacity;
 
-  Cache(const AttentionCase& c, float elsewhere, float unfilled) : capacity(c.shape.sequence + 30) {
-    k = Buffer(c.dtype, 3 * capacity, c.k.columns());
+  Cache(const AttentionCase& c, float elsewhere, float unfilled)
+      : heads(c.shape.kv_heads), capacity(c.shape.sequence + 30) {
+    const std::int64_t size = c.shape.head_size;
+    k = Buffer(c.dtype, 3 * heads * capacity, size);
     v = k;
     k.fill(elsewhere);
     v.fill(elsewhere);
-    for (std::int64_t i = 0; i < capacity; ++i) {
-      for (std::int64_t j = 0; j < c.k.columns(); ++j) {
-        k.set(capacity + i, j, i < c.shape.sequence ? c.k.get(i, j) : unfilled);
-        v.set(capacity + i, j, i < c.shape.sequence ? c.v.get(i, j) : unfilled);
+    for (std::int64_t h = 0; h < heads; ++h) {
+      for (std::int64_t i = 0; i < capacity; ++i) {
+        const std::int64_t row = (heads + h) * capacity + i;
+        for (std::int64_t j = 0; j < size; ++j) {
+          k.set(row, j, i < c.shape.sequence ? c.k.get(i, h * size + j) : unfilled);
+          v.set(row, j, i < c.shape.sequence ? c.v.get(i, h * size + j) : unfilled);
+        }
       }
     }
   }
   [[nodiscard]] Tensor view(const Buffer& buffer) const {
-    return Tensor(buffer.tensor().data, buffer.tensor().dtype, {3, capacity, buffer.columns()});
+    return Tensor(buffer.tensor().data, buffer.tensor().dtype, {3, heads, capacity, buffer.columns()});
   }
 };
 
@@ -290,7 +295,6 @@ std::vector<unsigned char> attend(const AttentionCase& c, const Cache& cache, At
 TEST(AttentionBits, OfAnyPrefillAndOfDecodeEqualTrainings) {
   for (const DType dtype : {DType::bf16, DType::f32}) {
     for (const cpu::Isa isa : cpu::available_isas()) {
-      if (isa == cpu::Isa::avx512_bf16) continue;  // the kernels of avx512
       const int length = isa == cpu::Isa::portable ? 90 : 280;
       for (const int window : {0, 70}) {
         AttentionCase c = test::make_case(shape_of(1, length, 4, 2, 32, 128), dtype);

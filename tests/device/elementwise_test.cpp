@@ -16,7 +16,7 @@ namespace {
 using reference::Row;
 using test::RandomTensor;
 
-constexpr std::int64_t kWidths[] = {1, 2, 15, 16, 17, 33, 100, 768};
+constexpr std::int64_t kWidths[] = {1, 2, 15, 16, 17, 33, 100, 131, 768};
 
 // Everything one call wrote, to compare families and thread counts.
 using Bits = std::vector<std::uint32_t>;
@@ -108,9 +108,9 @@ TEST_P(ElementwiseOperations, NormsAgreeWithFloat64) {
 
 TEST_P(ElementwiseOperations, NormsBackwardAgreeWithFiniteDifferences) {
   constexpr int kShift = 30;
-  for (const auto& [norm, width] : norms_and_widths({2, 17, 100})) {
+  for (const auto& [norm, width] : norms_and_widths({2, 17, 100, 131})) {
     expect_equal_everywhere([&, norm = norm, width = width](ElementwiseOps& ops, Bits& bits) {
-      constexpr std::int64_t kRows = 40;  // a whole block of 32 and a short one
+      constexpr std::int64_t kRows = 70;  // two blocks of 32 and a short one, no multiple of 4
       RandomTensor x(GetParam(), kRows, width, 1, 2);
       RandomTensor dy(GetParam(), kRows, width, 2);
       RandomTensor gain(DType::f32, 1, width, 3);

@@ -5,6 +5,7 @@
 #include <bit>
 #include <memory>
 
+#include "core/arena.h"
 #include "core/floating_point_mode.h"
 #include "device/cpu/cpu_device.h"
 #include "device/random_tensor.h"
@@ -67,6 +68,38 @@ TEST_P(Products, ForwardIsTheChainWrittenOut) {
         }
       }
       y.expect_guards_untouched();
+    }
+  }
+}
+
+TEST_P(Products, PackedWeightsGiveTheSameBitsAndTheirRowsBack) {
+  for (const Case& c : cases()) {
+    RandomTensor x(dtype(), c.tokens, c.inputs, 1, 1, 5);
+    RandomTensor w(dtype(), c.outputs, c.inputs, 2, 1, 3);
+    RandomTensor y(DType::f32, c.tokens, c.outputs, 3);
+    RandomTensor packed_y(DType::f32, c.tokens, c.outputs, 4, 1, 7);
+    ThreadPool pool(2);
+    const std::unique_ptr<MatmulOps> ops = cpu::make_matmul(pool, isa());
+    const std::size_t bytes = ops->packed_bytes(w.tensor(), c.forward);
+    Arena arena("packed", bytes + 64);
+    void* packed = arena.allocate_bytes(bytes);
+    ops->pack({.w = w.tensor(), .order = c.forward, .packed = packed});
+    ops->forward({.x = x.tensor(), .w = w.tensor(), .y = y.tensor(), .order = c.forward});
+    // The weight itself is no longer read.
+    const Tensor shape_alone(nullptr, dtype(), {c.outputs, c.inputs});
+    ops->forward(
+        {.x = x.tensor(), .w = shape_alone, .y = packed_y.tensor(), .order = c.forward, .packed = packed});
+    for (std::int64_t m = 0; m < c.tokens; ++m) {
+      for (std::int64_t n = 0; n < c.outputs; ++n) ASSERT_EQ(bits(packed_y.at(m, n)), bits(y.at(m, n)));
+    }
+    packed_y.expect_guards_untouched();
+    const std::vector<std::int32_t> rows = {static_cast<std::int32_t>(c.outputs - 1), 0, 5};
+    RandomTensor back(dtype(), 3, c.inputs, 5);
+    ops->unpack(
+        {.w = shape_alone, .order = c.forward, .packed = packed, .rows = rows.data(), .to = back.tensor()});
+    for (std::int64_t r = 0; r < 3; ++r) {
+      for (std::int64_t k = 0; k < c.inputs; ++k)
+        ASSERT_EQ(back.at(r, k), w.at(rows[static_cast<std::size_t>(r)], k));
     }
   }
 }

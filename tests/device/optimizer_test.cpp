@@ -118,6 +118,10 @@ TEST(AdamUpdate, AgreesWithFloat64AndEverywhereByBits) {
 
 TEST(ParameterDigest, ComposesOverCutsAndSeesEveryBit) {
   State state = initial_state();
+  state.master[5] = -0.0f;
+  state.master[40] = NAN;
+  state.master[41] = -NAN;
+  state.master[42] = -INFINITY;
   std::uint64_t expected = 0;
   for (std::size_t i = 0; i < state.master.size(); ++i) {
     expected += element_digest(100 + i, std::bit_cast<std::uint32_t>(state.master[i]));

@@ -79,7 +79,7 @@ class Settings(GenerateTest):
                      says=["id 5", "'y'"])
         self.refused("generate", self.model, "--logit-bias", "999999=1", says=["999999", "0 to "])
         for name, wrong in (("--min-p", "1.5"), ("--typical", "nan"), ("--repetition-penalty", "0"),
-                            ("--presence-penalty", "inf"), ("--frequency-penalty", "often"), ("--temperature", "nan")):
+                            ("--seed", "-1"), ("--presence-penalty", "inf"), ("--frequency-penalty", "often"), ("--temperature", "nan")):
             self.refused("generate", self.model, name, wrong, says=[name, wrong])
 
     def test_options_that_repeat_leave_the_model_alone(self):
@@ -187,6 +187,11 @@ class Stops(GenerateTest):
         self.assertIn("\ufffd", alone)
         answered = self.generate("--interactive", *wild, input=b"x\n" * 5).stdout.decode()
         self.assertEqual("x" + answered.split("\n")[0], alone.split("\n")[0])
+        # Nor is half of one that was typed.
+        for more in ((), ("--n", 2)):
+            typed = subprocess.run([BINARY, "generate", self.model, "--prompt", b"caf\xc3", "--max-tokens", "3", *map(str, more)],
+                                   capture_output=True, check=True)
+            self.assertIn("caf\ufffd", typed.stdout.decode())
 
 
 class Terminal(GenerateTest):

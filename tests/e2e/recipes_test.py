@@ -1,12 +1,11 @@
 """Every command of the recipes that docs/recipes.md shows for whole jobs, run on a small model and small text."""
 import json
-import random
 import re
 import shlex
-import struct
 import subprocess
 import unittest
 
+from foreign_weights import write_random
 from megalith_cli import BINARY, SOURCE, TEXT, MegalithTest, run_tests, text_file
 
 SMALL = ["--set", "schedule.steps=6", "--set", "batch.global=2", "--set", "batch.micro=1", "--set", "schedule.warmup=1",
@@ -27,34 +26,10 @@ def commands_of(title):
     return commands
 
 
-def write_qwen2(folder, vocabulary):
-    """A Qwen2 of random weights as its authors would have published it."""
-    draw = random.Random(1)
-    hidden, layers, heads, kv_heads, inner = 64, 2, 2, 1, 96
-    config = {"architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "hidden_size": hidden,
-              "num_hidden_layers": layers, "num_attention_heads": heads, "num_key_value_heads": kv_heads,
-              "intermediate_size": inner, "vocab_size": vocabulary, "max_position_embeddings": 128, "rms_norm_eps": 1e-6,
-              "rope_theta": 10000.0, "hidden_act": "silu", "tie_word_embeddings": True, "use_sliding_window": False}
-    (folder / "config.json").write_text(json.dumps(config))
-    width = kv_heads * hidden // heads
-    shapes = {"model.embed_tokens.weight": [vocabulary, hidden], "model.norm.weight": [hidden]}
-    for i in range(layers):
-        layer = f"model.layers.{i}."
-        shapes |= {layer + "input_layernorm.weight": [hidden], layer + "post_attention_layernorm.weight": [hidden],
-                   layer + "mlp.gate_proj.weight": [inner, hidden], layer + "mlp.up_proj.weight": [inner, hidden],
-                   layer + "mlp.down_proj.weight": [hidden, inner], layer + "self_attn.o_proj.weight": [hidden, hidden]}
-        for name, rows in (("q", hidden), ("k", width), ("v", width)):
-            shapes |= {layer + f"self_attn.{name}_proj.weight": [rows, hidden], layer + f"self_attn.{name}_proj.bias": [rows]}
-    header, body = {}, b""
-    for name, shape in shapes.items():
-        count = shape[0] * (shape[1] if len(shape) > 1 else 1)
-        values = [draw.gauss(0, 0.05) for _ in range(count)] if len(shape) > 1 else [1.0 if "norm" in name else 0.0] * count
-        data = struct.pack(f"<{count}f", *values)
-        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [len(body), len(body) + len(data)]}
-        body += data
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + body)
+QWEN2 = {"architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "hidden_size": 64, "num_hidden_layers": 2,
+         "num_attention_heads": 2, "num_key_value_heads": 1, "intermediate_size": 96, "vocab_size": 512,
+         "max_position_embeddings": 128, "rms_norm_eps": 1e-6, "rope_theta": 10000.0, "hidden_act": "silu",
+         "tie_word_embeddings": True, "use_sliding_window": False}
 
 
 class Recipes(MegalithTest):
@@ -79,6 +54,13 @@ class Recipes(MegalithTest):
     def last_metrics(self, run):
         rows = [json.loads(line) for line in (self.folder / run / "metrics.jsonl").read_text().splitlines()]
         return {key: value for row in rows for key, value in row.items()}
+
+    def test_train_on_my_text_step_by_step(self):
+        text_file(self.folder, "book.txt", TEXT[:120000])
+        shown = self.recipe("Train on my text, step by step", SMALL_MODEL)
+        self.assertIn("bits per byte", shown[3])
+        self.assertTrue(shown[-1].startswith("In the beginning"))
+        self.assertIn("--- step 6 ", self.run_megalith("data", "show", "runs/book", "--step", 6).out)
 
     def test_train_on_a_folder_of_text(self):
         corpus = self.folder / "corpus"
@@ -107,6 +89,12 @@ class Recipes(MegalithTest):
         self.assertIn("update_norm/", header)
         self.assertGreaterEqual(len(rows), 6)
 
+    def test_where_does_the_time_go(self):
+        (self.folder / "my.toml").write_text((SOURCE / "configs/runs/tiny.toml").read_text())
+        [shown] = self.recipe("Where does the time go?")
+        self.assertIn("not in operations", shown)
+        self.assertIn("traceEvents", (self.folder / "trace.json").read_text())
+
     def test_fill_gaps(self):
         text_file(self.folder, "notes.txt", TEXT[:120000])
         shown = self.recipe("Fill gaps", SMALL_MODEL)
@@ -131,7 +119,7 @@ class Recipes(MegalithTest):
         folder.mkdir()
         text_file(self.folder, "my.txt", TEXT[:90000])
         self.run_megalith("tokenizer", "train", "my.txt", "--vocabulary", 500, "--output", folder / "tokenizer.json")
-        write_qwen2(folder, 512)
+        write_random(folder, QWEN2)
 
     def test_begin_with_somebodys_weights(self):
         self.somebodys_weights()

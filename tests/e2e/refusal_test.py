@@ -5,7 +5,7 @@ import signal
 import subprocess
 import unittest
 
-from megalith_cli import BINARY, MegalithTest, TINY, text_file
+from megalith_cli import BINARY, SOURCE, MegalithTest, TINY, text_file
 
 
 class Refusals(MegalithTest):
@@ -26,6 +26,8 @@ class Refusals(MegalithTest):
         self.refused("train", TINY, "--set", "model.heads=7", says="model.heads")
         self.refused("train", TINY, "--set", "parallel.tensor=2", says="parallel.tensor")
         self.refused("train", TINY, "--set", "schedule.stepz=3", says="schedule.steps")
+        for minutes in ("0", "nan", "-1", "soon"):
+            self.refused("train", TINY, "--minutes", minutes, says=["--minutes", minutes])
 
     def test_missing_empty_foreign_and_broken_files(self):
         self.refused("train", self.folder / "absent.toml", says="absent.toml")
@@ -76,14 +78,40 @@ class Refusals(MegalithTest):
 
     def test_a_changed_config_does_not_continue_another_run(self):
         self.train("run", "--set", "schedule.steps=20")
-        result = self.run_megalith("train", TINY, "--run-dir", "run", "--set", "model.layers=3", code=2)
-        self.assertIn("model.layers", result.err)
+        self.refused("train", "run", says="try: run/config.toml --run-dir run")
+        before = (self.folder / "run/config.toml").read_bytes()
+        for frozen in ("model.layers=3", "seed=3", "optimizer.learning_rate=1", "optimizer.weight_decay=0.2", "data.source=x",
+                       "numerics.dtype=f32", "batch.global=16", "schedule.decay=linear", "schedule.minimum_ratio=0.5",
+                       "train.init=run"):
+            self.refused("train", TINY, "--run-dir", "run", "--set", frozen,
+                         says=[frozen.split("=")[0], "this key is frozen with the run", "a new run directory"])
+        self.assertEqual((self.folder / "run/config.toml").read_bytes(), before)
+        whole = self.ledger("run")
+        for free in ("batch.micro=2", "device.threads=1", "checkpoint.interval=3", "checkpoint.keep=0", "log.interval=3",
+                     "validation.interval=2", "sample.tokens=3", "metrics.norms_every=5", "metrics.tensorboard=false",
+                     "schedule.steps=20"):
+            self.train("run", "--set", "schedule.steps=20", "--set", free)
+        self.assertEqual(self.ledger("run"), whole)
+
+    def test_a_sample_that_could_not_begin_is_refused_before_the_first_step(self):
+        text = text_file(self.folder)
+        self.run_megalith("tokenizer", "train", text, "--vocabulary", 400, "--output", "tokenizer.json")
+        self.run_megalith("data", "build", text, "--tokenizer", "tokenizer.json", "--output", "text")
+        tokens = ("--set", "data.source=text-train", "--set", "data.tokenizer=tokenizer.json")
+        self.refused("train", TINY, "--run-dir", "run", *tokens, "--set", "sample.prompt=" + "the quick fox " * 50,
+                     says=["sample.prompt", "model.sequence = 64"])
+        self.refused("train", TINY, "--run-dir", "run", "--set", "sample.prompt=the quick fox",
+                     says=["sample.prompt", "data.tokenizer"])
+        self.assertFalse((self.folder / "run").exists())
 
     def test_a_run_that_is_being_trained_is_locked(self):
         first = self.start("train", TINY, "--run-dir", self.folder / "run", "--set", "schedule.steps=100000")
         self.wait_for_steps(first, "run", 2)
-        result = self.run_megalith("train", TINY, "--run-dir", "run", "--set", "schedule.steps=100000", code=2)
-        self.assertIn(str(first.pid), result.err)
+        before = (self.folder / "run/config.toml").read_bytes()
+        for steps in (100000, 200000):  # the same command, and one that would change the run
+            result = self.run_megalith("train", TINY, "--run-dir", "run", "--set", f"schedule.steps={steps}", code=2)
+            self.assertIn(str(first.pid), result.err)
+        self.assertEqual((self.folder / "run/config.toml").read_bytes(), before)
         first.send_signal(signal.SIGINT)
         first.communicate(timeout=30)
 
@@ -101,6 +129,11 @@ class Refusals(MegalithTest):
         self.assertEqual(sorted(p.name for p in (self.folder / "run/checkpoints").iterdir()),
                          ["step-00000010", "step-00000020"])
         self.train("run", *more, "--set", "schedule.steps=30")
+
+    def test_what_the_memory_cannot_hold_leaves_no_run(self):
+        result = self.run_megalith("train", SOURCE / "configs/runs/mt-nlg-530b.toml", "--run-dir", "run", code=1)
+        self.assertIn("out of memory", result.err)
+        self.assertFalse((self.folder / "run").exists())
 
     def test_a_place_that_cannot_be_written(self):
         (self.folder / "file").write_text("x")

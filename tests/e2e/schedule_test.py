@@ -87,6 +87,15 @@ class Schedules(MegalithTest):
                  "schedule.epochs=1", "--set", "sample.tokens=0", "--set", "schedule.warmup_steps=2")
         self.train("blend", *blend)
         self.assertEqual(len(self.lines("blend")), steps)
+        # What the dry run says of each source is what the metrics of the run count.
+        told = json.loads(self.run_megalith("train", TINY, *blend, "--dry-run", "--json").out)
+        self.assertEqual(told["steps"], steps)
+        (told_source,) = told["sources"]
+        self.assertEqual(told_source["name"], "short-train")
+        self.assertAlmostEqual(told_source["epochs"], 2, delta=0.02)
+        counted = [json.loads(line).get("tokens/short-train", 0)
+                   for line in (self.folder / "blend/metrics.jsonl").read_text().splitlines()]
+        self.assertEqual(64 * told_source["sequences"], max(counted))
         self.refused("train", TINY, "--set", "schedule.epochs=2", says="the synthetic language has no end")
 
     def test_a_dry_run_tells_the_run_and_writes_nothing(self):

@@ -53,6 +53,77 @@ class Watching(MegalithTest):
         self.assertEqual(self.run_megalith("generate", f"{run}@best", *ask).out,
                          self.run_megalith("generate", f"{run}@{best}", *ask).out)
 
+    def test_a_pipe_and_a_page_show_a_run_that_goes_on(self):
+        for style in ([], ["--json"]):
+            name = "run" + "".join(style)
+            process = self.start("train", TINY, "--run-dir", self.folder / name, *style,
+                                 *self.settings(schedule__steps=1000000))
+            try:
+                # A step is told while the run goes on, long before a buffer is full.
+                self.assertTrue(any(line.startswith((b"step 1/", b"{")) for line in process.stdout))
+                self.assertIsNone(process.poll())
+                page = self.folder / "page.html"
+                self.run_megalith("report", self.folder / name, "--output", page)
+                self.assertIn("<svg", page.read_text())
+                self.assertIsNone(process.poll())
+            finally:
+                process.kill()
+                process.communicate()
+
+    def test_samples_come_during_training_and_change_no_bit(self):
+        steps = self.settings(schedule__steps=12, schedule__warmup=2)
+        self.train("plain", *steps)
+        out = self.train("sampled", *steps, *self.settings(sample__interval=4, sample__tokens=6)).out
+        self.assertEqual(self.ledger("plain"), self.ledger("sampled"))
+        self.assertEqual(out.count("\nsample: "), 2)  # the last one is for the report
+        samples = sorted((self.folder / "sampled/samples").glob("step-*.json"))
+        self.assertEqual([json.loads(path.read_text())["step"] for path in samples], [4, 8, 12])
+        self.assertEqual({len(json.loads(path.read_text())["text"].split()) for path in samples}, {6})
+
+    def test_a_run_without_a_step_has_a_page(self):
+        self.train("run", *self.settings(schedule__steps=12, schedule__warmup=2))
+        for name in "ledger.jsonl", "metrics.jsonl", "evaluation.json", "report.html":
+            (self.folder / "run" / name).unlink(missing_ok=True)
+        self.run_megalith("report", self.folder / "run")
+        self.assertIn("</html>", (self.folder / "run/report.html").read_text())
+
+    def test_a_profile_changes_no_bit_and_adds_up(self):
+        short = self.settings(schedule__steps=12, schedule__warmup=2)
+        self.train("plain", *short)
+        trace = self.folder / "trace.json"
+        lines = self.train("watched", *short, "--profile", "--timeline", trace, "--json").out.splitlines()
+        self.assertEqual(self.ledger("plain"), self.ledger("watched"))
+        profile = next(json.loads(line)["profile"] for line in lines if line.startswith('{"profile"'))
+        self.assertEqual(profile["steps"], 12)
+        operations = sum(entry["seconds"] for entry in profile["operations"])
+        self.assertAlmostEqual(operations + profile["not_in_operations_seconds"], profile["step_seconds"], places=6)
+        self.assertGreater(operations, 0.5 * profile["step_seconds"])
+        named = {entry["operation"]: entry for entry in profile["operations"]}
+        for name in "product forward", "attention backward", "adamw", "squared norm", "zero", "digest", "data":
+            self.assertIn(name, named)
+        self.assertTrue(all(entry["share_of_ceiling"] > 0 for entry in named.values() if entry["operation"] != "data"))
+
+        events = [event for event in json.loads(trace.read_text())["traceEvents"] if event["ph"] == "X"]
+        self.assertTrue({"step", "validation", "checkpoint", "product forward"} <= {event["name"] for event in events})
+        for step in (event for event in events if event["name"] == "step"):
+            end = step["ts"] + step["dur"]
+            inside = [event for event in events if event is not step and step["ts"] <= event["ts"] < end]
+            self.assertGreater(len(inside), 50)
+            self.assertTrue(all(event["ts"] + event["dur"] <= end + 0.01 for event in inside))
+            later = [event["ts"] for event in inside]
+            self.assertEqual(later, sorted(later))
+
+    def test_the_profile_is_a_table_for_people(self):
+        out = self.train("run", *self.settings(schedule__steps=12, schedule__warmup=2), "--profile").out
+        self.assertRegex(out, r"\nprofile of 12 steps, .* GB/s copied\n")
+        self.assertRegex(out, r"\nproduct forward +bf16 256x512x64 +2 .*% of (peak|bandwidth)\n")
+        self.assertRegex(out, r"\nnot in operations .*%\n")
+
+    def test_a_timeline_that_cannot_be_written_is_refused_before_the_run(self):
+        self.refused("train", TINY, "--run-dir", self.folder / "run", "--timeline", self.folder / "no/such.json",
+                     says=["--timeline", "a file in a folder that exists"])
+        self.assertFalse((self.folder / "run").exists())
+
     def test_a_best_that_nothing_measures_is_refused(self):
         self.refused("train", TINY, "--run-dir", self.folder / "run", "--set", "checkpoint.keep_best=true", "--set",
                      "validation.interval=0", says=["checkpoint.keep_best", "try: "])

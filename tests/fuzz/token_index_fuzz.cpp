@@ -18,6 +18,7 @@ namespace {
 namespace fs = std::filesystem;
 using megalith::TokenFile;
 using megalith::TokenRange;
+using megalith::TokenSet;
 
 class Folder {
  public:
@@ -48,7 +49,7 @@ void must_add_up(const TokenFile& file) {
   MEGALITH_CHECK(at == file.num_tokens());
 }
 
-void must_train_on_every_token(const std::shared_ptr<const TokenFile>& file, std::int64_t sequence) {
+void must_train_on_every_token(const std::shared_ptr<const TokenSet>& file, std::int64_t sequence) {
   const auto size = static_cast<std::size_t>(sequence);
   std::vector<std::int32_t> ids(size), targets(size), start(size);
   std::vector<std::uint8_t> mask(size);
@@ -79,6 +80,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto file = TokenFile::open(folder.path / "t");
   if (!file) return 0;
   must_add_up(**file);
-  must_train_on_every_token(*file, 1 + data[0] % 9);
+  must_train_on_every_token(value_or_throw(TokenSet::open(folder.path / "t")), 1 + data[0] % 9);
   return 0;
 }

@@ -10,7 +10,7 @@ import unittest
 
 import environment
 
-environment.enter("transformers", ["transformers==4.40.2", "numpy<2", "safetensors"], needs_torch=True)
+environment.enter("transformers-4.44", ["transformers==4.44.2", "numpy<2", "safetensors"], needs_torch=True)
 
 import torch
 import transformers

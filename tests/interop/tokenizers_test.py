@@ -1,7 +1,9 @@
 """Hugging Face's `tokenizers` and OpenAI's `tiktoken` give our ids on mixed-script text.
 
-MEGALITH_INTEROP_BYTES sets the amount of text (2 MB by itself; 100000000 is the full comparison). Characters that one of the
-Unicode versions involved does not know (unassigned in Python's tables) are left out of the text and counted."""
+MEGALITH_INTEROP_BYTES sets the amount of random text (2 MB by itself; 100000000 is the full comparison, an hour), to which come the
+corpora that lie beside the project. It is compared in portions of 4 MB, of which MEGALITH_INTEROP_PORTIONS=0:5 takes the first five.
+Characters that one of the Unicode versions involved does not know (unassigned in Python's tables) are left out of the text and
+counted."""
 import base64
 import os
 import pathlib
@@ -20,6 +22,8 @@ import tokenizers  # noqa: E402
 MEGALITH = os.environ["MEGALITH"]
 SHARED = pathlib.Path(os.environ["MEGALITH_SOURCE"]).parent / "shared/data"
 NUM_BYTES = int(os.environ.get("MEGALITH_INTEROP_BYTES", 2_000_000))
+PORTION = 4_000_000
+PORTIONS = os.environ.get("MEGALITH_INTEROP_PORTIONS", "")
 
 PATTERNS = {
     "cl100k": r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
@@ -74,10 +78,9 @@ def first_difference(ours, theirs, decode):
     return f"at id {at}: ours {ours[at:at + 8]}, theirs {theirs[at:at + 8]} {decode(theirs[max(at - 2, 0):at + 8])!r}"
 
 
-def compare(name, tokenizer, path, theirs, decode):
-    ours = our_ids(tokenizer, path)
-    assert ours == theirs, f"{name}: " + first_difference(ours, theirs, decode)
-    print(f"{name}: {len(ours):,} ids equal")
+def compare(label, ours, theirs, decode):
+    assert ours == theirs, f"{label}: " + first_difference(ours, theirs, decode)
+    return len(ours)
 
 
 def own_tokenizers(folder, sample):
@@ -95,27 +98,43 @@ def ranks_in(path):
     return {base64.b64decode(token): int(rank) for token, rank in (line.split() for line in path.read_bytes().splitlines())}
 
 
+def tokenizer_pairs(folder, sample):
+    """Label, file for us, their function from text to ids, and from ids to text."""
+    published = [(file.name, file) for file in (SHARED / "tokenizers/gpt2/tokenizer.json",
+                                                SHARED / "tokenizers/gpt-neox/20B_tokenizer.json") if file.exists()]
+    for label, file in [*own_tokenizers(folder, sample), *published]:
+        real = tokenizers.Tokenizer.from_file(str(file))
+        yield ("tokenizers, " + label, file, lambda text, real=real: real.encode(text, add_special_tokens=False).ids,
+               real.decode)
+    for kind, file in (("gpt2", "r50k_base"), ("cl100k", "cl100k_base"), ("o200k", "o200k_base")):
+        ranks = SHARED / f"tokenizers/tiktoken/{file}.tiktoken"
+        if not ranks.exists():
+            print(f"tiktoken, {file}: skipped, no {ranks}")
+            continue
+        real = tiktoken.Encoding(file, pat_str=PATTERNS[kind], special_tokens={}, mergeable_ranks=ranks_in(ranks))
+        yield "tiktoken, " + file, ranks, real.encode_ordinary, real.decode
+
+
 def main():
-    mixed, left_out = mixed_text(NUM_BYTES, 1)
-    text = mixed + real_text()[:NUM_BYTES]
-    print(f"{len(text.encode()):,} bytes of text; {left_out:,} characters unassigned in Unicode {unicodedata.unidata_version} left out")
+    everything_real = real_text()
+    totals, num_bytes, left_out = {}, 0, 0
+    first, last = (int(number) for number in PORTIONS.split(":")) if PORTIONS else (0, -(-NUM_BYTES // PORTION))
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        path = folder / "text.txt"
-        path.write_bytes(text.encode())
-        published = [(file.name, file) for file in (SHARED / "tokenizers/gpt2/tokenizer.json",
-                                                    SHARED / "tokenizers/gpt-neox/20B_tokenizer.json") if file.exists()]
-        for label, file in [*own_tokenizers(folder, text[:400_000]), *published]:
-            real = tokenizers.Tokenizer.from_file(str(file))
-            compare("tokenizers, " + label, file, path, real.encode(text, add_special_tokens=False).ids, real.decode)
-        for kind, file in (("gpt2", "r50k_base"), ("cl100k", "cl100k_base"), ("o200k", "o200k_base")):
-            ranks = SHARED / f"tokenizers/tiktoken/{file}.tiktoken"
-            if not ranks.exists():
-                print(f"tiktoken, {file}: skipped, no {ranks}")
-                continue
-            real = tiktoken.Encoding(file, pat_str=PATTERNS[kind], special_tokens={},
-                                     mergeable_ranks=ranks_in(ranks))
-            compare("tiktoken, " + file, ranks, path, real.encode_ordinary(text), real.decode)
+        sample, _ = mixed_text(300_000, 0)
+        pairs = list(tokenizer_pairs(folder, sample + everything_real[:100_000]))
+        for number in range(first, last):
+            mixed, not_assigned = mixed_text(min(PORTION, NUM_BYTES - number * PORTION), 1 + number)
+            text = mixed + everything_real[number * PORTION:(number + 1) * PORTION]
+            num_bytes += len(text.encode())
+            left_out += not_assigned
+            path = folder / "text.txt"
+            path.write_bytes(text.encode())
+            for label, ours, theirs, decode in pairs:
+                totals[label] = totals.get(label, 0) + compare(label, our_ids(ours, path), theirs(text), decode)
+    print(f"{num_bytes:,} bytes of text; {left_out:,} characters unassigned in Unicode {unicodedata.unidata_version} left out")
+    for label, count in totals.items():
+        print(f"{label}: {count:,} ids equal")
 
 
 main()

@@ -8,7 +8,7 @@ import unittest
 
 import environment
 
-environment.enter("transformers", ["transformers==4.40.2", "numpy<2", "safetensors"], needs_torch=True)
+environment.enter("transformers-4.44", ["transformers==4.44.2", "numpy<2", "safetensors"], needs_torch=True)
 
 import torch
 import transformers
@@ -22,15 +22,28 @@ KINDS = {
     "gpt2": transformers.GPT2Config(vocab_size=509, n_positions=128, n_embd=64, n_layer=3, n_head=4),
     "gpt2, n_inner": transformers.GPT2Config(vocab_size=509, n_positions=128, n_embd=64, n_layer=2, n_head=2, n_inner=80,
                                              activation_function="gelu"),
+    "gpt2, untied": transformers.GPT2Config(vocab_size=509, n_positions=128, n_embd=64, n_layer=2, n_head=4,
+                                            tie_word_embeddings=False),
     "gpt_neox": transformers.GPTNeoXConfig(hidden_size=64, num_hidden_layers=3, num_attention_heads=4,
                                            intermediate_size=256, rotary_pct=0.25, **COMMON),
     "gpt_neox, one after the other": transformers.GPTNeoXConfig(
         hidden_size=64, num_hidden_layers=2, num_attention_heads=4, intermediate_size=128, rotary_pct=1.0,
         use_parallel_residual=False, **COMMON),
+    "gpt_neox, tied, all turn": transformers.GPTNeoXConfig(
+        hidden_size=64, num_hidden_layers=2, num_attention_heads=4, intermediate_size=128, rotary_pct=1.0,
+        tie_word_embeddings=True, rotary_emb_base=500, **COMMON),
     "llama": transformers.LlamaConfig(**LLAMA),
+    "llama, scaled as Llama 3": transformers.LlamaConfig(
+        rope_theta=500.0, rope_scaling={"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
+                                        "high_freq_factor": 4.0, "original_max_position_embeddings": 32}, **LLAMA),
+    "llama, a key head each": transformers.LlamaConfig(**(LLAMA | dict(num_key_value_heads=8))),
+    "llama, one key head": transformers.LlamaConfig(**(LLAMA | dict(num_key_value_heads=1))),
+    "llama, stored as float16": transformers.LlamaConfig(**LLAMA),
     "llama, tied, scaled": transformers.LlamaConfig(tie_word_embeddings=True, rope_theta=500000.0,
                                                     rope_scaling={"type": "linear", "factor": 2.0}, **LLAMA),
-    "mistral": transformers.MistralConfig(sliding_window=16, attn_implementation="eager", **LLAMA),
+    "mistral": transformers.MistralConfig(sliding_window=16, **LLAMA),
+    "mistral, no window, tied": transformers.MistralConfig(sliding_window=None, tie_word_embeddings=True, **LLAMA),
+    "mistral, heads of 16": transformers.MistralConfig(sliding_window=40, head_dim=16, **LLAMA),
     "qwen2": transformers.Qwen2Config(use_sliding_window=False, **LLAMA),
     "qwen2, tied": transformers.Qwen2Config(use_sliding_window=False, tie_word_embeddings=True, rope_theta=1e6, **LLAMA),
 }
@@ -56,11 +69,11 @@ class Transformers(unittest.TestCase):
                 torch.manual_seed(1)
                 model = stirred(transformers.AutoModelForCausalLM.from_config(config, attn_implementation="eager"))
                 shard = "100KB" if name == "llama" else "1GB"  # one in many files
-                model.save_pretrained(folder, safe_serialization=True, max_shard_size=shard)
-                if name == "mistral":
-                    # This release sees one key more than the window, as its authors and later releases count it.
-                    path = pathlib.Path(folder, "config.json")
-                    path.write_text(path.read_text().replace('"sliding_window": 16', '"sliding_window": 17'))
+                weights = model.state_dict()
+                if "float16" in name:
+                    weights = {key: value.half() for key, value in weights.items()}
+                    model.load_state_dict(weights)  # exact in fp32, in which both compute
+                model.save_pretrained(folder, state_dict=weights, safe_serialization=True, max_shard_size=shard)
                 ids = torch.randint(0, 509, (1, 100))
                 with torch.no_grad():
                     logits = model(ids).logits.double()

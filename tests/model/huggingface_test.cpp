@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -83,6 +84,36 @@ TEST(HuggingFaceConfig, OfEachKindGivesItsShape) {
   mistral["head_dim"] = 16;
   EXPECT_EQ(parsed(mistral.dump()).model.attention_window, 4096);
   EXPECT_EQ(parsed(mistral.dump()).model.head_size, 16);
+}
+
+TEST(HuggingFaceConfig, TakesForAnAbsentKeyWhatTransformersTakesAndForNullWhatItSays) {
+  nlohmann::json mistral = nlohmann::json::parse(kLlama);
+  mistral["model_type"] = "mistral";
+  mistral["num_attention_heads"] = 16;
+  mistral.erase("num_key_value_heads");
+  EXPECT_EQ(parsed(mistral.dump()).model.attention_window, 4096);
+  EXPECT_EQ(parsed(mistral.dump()).model.kv_heads, 8);
+  mistral["sliding_window"] = nullptr;
+  mistral["num_key_value_heads"] = nullptr;
+  EXPECT_EQ(parsed(mistral.dump()).model.attention_window, 0);
+  EXPECT_EQ(parsed(mistral.dump()).model.kv_heads, 16);
+  nlohmann::json llama = nlohmann::json::parse(kLlama);
+  llama.erase("num_key_value_heads");
+  EXPECT_EQ(parsed(llama.dump()).model.kv_heads, 4);
+  llama.erase("rms_norm_eps");
+  llama.erase("rope_theta");
+  EXPECT_EQ(parsed(llama.dump()).model.norm_epsilon, 1e-6);
+  EXPECT_EQ(parsed(llama.dump()).model.rotary.base, 10000);
+}
+
+TEST(HuggingFaceConfig, SaysWhereATextEnds) {
+  const auto ends = [](nlohmann::json value) {
+    return parsed(with(kLlama, "eos_token_id", std::move(value))).end_ids;
+  };
+  EXPECT_EQ(ends(2), (std::vector<std::int32_t>{2}));
+  EXPECT_EQ(ends({2, 60, 61, -1}), (std::vector<std::int32_t>{2, 60}));  // of a vocabulary of 61
+  EXPECT_TRUE(ends(nullptr).empty());
+  EXPECT_NE(refused(with(kLlama, "eos_token_id", "</s>")).find("eos_token_id"), std::string::npos);
 }
 
 TEST(HuggingFaceConfig, KnowsBothSpellingsOfRotaryScaling) {
@@ -235,6 +266,30 @@ TEST(HuggingFaceWeights, OfLlamaAndQwenAreStacked) {
     if (config == kQwen2) {
       EXPECT_EQ(loaded.at("layers.0.attention.qkv.bias", 0, 32 + 3),
                 folder.value("model.layers.0.self_attn.k_proj.bias", 3));
+    }
+  }
+}
+
+TEST(HuggingFaceWeights, InBf16AreKeptOnceAndRoundedAsTrainingRoundsThem) {
+  for (const char* text : {kGpt2, kNeox, kLlama, kQwen2}) {
+    Folder folder(text);
+    const HuggingFaceConfig config = parsed(text);
+    folder.write_weights(config, "");
+    const HuggingFaceModel stored = value_or_throw(HuggingFaceModel::open(folder.path()));
+    const std::vector<ParameterSpec> specs =
+        Transformer::specs(config.model, test::small_profile(DType::bf16, 32));
+    Parameters once(specs, DType::bf16, Parameters::Use::inference);
+    Parameters twice(specs, DType::bf16, Parameters::Use::training);
+    const std::unique_ptr<Device> device = cpu::make_device(1, cpu::available_isas().back());
+    for (Parameters* parameters : {&once, &twice}) {
+      stored.load(*parameters);
+      parameters->refresh_working(*device);
+    }
+    for (const Parameter& p : once.all()) {
+      EXPECT_EQ(p.master.empty(), p.spec.is_matrix) << p.spec.name;
+      const Tensor expected = twice.named(p.spec.name).working;
+      const std::size_t bytes = static_cast<std::size_t>(expected.count()) * size_of(expected.dtype);
+      EXPECT_EQ(std::memcmp(p.working.data, expected.data, bytes), 0) << p.spec.name;
     }
   }
 }

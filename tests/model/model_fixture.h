@@ -160,6 +160,7 @@ class Machine {
             .batch = batch,
             .seed = 5,
             .training = training,
+            .z_loss = z_loss,
             .gradient_shift = gradient_shift(profile_.batch_tokens_max),
             .verdict = &verdict};
   }
@@ -194,6 +195,7 @@ class Machine {
   Parameters parameters;
   Transformer transformer;
   Verdict verdict;
+  float z_loss = 0;
 
  private:
   Arena stash_arena_;

@@ -28,6 +28,7 @@ Outcome run(const Kind& kind, const Batch& batch, std::int64_t micro, int thread
   config.attention_dropout = 0.1;
   Machine machine(config, test::small_profile(kind.compute, batch.sequence), micro, batch.sequence, threads,
                   isa);
+  machine.z_loss = 1e-3f;
   const LossTotals totals = machine.forward_backward(batch, micro);
   EXPECT_FALSE(machine.verdict.bad());
   return {totals.loss, totals.tokens, machine.gradients()};

@@ -124,6 +124,8 @@ TEST_P(TransformerTruth, GradientsEqualFiniteDifferencesOfTheFloat64Model) {
   Machine machine(config, test::small_profile(DType::f32, 24), 3, 24);
   stir(machine.parameters);
   machine.parameters.refresh_working(*machine.device);
+  const bool with_z_loss = config.logit_softcap > 0 || !config.biases;
+  machine.z_loss = with_z_loss ? 0.02f : 0;
   const Batch batch = test::random_batch(3, 24, config.vocabulary);
   machine.forward_backward(batch, 3);
   reference::ParameterMap map = copy_of(machine.parameters);
@@ -139,9 +141,9 @@ TEST_P(TransformerTruth, GradientsEqualFiniteDifferencesOfTheFloat64Model) {
       const double before = value;
       constexpr double kStep = 1e-5;
       value = before + kStep;
-      const double above = model.loss(input);
+      const double above = model.loss(input, machine.z_loss);
       value = before - kStep;
-      const double below = model.loss(input);
+      const double below = model.loss(input, machine.z_loss);
       value = before;
       const double expected = (above - below) / (2 * kStep);
       const double actual = static_cast<double>(p.gradient.as<std::int64_t>()[i]) * unit;
@@ -166,6 +168,21 @@ TEST_P(TransformerTruth, ParametersAreTheTensorsThatTheConfigCounts) {
     count += tensors[i].count();
   }
   EXPECT_EQ(parameter_count(config), count);
+}
+
+TEST(TransformerMemory, GrowsWithTheLengthOfATextAndNotWithItsSquare) {
+  for (const std::int64_t window : {0, 1024}) {
+    ModelConfig config = test::shaped_model("mistral");
+    config.attention_window = window;
+    config.sequence = 65536;
+    const auto bytes = [&](std::int64_t sequence) {
+      const MicroBatchNeeds needs =
+          measure_micro_batch(config, test::small_profile(DType::bf16, 4096), 1, sequence);
+      return static_cast<double>(needs.stash_bytes + needs.workspace_bytes);
+    };
+    for (std::int64_t sequence = 4096; sequence < 65536; sequence *= 2)
+      EXPECT_LT(bytes(2 * sequence), 2.01 * bytes(sequence)) << sequence;
+  }
 }
 
 TEST(TransformerLoss, OfAnAllZeroModelIsLnV) {

@@ -37,17 +37,21 @@ class Transformer {
   Transformer(const TransformerShape& shape, const ParameterMap& parameters)
       : shape_(shape), parameters_(parameters) {}
 
-  // Sum over counting tokens of -log p(target), in nats.
-  [[nodiscard]] double loss(const TransformerInput& input) const {
-    const std::vector<double> log_probability = log_probabilities(input);
+  // Sum over counting tokens of -log p(target), in nats, and of z_loss times the squared log of the softmax's
+  // sum.
+  [[nodiscard]] double loss(const TransformerInput& input, double z_loss = 0) const {
+    const std::vector<Scored> scored = score(input);
     double sum = 0;
-    for (std::size_t t = 0; t < log_probability.size(); ++t) {
-      if (input.loss_mask[t] != 0) sum -= log_probability[t];
+    for (std::size_t t = 0; t < scored.size(); ++t) {
+      if (input.loss_mask[t] != 0) sum += z_loss * std::pow(scored[t].log_sum, 2) - scored[t].log_probability;
     }
     return sum;
   }
 
-  [[nodiscard]] std::vector<double> log_probabilities(const TransformerInput& input) const {
+  struct Scored {
+    double log_probability = 0, log_sum = 0;
+  };
+  [[nodiscard]] std::vector<Scored> score(const TransformerInput& input) const {
     const std::int64_t tokens = input.sequences * input.sequence;
     const std::int64_t hidden = shape_.hidden;
     Matrix x(static_cast<std::size_t>(tokens * hidden));
@@ -241,9 +245,9 @@ class Transformer {
     for (std::size_t i = 0; i < x.size(); ++i) x[i] += y[i];
   }
 
-  [[nodiscard]] std::vector<double> head(const Matrix& x, const TransformerInput& input) const {
+  [[nodiscard]] std::vector<Scored> head(const Matrix& x, const TransformerInput& input) const {
     const Matrix& weight = named(shape_.tied ? "embedding.tokens" : "head.output.weight");
-    std::vector<double> result;
+    std::vector<Scored> result;
     for (std::int64_t t = 0; t < input.sequences * input.sequence; ++t) {
       double total = 0;
       double target = 0;
@@ -256,7 +260,7 @@ class Transformer {
         total += std::exp(logit);
         if (v == input.targets[index(t)]) target = logit;
       }
-      result.push_back(target - std::log(total));
+      result.push_back({target - std::log(total), std::log(total)});
     }
     return result;
   }

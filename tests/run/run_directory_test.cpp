@@ -86,6 +86,23 @@ TEST(RunDirectory, ACreationThatWasCutShortIsCompleted) {
   EXPECT_TRUE(RunDirectory::is_run(path));
 }
 
+TEST(RunDirectory, IsClaimedByOneCreatorAndLeavesNothingInAFolderOfOtherThings) {
+  TemporaryFolder folder;
+  const std::filesystem::path path = folder.path() / "new" / "run";
+  {
+    const Expected<RunLock> lock = RunDirectory::claim(path);
+    ASSERT_TRUE(lock) << to_string(lock.error());
+    EXPECT_FALSE(RunDirectory::claim(path));
+    EXPECT_TRUE(RunDirectory::create(path, kConfig, {}));
+  }
+  const Expected<RunLock> late = RunDirectory::claim(path);  // its process has ended, and the run is there
+  ASSERT_FALSE(late);
+  EXPECT_NE(to_string(late.error()).find("found a run"), std::string::npos) << to_string(late.error());
+  spill(folder.path() / "file", "text");
+  EXPECT_FALSE(RunDirectory::claim(folder.path()));
+  EXPECT_FALSE(std::filesystem::exists(folder.path() / "lock"));
+}
+
 TEST(RunLock, ASecondProcessIsRefusedWithTheIdOfTheFirstAndAKillFreesTheLock) {
   TemporaryFolder folder;
   const RunDirectory run = make_run(folder.path() / "run");

@@ -62,7 +62,7 @@ std::unique_ptr<Dataset> small_dataset(const ScratchFolder& folder, bool documen
   }
   writer.seal();
   writer.publish("");
-  return make_token_dataset(value_or_throw(TokenFile::open(folder / "t")),
+  return make_token_dataset(value_or_throw(TokenSet::open(folder / "t")),
                             {.sequence = sequence, .document_masks = document_masks});
 }
 

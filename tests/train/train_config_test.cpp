@@ -7,6 +7,7 @@
 
 #include "config/describe.h"
 #include "core/file.h"
+#include "train/blend_entry.h"
 #include "train/rate_rules.h"
 
 namespace megalith {
@@ -143,6 +144,13 @@ TEST(TrainConfig, RulesBetweenKeysAreReportedTogether) {
             "data.synthetic_vocabulary ");
 }
 
+TEST(TrainConfig, TheSyntheticLanguageHasNoCompletionsToLearn) {
+  EXPECT_EQ(refused({"data.loss_on=completion"}),
+            "--set data.loss_on: found \"completion\"; allowed: \"all\", as the synthetic language has no "
+            "completions; "
+            "try: data.source = token files of pairs");
+}
+
 TEST(TrainConfig, OnlyOneRankIsLegalToday) {
   EXPECT_EQ(refused({"parallel.tensor=2"}),
             "--set parallel.tensor: found the integer 2; allowed: only 1; try: 1");
@@ -179,6 +187,15 @@ TEST(TrainConfig, TheReferencePageIsTheOneTheKeysGive) {
     GTEST_SKIP() << "wrote docs/configuration.md";
   }
   EXPECT_TRUE(*page == to_markdown(config.registry)) << "run this test with MEGALITH_UPDATE_DOCS=1";
+}
+
+TEST(TrainConfig, NamesOfTokenFilesAreShortAndAllDifferent) {
+  using Texts = std::vector<std::string>;
+  EXPECT_EQ(names_of_prefixes({"data/wiki-train", "data/code-train"}), (Texts{"wiki-train", "code-train"}));
+  EXPECT_EQ(names_of_prefixes({"a/wiki/train", "a/code/train", "b"}),
+            (Texts{"wiki/train", "code/train", "b"}));
+  EXPECT_EQ(names_of_prefixes({"train", "x/train", "/x/train"}), (Texts{"train", "x/train", "/x/train"}));
+  EXPECT_EQ(names_of_prefixes({"a/s", "a/s", "a/s"}), (Texts{"s", "s#2", "s#3"}));
 }
 
 TEST(TrainConfig, LearningRateFactorsNameParametersByPattern) {

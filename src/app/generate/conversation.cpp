@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "app/console.h"
 #include "app/generate/output.h"
@@ -17,8 +18,9 @@ constexpr std::size_t kLongestLine = std::size_t{1} << 20;
 // The document that the next prompt continues.
 class Document {
  public:
-  // `room`: tokens that a prompt may have.
-  Document(const Tokenizer& tokenizer, std::size_t room) : tokenizer_(tokenizer), room_(room) {}
+  // `room`: tokens that a prompt may have, `ids` what it begins with.
+  Document(const Tokenizer& tokenizer, std::size_t room, std::vector<std::int32_t> ids)
+      : tokenizer_(tokenizer), room_(room), ids_(std::move(ids)) {}
 
   void append(std::string_view text) {
     tokenizer_.encode(text, ids_);
@@ -57,7 +59,7 @@ ExitCode converse(const LoadedModel& model, GenerationRequest request, bool keep
                          .nearest = "--prompt-ids 1,2,3"}});
   }
   const std::int64_t context = model.config.model.sequence;
-  Document document(*model.tokenizer, prompt_room(context, request.max_tokens));
+  Document document(*model.tokenizer, prompt_room(context, request.max_tokens), model.prompt_begin);
   const bool terminal = ::isatty(STDIN_FILENO) == 1 && ::isatty(STDOUT_FILENO) == 1;
   watch_for_interrupts();
   LineReader lines(STDIN_FILENO, kLongestLine, interrupted);
@@ -75,7 +77,8 @@ ExitCode converse(const LoadedModel& model, GenerationRequest request, bool keep
       complain(fmt::format("a line of more than {} bytes was passed over", kLongestLine));
     if (status == LineReader::Status::too_long || line.empty()) continue;
 
-    const Expected<std::vector<std::int32_t>> alone = prompt_ids(&*model.tokenizer, line, context);
+    const Expected<std::vector<std::int32_t>> alone =
+        prompt_ids(&*model.tokenizer, line, context, model.prompt_begin);
     if (!alone) {
       complain(to_string(alone.error()));
       continue;

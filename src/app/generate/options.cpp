@@ -6,6 +6,8 @@
 #include <cmath>
 #include <set>
 
+#include "app/number_range.h"
+
 namespace megalith::app {
 namespace {
 
@@ -29,17 +31,6 @@ Examples:
   megalith generate runs/mine --interactive --stop $'\n'           a line in, a line out
   megalith generate runs/mine --prompt-file book.txt --max-tokens 0 --logprobs   what it thinks of a text
 )";
-
-// CLI::Range lets NaN pass.
-CLI::Validator between(double low, double high) {
-  const std::string range = fmt::format("{} to {}", low, high);
-  const auto check = [=](std::string& text) {
-    double value = NAN;
-    const bool inside = CLI::detail::lexical_cast(text, value) && value >= low && value <= high;
-    return inside ? std::string() : fmt::format("'{}' is not in the range {}", text, range);
-  };
-  return {check, "in " + range};
-}
 
 void declare_prompt(CLI::App& verb, GenerateOptions& options) {
   auto* prompt = verb.add_option("--prompt", options.prompt, "Text to continue");
@@ -78,7 +69,13 @@ void declare_sampling(CLI::App& verb, GenerateOptions& options) {
          "Keep those with this share of the probability of the most likely; 0 keeps all");
   number("--typical", sampling.typical, 0, 1,
          "Keep those with this much probability whose surprise is nearest to the expected one; 1 keeps all");
-  verb.add_option("--seed", sampling.seed, "The same seed gives the same text");
+  // The parser alone would take a negative number for a great one.
+  const CLI::Validator not_negative(
+      [](std::string& typed) {
+        return typed.starts_with('-') ? fmt::format("'{}' is not in the range 0 to 2^64 - 1", typed) : "";
+      },
+      "");
+  verb.add_option("--seed", sampling.seed, "The same seed gives the same text")->check(not_negative);
 }
 
 void declare_conversation(CLI::App& verb, GenerateOptions& options) {

@@ -91,7 +91,7 @@ void print_samples(const GenerateOptions& options, const std::vector<Continuatio
       print(fmt::format("--- sample {} ({}, {:.4f} a token)\n", sample.number, name_of(sample.finish),
                         mean_log_probability(sample)));
     }
-    print(options.prompt + sample.text + options.suffix.value_or("") + "\n");
+    print(to_valid_utf8(options.prompt) + sample.text + to_valid_utf8(options.suffix.value_or("")) + "\n");
   }
 }
 

@@ -66,6 +66,14 @@ std::string header(const RunSummary& run) {
       escape_html(run.name), escape_html(about));
 }
 
+// A validation before the first step is that of the weights the run began with.
+std::string validation_text(const Points& validation) {
+  if (validation.empty()) return "nats per token";
+  const std::string text = "validation " + fixed(last(validation), 3) + " nats per token";
+  if (validation.front().x > 0) return text;
+  return text + "; " + fixed(validation.front().y, 3) + " of the weights it began with";
+}
+
 std::string tiles(const RunSummary& run) {
   std::string html = "<section class=\"tiles\">\n";
   if (run.evaluation) {
@@ -77,10 +85,7 @@ std::string tiles(const RunSummary& run) {
                  true);
   }
   const double steps = run.loss.empty() ? NAN : run.loss.back().x;
-  html += tile("Loss, last step", fixed(last(run.loss), 3),
-               run.validation_loss.empty()
-                   ? "nats per token"
-                   : "validation " + fixed(last(run.validation_loss), 3) + " nats per token");
+  html += tile("Loss, last step", fixed(last(run.loss), 3), validation_text(run.validation_loss));
   html += tile("Steps", compact(steps), run.tokens.empty() ? "" : compact(last(run.tokens)) + " tokens");
   html +=
       tile("Tokens per second", compact(median(run.tokens_per_second)),

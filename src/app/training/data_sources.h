@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "data/dataset.h"
-#include "data/token_file.h"
+#include "data/token_set.h"
 #include "data/tokenizer/tokenizer.h"
 #include "train/loop.h"
 #include "train/train_config.h"
@@ -20,8 +20,8 @@ struct DataSources {
   std::vector<std::unique_ptr<Dataset>> more_held_out;  // of data.more_held_out, in its order; then middles
   std::vector<HeldOutSet> held_out_sets;                // all of these, named
   // Of data.source or of each source of data.blend; none for the synthetic language.
-  std::vector<std::shared_ptr<const TokenFile>> train_tokens;
-  std::shared_ptr<const TokenFile> held_out_tokens;
+  std::vector<std::shared_ptr<const TokenSet>> train_tokens;
+  std::shared_ptr<const TokenSet> held_out_tokens;
   std::optional<Tokenizer> tokenizer;
 };
 

@@ -39,7 +39,7 @@ std::vector<Window> windows_of(std::int64_t document_begin, std::int64_t documen
 // Runs windows through the trainer, a micro batch at a time.
 class WindowScorer {
  public:
-  WindowScorer(const TrainConfig& config, Trainer& trainer, const TokenFile& tokens)
+  WindowScorer(const TrainConfig& config, Trainer& trainer, const TokenSet& tokens)
       : trainer_(trainer),
         tokens_(tokens),
         sequences_(config.batch.micro),
@@ -98,7 +98,7 @@ class WindowScorer {
   }
 
   Trainer& trainer_;
-  const TokenFile& tokens_;
+  const TokenSet& tokens_;
   std::int64_t sequences_;
   std::int64_t sequence_;
   std::vector<std::int32_t> ids_, targets_, starts_, positions_;
@@ -108,7 +108,7 @@ class WindowScorer {
 };
 
 // The last tokens of each file, `most` in all: token files may be larger than the memory.
-std::vector<std::int32_t> last_ids(const std::vector<std::shared_ptr<const TokenFile>>& files,
+std::vector<std::int32_t> last_ids(const std::vector<std::shared_ptr<const TokenSet>>& files,
                                    std::int64_t most) {
   std::vector<std::int32_t> ids;
   for (const auto& tokens : files) {
@@ -153,7 +153,7 @@ void write_evaluation(const FinalEvaluation& evaluation, const RunDirectory& run
 
 }  // namespace
 
-HeldOutFigure evaluate_held_out(const TrainConfig& config, Trainer& trainer, const TokenFile& tokens,
+HeldOutFigure evaluate_held_out(const TrainConfig& config, Trainer& trainer, const TokenSet& tokens,
                                 const Tokenizer& tokenizer) {
   std::vector<std::int32_t> ids(static_cast<std::size_t>(tokens.num_tokens()));
   tokens.read(0, tokens.num_tokens(), ids.data());

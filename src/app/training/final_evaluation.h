@@ -23,7 +23,7 @@ struct HeldOutFigure {
 // Every held-out token is predicted once. Windows of the training length move by half a window, so that all
 // but a document's first tokens have at least half a window before them; the first token of each document,
 // which nothing predicts, is charged log2 V. The end-of-document tokens are neither bytes nor charged.
-HeldOutFigure evaluate_held_out(const TrainConfig& config, Trainer& trainer, const TokenFile& tokens,
+HeldOutFigure evaluate_held_out(const TrainConfig& config, Trainer& trainer, const TokenSet& tokens,
                                 const Tokenizer& tokenizer);
 
 struct FinalEvaluation {

@@ -1,6 +1,7 @@
 #include "app/training/memory_use.h"
 
 #include <sys/resource.h>
+#include <sys/sysinfo.h>
 
 namespace megalith::app {
 namespace {
@@ -12,6 +13,23 @@ std::size_t most_resident_bytes() {
 }
 
 }  // namespace
+
+void require_memory(const TrainConfig& config) {
+  struct sysinfo machine {};
+  if (::sysinfo(&machine) != 0) return;
+  const double has = (static_cast<double>(machine.totalram) + static_cast<double>(machine.totalswap)) *
+                     static_cast<double>(machine.mem_unit);
+  const MicroBatchNeeds needs =
+      measure_micro_batch(config.model, config.numerics, config.batch.micro, config.batch.sequence);
+  const double wanted = static_cast<double>(needs.parameter_bytes) + static_cast<double>(needs.stash_bytes) +
+                        static_cast<double>(needs.workspace_bytes);
+  if (wanted <= has) return;
+  throw WorldFailed(
+      fmt::format("out of memory: the run needs {:.1f} GiB, and this machine has {:.1f}. Try a smaller "
+                  "batch.micro or model; "
+                  "--dry-run tells what takes how much.",
+                  wanted * 0x1p-30, has * 0x1p-30));
+}
 
 std::vector<MemoryUse> memory_use(const Trainer& trainer, const NormMeter* norms) {
   const MicroBatchNeeds& needs = trainer.needs();

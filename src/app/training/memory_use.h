@@ -20,4 +20,8 @@ struct MemoryUse {
 // touched part of the data, beside the sum of what was predicted. `norms` may be null.
 std::vector<MemoryUse> memory_use(const Trainer& trainer, const NormMeter* norms);
 
+// Before a run is made: throws WorldFailed where this machine's memory and swap together are too small for
+// it.
+void require_memory(const TrainConfig& config);
+
 }  // namespace megalith::app

@@ -49,6 +49,7 @@ Progress::Progress(const TrainConfig& config, Trainer& trainer, const RunDirecto
 void Progress::say(const std::string& line) {
   if (style_.json) return;
   print((live_line_open_ ? "\r\x1b[K" : "") + line + "\n");
+  flush_output();  // somebody may watch a file or a pipe
   live_line_open_ = false;
 }
 
@@ -172,6 +173,7 @@ void Progress::show_step(const LedgerLine& line, double share_of_peak) {
                                    {"tokens_per_second", tokens_per_second()},
                                    {"share_of_peak", share_of_peak}};
     print(object.dump() + "\n");
+    flush_output();
     return;
   }
   const bool due = style_.live ? since > 0.2 : since > kSecondsBetweenLines;

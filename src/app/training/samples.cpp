@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::int64_t kPromptTokens = 24;
 
-std::vector<std::int32_t> start_of_document(const TokenFile& tokens, std::int64_t number,
+std::vector<std::int32_t> start_of_document(const TokenSet& tokens, std::int64_t number,
                                             std::int64_t context) {
   const TokenRange range = tokens.document(number % tokens.num_documents());
   const std::int64_t count = std::min({kPromptTokens, range.count, context / 2});
@@ -43,7 +43,7 @@ TrainingSample draw_sample(const TrainConfig& config, Trainer& trainer, const Da
                                          .top_p = config.sample.top_p,
                                          .seed = config.seed + static_cast<std::uint64_t>(number)}};
   TrainingSample sample;
-  const TokenFile* held_out = data.held_out_tokens.get();
+  const TokenSet* held_out = data.held_out_tokens.get();
   if (config.sample.prompt.empty() && held_out != nullptr && held_out->num_documents() > 0) {
     request.prompt = start_of_document(*held_out, number, generator.context());
     sample.prompt = text_of(tokenizer, request.prompt);

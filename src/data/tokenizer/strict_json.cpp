@@ -47,8 +47,11 @@ Expected<nlohmann::json> parse_strict_json(std::string_view text, std::string_vi
   try {
     document = nlohmann::json::parse(text.begin(), text.end(), std::ref(watch));
   } catch (const nlohmann::json::exception& error) {
+    std::string_view found = error.what();  // behind the library's "[json.exception.parse_error.101] "
+    if (const std::size_t end = found.find("] "); found.starts_with('[') && end != std::string_view::npos)
+      found.remove_prefix(end + 2);
     return refuse({.where = std::string(name),
-                   .found = printable(error.what(), 200),
+                   .found = printable(found, 200),
                    .allowed = "a JSON document",
                    .nearest = ""});
   }

@@ -165,6 +165,21 @@ std::uint64_t digest_of(const TokenizerParts& parts) {
   return digester.value();
 }
 
+std::optional<std::int32_t> special_token_named(const TokenizerParts& parts, std::string_view name) {
+  for (const AddedToken& token : parts.added) {
+    if (token.special && parts.pieces[static_cast<std::size_t>(token.id)] == name) return token.id;
+  }
+  return std::nullopt;
+}
+
+std::optional<std::int32_t> end_of_document_of(const TokenizerParts& parts) {
+  std::optional<std::int32_t> end = special_token_named(parts, kEndOfDocument);
+  for (const std::string_view name : kOtherEndsOfDocument) {
+    if (!end) end = special_token_named(parts, name);
+  }
+  return end;
+}
+
 }  // namespace
 
 Expected<Tokenizer> Tokenizer::build(TokenizerParts parts, std::string_view name) {
@@ -192,8 +207,8 @@ Expected<Tokenizer> Tokenizer::build(TokenizerParts parts, std::string_view name
         .id = token.id, .single_word = token.single_word, .lstrip = token.lstrip, .rstrip = token.rstrip};
     model->all_matched[token.second_pass].add(content, rule);
     if (!token.special) model->always_matched[token.second_pass].add(content, rule);
-    if (token.special && content == kEndOfDocument) model->end_of_document = token.id;
   }
+  model->end_of_document = end_of_document_of(parts);
   for (std::size_t id = 0; id < parts.pieces.size(); ++id) {
     const std::string& piece = parts.pieces[id];
     if (piece.size() == 1 && !is_added[id]) {

@@ -98,7 +98,7 @@ class Tokenizer {
   [[nodiscard]] std::span<const std::int32_t> ids_before() const;
   [[nodiscard]] std::span<const std::int32_t> ids_after() const;
 
-  // Of <|endoftext|>, if that is a special token here.
+  // Of the special token <|endoftext|>, or where there is none <|end_of_text|> or </s>.
   [[nodiscard]] std::optional<std::int32_t> end_of_document() const;
 
   // In increasing order of id; bytes_of gives their text.

@@ -47,6 +47,8 @@ struct TokenizerModel {
 };
 
 inline constexpr std::string_view kEndOfDocument = "<|endoftext|>";
+// Names of the same in tokenizers of other families, where that is not there: Llama 3, Mistral.
+inline constexpr std::array<std::string_view, 2> kOtherEndsOfDocument = {"<|end_of_text|>", "</s>"};
 inline constexpr std::size_t kLongestAddedToken = 256;      // bytes
 inline constexpr std::size_t kLargestVocabulary = 1 << 24;  // entries of a file we load
 

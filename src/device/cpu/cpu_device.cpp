@@ -27,6 +27,10 @@ class CpuDevice final : public Device {
     if (peak == 0) peak = measure_peak_flops(pool_, isa_, dtype);
     return peak;
   }
+  double copy_bandwidth() override {
+    if (copy_bandwidth_ == 0) copy_bandwidth_ = measure_copy_bandwidth(pool_, isa_);
+    return copy_bandwidth_;
+  }
   [[nodiscard]] std::string description() const override {
     return fmt::format("CPU, {} thread{}, {} kernels", num_threads(), num_threads() == 1 ? "" : "s",
                        name_of(isa_));
@@ -36,6 +40,7 @@ class CpuDevice final : public Device {
   Isa isa_;
   double peak_bf16_ = 0;
   double peak_f32_ = 0;
+  double copy_bandwidth_ = 0;
   ThreadPool pool_;
   std::unique_ptr<MatmulOps> matmul_;
   std::unique_ptr<AttentionOps> attention_;

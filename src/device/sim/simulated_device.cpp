@@ -8,7 +8,9 @@ class Meter {
  public:
   template <class Operation>
   void add(const Operation& operation) {
-    const Cost cost = cost_of(operation);
+    add(cost_of(operation));
+  }
+  void add(const Cost& cost) {
     total_.flops += cost.flops;
     total_.bytes += cost.bytes;
   }
@@ -35,8 +37,8 @@ class SimulatedAttention final : public AttentionOps {
   explicit SimulatedAttention(Meter& meter) : meter_(meter) {}
   void forward(const AttentionForward& operation) override { meter_.add(operation); }
   void backward(const AttentionBackward& operation) override { meter_.add(operation); }
-  void cached(const CachedAttention&) override {}
-  void append(const CacheAppend&) override {}
+  void cached(const CachedAttention& operation) override { meter_.add(operation); }
+  void append(const CacheAppend& operation) override { meter_.add(operation); }
 
  private:
   Meter& meter_;
@@ -66,7 +68,7 @@ class SimulatedLoss final : public LossOps {
   void cap(const SoftCap& operation) override { meter_.add(operation); }
   void forward(const CrossEntropyForward& operation) override { meter_.add(operation); }
   void backward(const CrossEntropyBackward& operation) override { meter_.add(operation); }
-  void sum(const LossSum&) override {}
+  void sum(const LossSum& operation) override { meter_.add(operation); }
 
  private:
   Meter& meter_;
@@ -80,10 +82,16 @@ class SimulatedOptimizer final : public OptimizerOps {
     return {};
   }
   void update(const AdamUpdate& operation) override { meter_.add(operation); }
-  void cast(const Cast&) override {}
-  std::uint64_t digest(const Tensor&, std::uint64_t) override { return 0; }
-  void zero(const Tensor&) override {}
-  bool all_finite(const Tensor&) override { return true; }
+  void cast(const Cast& operation) override { meter_.add(operation); }
+  std::uint64_t digest(const Tensor& values, std::uint64_t) override {
+    meter_.add(cost_of_digest(values));
+    return 0;
+  }
+  void zero(const Tensor& tensor) override { meter_.add(cost_of_zero(tensor)); }
+  bool all_finite(const Tensor& tensor) override {
+    meter_.add(cost_of_finite_check(tensor));
+    return true;
+  }
 
  private:
   Meter& meter_;

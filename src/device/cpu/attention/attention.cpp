@@ -20,8 +20,9 @@ AttentionFamily family_of(Isa isa) {
     case Isa::avx2:
       return attention_avx2();
     case Isa::avx512:
+      return attention_avx512();
     case Isa::avx512_bf16:
-      return attention_avx512();  // products of widened bf16: the same bits
+      return attention_avx512_bf16();
 #endif
     default:
       break;
@@ -245,16 +246,19 @@ void CpuAttention::run_backward(const AttentionBackward& args, bool want_keys, b
 }
 
 void CpuAttention::append(const CacheAppend& args) {
+  const std::int64_t heads = args.k_cache.shape[1];
   const std::int64_t capacity = args.k_cache.shape[2];
-  const std::int64_t width = args.k_cache.columns();
-  check_tensor("k", args.k, args.k_cache.dtype, args.rows, width);
-  check_tensor("v", args.v, args.k_cache.dtype, args.rows, width);
-  const std::size_t bytes = static_cast<std::size_t>(width) * size_of(args.k_cache.dtype);
+  const std::int64_t size = args.k_cache.columns();
+  check_tensor("k", args.k, args.k_cache.dtype, args.rows, heads * size);
+  check_tensor("v", args.v, args.k_cache.dtype, args.rows, heads * size);
+  const std::size_t bytes = static_cast<std::size_t>(size) * size_of(args.k_cache.dtype);
   for (std::int64_t r = 0; r < args.rows; ++r) {
     MEGALITH_CHECK(args.position[r] >= 0 && args.position[r] < capacity, "position {}", args.position[r]);
-    const std::int64_t line = args.slot[r] * capacity + args.position[r];
-    std::memcpy(args.k_cache.row_slice(line, 1).data, args.k.row_slice(r, 1).data, bytes);
-    std::memcpy(args.v_cache.row_slice(line, 1).data, args.v.row_slice(r, 1).data, bytes);
+    for (std::int64_t h = 0; h < heads; ++h) {
+      const std::int64_t line = (args.slot[r] * heads + h) * capacity + args.position[r];
+      std::memcpy(at(args.k_cache, line, 0), at(args.k, r, h * size), bytes);
+      std::memcpy(at(args.v_cache, line, 0), at(args.v, r, h * size), bytes);
+    }
   }
 }
 
@@ -264,10 +268,10 @@ void CpuAttention::cached(const CachedAttention& args) {
   const std::int64_t d = s.head_size;
   check_tensor("q", args.q, args.q.dtype, args.rows, s.heads * d);
   check_tensor("out", args.out, args.q.dtype, args.rows, s.heads * d);
-  const std::int64_t slots = args.k_cache.shape[1];
+  const std::int64_t slots = args.k_cache.shape[0];
   const std::int64_t capacity = args.k_cache.shape[2];
-  check_tensor("k_cache", args.k_cache, args.q.dtype, slots * capacity, s.kv_heads * d);
-  check_tensor("v_cache", args.v_cache, args.q.dtype, slots * capacity, s.kv_heads * d);
+  check_tensor("k_cache", args.k_cache, args.q.dtype, slots * s.kv_heads * capacity, d);
+  check_tensor("v_cache", args.v_cache, args.q.dtype, slots * s.kv_heads * capacity, d);
   const AttentionKernels& kernel = kernels(args.q.dtype);
   const AttentionGeometry geometry = geometry_of(s);
   list_runs(args, slots, capacity, pieces_);
@@ -276,11 +280,11 @@ void CpuAttention::cached(const CachedAttention& args) {
     const Piece& run = pieces_[static_cast<std::size_t>(task / s.kv_heads)];
     const std::int64_t kv_head = task % s.kv_heads;
     const std::int64_t head = kv_head * geometry.group;
-    const std::int64_t key_row = run.sequence * capacity;
+    const std::int64_t key_row = (run.sequence * s.kv_heads + kv_head) * capacity;
     kernel.forward({.geometry = geometry,
                     .q = const_rows(args.q, run.row, head * d),
-                    .k = const_rows(args.k_cache, key_row, kv_head * d),
-                    .v = const_rows(args.v_cache, key_row, kv_head * d),
+                    .k = const_rows(args.k_cache, key_row, 0),
+                    .v = const_rows(args.v_cache, key_row, 0),
                     .out = rows_of(args.out, run.row, head * d),
                     .log_sum_exp = nullptr,
                     .log_sum_exp_head = 0,

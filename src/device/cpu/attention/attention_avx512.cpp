@@ -7,7 +7,8 @@ namespace avx512 {
 
 struct AttentionTraits {
   using Floats = avx512::Floats;
-  static constexpr int kRows = 6;  // register tile: rows x vectors of 16 lanes
+  static constexpr int kBf16Terms = 1;  // in a word: bf16 is widened
+  static constexpr int kRows = 6;       // register tile: rows x vectors of 16 lanes
   static constexpr int kVectors = 4;
 };
 

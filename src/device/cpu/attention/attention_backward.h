@@ -7,13 +7,14 @@
 #include "device/cpu/attention/attention_dropout.h"
 #include "device/cpu/attention/attention_kernels.h"
 #include "device/cpu/attention/attention_lanes.h"
-#include "device/cpu/attention/chain_product.h"
+#include "device/cpu/attention/attention_words.h"
 
 namespace megalith::cpu {
 
 template <class Family, class T>
 struct BackwardKernel {
   using F = typename Family::Floats;
+  using Words = AttentionWords<Family, T>;
   const BackwardPiece& piece;
   const AttentionGeometry& geometry = piece.geometry;
   const std::size_t padded = padded_to_lanes(geometry.head_size);
@@ -27,8 +28,8 @@ struct BackwardKernel {
 
   void run() {
     for (int head = 0; head < geometry.group; ++head) {
-      pack_queries(piece.q, head, row_of(at.q, head, 0));
-      pack_queries(piece.dout, head, row_of(at.dout, head, 0));
+      pack_queries(piece.q, head, at.q);
+      pack_queries(piece.dout, head, at.dout);
       fill_zero<F>(row_of(at.dq, head, 0), static_cast<std::size_t>(rows) * padded);
     }
     for (std::int64_t b = piece.first_block; b < piece.last_block; ++b) visit_block(b * geometry.key_block);
@@ -47,13 +48,25 @@ struct BackwardKernel {
                padded;
   }
 
-  void pack_queries(ConstRows from, int head, float* to) {
-    fill_zero<F>(to, static_cast<std::size_t>(lead) * padded);
-    widen_rows<F>(static_cast<const T*>(from.base) + head * geometry.head_size, from.row, piece.count,
-                  geometry.head_size, to + static_cast<std::size_t>(lead) * padded, padded);
+  // Queries and their gradients are needed along and across. A word that is one term serves both.
+  float* along(std::size_t part, int head, std::int64_t i) const {
+    return row_of(part, head, 0) + Words::words(i * static_cast<std::int64_t>(padded));
+  }
+  float* across(std::size_t part, int head, std::int64_t i) const {
+    return Words::kPaired ? row_of(part, head, 0) + (piece.count + 2 + i) * stride / 2
+                          : row_of(part, head, i);
+  }
+
+  void pack_queries(ConstRows from, int head, std::size_t part) {
+    const T* first = static_cast<const T*>(from.base) + head * geometry.head_size;
     const std::int64_t filled = lead + piece.count;
-    fill_zero<F>(to + static_cast<std::size_t>(filled) * padded,
-                 static_cast<std::size_t>(rows - filled) * padded);
+    Words::pack_across(first, from.row, lead, filled, rows, geometry.head_size, across(part, head, 0),
+                       padded);
+    if constexpr (Words::kPaired) {
+      Words::zero_along(along(part, head, 0), lead, padded);
+      Words::pack_along(first, from.row, piece.count, geometry.head_size, along(part, head, lead), padded);
+      Words::zero_along(along(part, head, filled), rows - filled, padded);
+    }
   }
 
   void visit_block(std::int64_t block) {
@@ -62,12 +75,12 @@ struct BackwardKernel {
     const std::int64_t valid = reach - block < geometry.key_block ? reach - block : geometry.key_block;
     const int used = static_cast<int>(padded_to_lanes(valid));
     float* key_rows = scratch + at.key_rows;
-    pack_rows<F>(static_cast<const T*>(piece.v.base), piece.v.row, block, valid, geometry.head_size, used,
-                 key_rows, padded);
-    transpose_block<F>(key_rows, padded, geometry.head_size, used, scratch + at.values);
-    pack_rows<F>(static_cast<const T*>(piece.k.base), piece.k.row, block, valid, geometry.head_size, used,
-                 key_rows, padded);
-    transpose_block<F>(key_rows, padded, geometry.head_size, used, scratch + at.keys);
+    Words::pack_columns(static_cast<const T*>(piece.v.base), piece.v.row, block, valid, geometry.head_size,
+                        used, padded, key_rows, scratch + at.values);
+    Words::pack_columns(static_cast<const T*>(piece.k.base), piece.k.row, block, valid, geometry.head_size,
+                        used, padded, key_rows, scratch + at.keys);
+    Words::pack_across(static_cast<const T*>(piece.k.base) + block * piece.k.row, piece.k.row, 0, valid, used,
+                       geometry.head_size, key_rows, padded);
     const std::int64_t from = block > piece.first ? (lead + block - piece.first) / 2 * 2 : 0;
     const std::int64_t past = geometry.past_block(block) - piece.first;  // later queries see none of it
     const std::int64_t to = past < piece.count ? (lead + past + 1) / 2 * 2 : rows;
@@ -101,12 +114,10 @@ struct BackwardKernel {
     const int width = reach < used ? static_cast<int>(padded_to_lanes(reach)) : used;
     float* weights = scratch + at.weights;
     float* gradients = scratch + at.gradients;
-    const float* q = row_of(at.q, head, i);
-    const float* dout = row_of(at.dout, head, i);
-    chain_product<Family, kPairsOf<T>>(n, width, geometry.head_size, {q, stride, 1}, scratch + at.keys, used,
-                                       weights, width, true);
-    chain_product<Family, kPairsOf<T>>(n, width, geometry.head_size, {dout, stride, 1}, scratch + at.values,
-                                       used, gradients, width, true);
+    Words::product(n, width, geometry.head_size, {along(at.q, head, i), Words::words(stride), 1},
+                   scratch + at.keys, used, weights, width, true);
+    Words::product(n, width, geometry.head_size, {along(at.dout, head, i), Words::words(stride), 1},
+                   scratch + at.values, used, gradients, width, true);
     float* factors = nullptr;
     if (piece.dropout != nullptr) {
       factors = scratch + at.factors;
@@ -118,16 +129,28 @@ struct BackwardKernel {
             weights + t * width, gradients + t * width);
     }
     if (piece.want_queries) {
-      chain_product<Family, kPairsOf<T>>(n, static_cast<int>(padded), width, {gradients, width, 1},
-                                         scratch + at.key_rows, stride, row_of(at.dq, head, i), stride,
-                                         false);
+      Words::product(n, static_cast<int>(padded), width, {gradients, width, 1}, scratch + at.key_rows, stride,
+                     row_of(at.dq, head, i), stride, false);
     }
     if (piece.want_keys) {
-      chain_product<Family, kPairsOf<T>>(width, static_cast<int>(padded), n, {weights, 1, width}, dout,
-                                         stride, head_part(at.dv, head), stride, false);
-      chain_product<Family, kPairsOf<T>>(width, static_cast<int>(padded), n, {gradients, 1, width}, q, stride,
-                                         head_part(at.dk, head), stride, false);
+      add_to_keys(head, i, n, width, weights, at.paired_weights, at.dout, at.dv);
+      add_to_keys(head, i, n, width, gradients, at.paired_gradients, at.q, at.dk);
     }
+  }
+
+  // One of dV and dK: the chain over the tile's queries of weights (or dS) and dout (or q).
+  void add_to_keys(int head, std::int64_t i, int n, int width, const float* weights, std::size_t paired,
+                   std::size_t rows_part, std::size_t sums) {
+    const float* terms = weights;
+    if constexpr (Words::kPaired) {
+      for (int t = 0; t < n; t += 2) {
+        const auto* low = reinterpret_cast<const T*>(weights + t * width);
+        Family::interleave(low, low + 2 * width, width, width, scratch + paired + t / 2 * width);
+      }
+      terms = scratch + paired;
+    }
+    Words::product(width, static_cast<int>(padded), n, {terms, 1, width}, across(rows_part, head, i), stride,
+                   head_part(sums, head), stride, false);
   }
 
   // One packed row: scores to rounded (dropped) weights P, gradients of weights to rounded dS.
@@ -155,7 +178,7 @@ struct BackwardKernel {
     const F scale = F::broadcast(geometry.scale);
 #pragma GCC unroll 4
     for (int j = 0; j < width; j += 16) {
-      F weight = exp_lanes(F::load(weights + j) * scale - lse);
+      F weight = exp_softmax_lanes(F::load(weights + j) * scale - lse);
       if constexpr (kMasked) weight = only_visible(visible, j, weight, F::zero());
       F kept = weight;
       F gradient = F::load(gradients + j);
@@ -166,8 +189,8 @@ struct BackwardKernel {
       }
       gradient = (weight * (gradient - delta)) * scale;
       if constexpr (kMasked) gradient = only_visible(visible, j, gradient, F::zero());
-      rounded_as<T>(kept).store(weights + j);
-      rounded_as<T>(gradient).store(gradients + j);
+      Words::store_rounded(kept, weights, j);
+      Words::store_rounded(gradient, gradients, j);
     }
   }
 

@@ -6,13 +6,14 @@
 #include "device/cpu/attention/attention_dropout.h"
 #include "device/cpu/attention/attention_kernels.h"
 #include "device/cpu/attention/attention_lanes.h"
-#include "device/cpu/attention/chain_product.h"
+#include "device/cpu/attention/attention_words.h"
 
 namespace megalith::cpu {
 
 template <class Family, class T>
 struct ForwardKernel {
   using F = typename Family::Floats;
+  using Words = AttentionWords<Family, T>;
   const ForwardPiece& piece;
   const AttentionGeometry& geometry = piece.geometry;
   const std::size_t padded = padded_to_lanes(geometry.head_size);
@@ -21,12 +22,13 @@ struct ForwardKernel {
   const std::int64_t rows = geometry.group * piece.count;
 
   void run() {
-    for (int head = 0; head < geometry.group; ++head) {
-      widen_rows<F>(static_cast<const T*>(piece.q.base) + head * geometry.head_size, piece.q.row, piece.count,
-                    geometry.head_size, row_of(at.q, head, 0), padded);
-    }
     const std::int64_t end = piece.first + piece.count;
     const std::int64_t first_key = geometry.first_key(piece.first);
+    prefetch_block(first_key / geometry.key_block * geometry.key_block, end);
+    for (int head = 0; head < geometry.group; ++head) {
+      Words::pack_along(static_cast<const T*>(piece.q.base) + head * geometry.head_size, piece.q.row,
+                        piece.count, geometry.head_size, query_words(head, 0), padded);
+    }
     for (std::int64_t split = split_of(first_key); split < end; split += geometry.attention_split) {
       start_split();
       const std::int64_t split_end =
@@ -44,6 +46,12 @@ struct ForwardKernel {
   float* row_of(std::size_t part, int head, std::int64_t i) const {
     return scratch + part + static_cast<std::size_t>(head * piece.count + i) * padded;
   }
+  // Queries stand along.
+  float* query_words(int head, std::int64_t i) const {
+    return scratch + at.q +
+           static_cast<std::size_t>(
+               Words::words((head * piece.count + i) * static_cast<std::int64_t>(padded)));
+  }
   // The first key of the split that holds a key.
   std::int64_t split_of(std::int64_t key) const {
     return key / geometry.attention_split * geometry.attention_split;
@@ -57,15 +65,27 @@ struct ForwardKernel {
     fill_zero<F>(scratch + at.o, static_cast<std::size_t>(rows) * padded);
   }
 
+  // Asks for a block's keys and values: a cache is read once, by short runs that nothing else foresees.
+  void prefetch_block(std::int64_t block, std::int64_t end) const {
+    const std::int64_t stop = block + geometry.key_block < end ? block + geometry.key_block : end;
+    for (std::int64_t key = block; key < stop; ++key) prefetch_row(piece.k, key);
+    for (std::int64_t key = block; key < stop; ++key) prefetch_row(piece.v, key);
+  }
+  void prefetch_row(const ConstRows& from, std::int64_t key) const {
+    constexpr std::int64_t kLine = 64 / sizeof(T);
+    const T* row = static_cast<const T*>(from.base) + key * from.row;
+    for (std::int64_t d = 0; d < geometry.head_size; d += kLine) __builtin_prefetch(row + d, 0, 2);
+  }
+
   void visit_block(std::int64_t block, std::int64_t end) {
+    prefetch_block(block + geometry.key_block, end);
     const std::int64_t valid = end - block < geometry.key_block ? end - block : geometry.key_block;
     const int used = static_cast<int>(padded_to_lanes(valid));
     float* values = scratch + at.values;
-    pack_rows<F>(static_cast<const T*>(piece.k.base), piece.k.row, block, valid, geometry.head_size, used,
-                 values, padded);
-    transpose_block<F>(values, padded, geometry.head_size, used, scratch + at.keys);
-    pack_rows<F>(static_cast<const T*>(piece.v.base), piece.v.row, block, valid, geometry.head_size, used,
-                 values, padded);
+    Words::pack_columns(static_cast<const T*>(piece.k.base), piece.k.row, block, valid, geometry.head_size,
+                        used, padded, values, scratch + at.keys);
+    Words::pack_across(static_cast<const T*>(piece.v.base) + block * piece.v.row, piece.v.row, 0, valid, used,
+                       geometry.head_size, values, padded);
     const std::int64_t from =
         block > piece.first ? block - piece.first : 0;                   // earlier queries see none of it
     const std::int64_t past = geometry.past_block(block) - piece.first;  // later queries see none of it
@@ -84,69 +104,102 @@ struct ForwardKernel {
     const int width = reach < used ? static_cast<int>(padded_to_lanes(reach)) : used;
     float* weights = scratch + at.weights;
     const std::ptrdiff_t stride = static_cast<std::ptrdiff_t>(padded);
-    chain_product<Family, kPairsOf<T>>(n, width, geometry.head_size, {row_of(at.q, head, i), stride, 1},
-                                       scratch + at.keys, used, weights, width, true);
-    float* max = scratch + at.max + head * piece.count + i;
-    float* sum = scratch + at.sum + head * piece.count + i;
-    alignas(64) float shift[16] = {};
-    alignas(64) float block_sum[16] = {};
-    float* factors = nullptr;
+    Words::product(n, width, geometry.head_size, {query_words(head, i), Words::words(stride), 1},
+                   scratch + at.keys, used, weights, width, true);
+    const float* factors = nullptr;
     if (piece.dropout != nullptr) {
-      factors = scratch + at.factors;
+      float* drawn = scratch + at.factors;
       fill_factors<F>(*piece.dropout, head, piece.document + piece.first + i, n, piece.document + block,
-                      width, scratch + at.draws, factors);
+                      width, scratch + at.draws, drawn);
+      factors = drawn;
     }
+    float* maximum = scratch + at.max + head * piece.count + i;
+    float* sum = scratch + at.sum + head * piece.count + i;
+    const F before = F::load_first(maximum, n);
+    const F after = highest_scores(block, i, n, width, weights, before);
+    const F alpha = exp_softmax_lanes(before - after);
+    const F block_sum = weigh(block, i, n, width, factors, after, weights);
+    after.store_first(maximum, n);
+    (F::load_first(sum, n) * alpha + block_sum).store_first(sum, n);
+    alignas(64) float alphas[16];
+    alpha.store(alphas);
     for (int t = 0; t < n; ++t) {
-      const std::int64_t query = piece.first + i + t;
-      const Visible visible{geometry.first_key(query) - block, query - block + 1};
-      const float* row_factors = factors == nullptr ? nullptr : factors + t * width;
-      float* row = weights + t * width;
-      const float before = max[t];
-      const bool masked = visible.begin > 0 || visible.end < width;
-      max[t] = masked ? weigh<true>(row, width, visible, row_factors, before, &block_sum[t])
-                      : weigh<false>(row, width, visible, row_factors, before, &block_sum[t]);
-      shift[t] = before - max[t];
-    }
-    alignas(64) float alpha[16];
-    exp_lanes(F::load(shift)).store(alpha);
-    for (int t = 0; t < n; ++t) {
-      sum[t] = sum[t] * alpha[t] + block_sum[t];
-      if (alpha[t] == 1.0f) continue;  // x * 1 is x: saves time, changes nothing
+      if (alphas[t] == 1.0f) continue;  // x * 1 is x: saves time, changes nothing
       float* o = row_of(at.o, head, i + t);
-      const F factor = F::broadcast(alpha[t]);
+      const F factor = F::broadcast(alphas[t]);
       for (std::size_t d = 0; d < padded; d += 16) (F::load(o + d) * factor).store(o + d);
     }
-    chain_product<Family, kPairsOf<T>>(n, static_cast<int>(padded), width, {weights, width, 1},
-                                       scratch + at.values, stride, row_of(at.o, head, i), stride, false);
+    Words::product(n, static_cast<int>(padded), width, {weights, width, 1}, scratch + at.values, stride,
+                   row_of(at.o, head, i), stride, false);
   }
 
-  // Scores of one row to its rounded (dropped) weights exp(s - m'); returns m'.
-  template <bool kMasked>
-  float weigh(float* row, int width, Visible visible, const float* factors, float max_before,
-              float* block_sum) {
+  // The keys of a block that one of a tile's queries sees.
+  Visible visible_to(std::int64_t query, std::int64_t block) const {
+    return {geometry.first_key(query) - block, query - block + 1};
+  }
+  static bool all_visible(Visible visible, int width) { return visible.begin <= 0 && visible.end >= width; }
+
+  // Scales the tile's scores, masked ones to -Inf; lane t is row t's greatest score of this block and all
+  // before it.
+  F highest_scores(std::int64_t block, std::int64_t i, int n, int width, float* scores, F before) {
     const F scale = F::broadcast(geometry.scale);
-    F highest = F::broadcast(-__builtin_inff());
-#pragma GCC unroll 4
-    for (int j = 0; j < width; j += 16) {
-      F score = F::load(row + j) * scale;
-      if constexpr (kMasked) score = only_visible(visible, j, score, F::broadcast(-__builtin_inff()));
-      score.store(row + j);
-      highest = max(highest, score);
+    const F lowest = F::broadcast(-__builtin_inff());
+    F highest[16];
+    for (int t = 0; t < 16; ++t) highest[t] = lowest;
+    for (int t = 0; t < n; ++t) {
+      float* row = scores + t * width;
+      const Visible visible = visible_to(piece.first + i + t, block);
+      if (all_visible(visible, width)) {
+        for (int j = 0; j < width; j += 16) {
+          const F score = F::load(row + j) * scale;
+          score.store(row + j);
+          highest[t] = max(highest[t], score);
+        }
+      } else {
+        for (int j = 0; j < width; j += 16) {
+          const F score = only_visible(visible, j, F::load(row + j) * scale, lowest);
+          score.store(row + j);
+          highest[t] = max(highest[t], score);
+        }
+      }
     }
-    const float block_max = max_of_lanes(highest);
-    const float new_max = block_max > max_before ? block_max : max_before;
-    const F reference = F::broadcast(new_max);
+    const F block_max = maxima_of_rows(highest);
+    return select(less(before, block_max), block_max, before);
+  }
+
+  // Scores of the tile's rows to rounded (dropped) weights exp(s - m'); lane t is row t's sum of weights.
+  F weigh(std::int64_t block, std::int64_t i, int n, int width, const float* factors, F after,
+          float* weights) {
+    alignas(64) float references[16];
+    after.store(references);
+    F total[16];
+    for (int t = 0; t < 16; ++t) total[t] = F::zero();
+    for (int t = 0; t < n; ++t) {
+      float* row = weights + t * width;
+      const float* row_factors = factors == nullptr ? nullptr : factors + t * width;
+      const F reference = F::broadcast(references[t]);
+      const Visible visible = visible_to(piece.first + i + t, block);
+      if (all_visible(visible, width)) {
+        total[t] = weigh_row<false>(row, width, visible, row_factors, reference);
+      } else {
+        total[t] = weigh_row<true>(row, width, visible, row_factors, reference);
+      }
+    }
+    return sums_of_rows(total);
+  }
+
+  template <bool kMasked>
+  F weigh_row(float* row, int width, Visible visible, const float* factors, F reference) {
     F total = F::zero();
 #pragma GCC unroll 4
     for (int j = 0; j < width; j += 16) {
-      F weight = exp_lanes(F::load(row + j) - reference);
+      F weight = exp_softmax_lanes(F::load(row + j) - reference);
       if constexpr (kMasked) weight = only_visible(visible, j, weight, F::zero());
       total = total + weight;
       if (factors != nullptr) weight = weight * F::load(factors + j);
-      rounded_as<T>(weight).store(row + j);
+      Words::store_rounded(weight, row, j);  // never past what is read yet
     }
-    *block_sum = sum_of_lanes(total);
-    return new_max;
+    return total;
   }
 
   // The split's state joins what earlier splits left; a query's first is taken as it is.

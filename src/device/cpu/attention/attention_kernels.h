@@ -105,6 +105,7 @@ struct AttentionFamily {
 AttentionFamily attention_portable();
 AttentionFamily attention_avx2();
 AttentionFamily attention_avx512();
+AttentionFamily attention_avx512_bf16();
 
 // Rows of a tile of queries: no bit depends on them.
 inline constexpr int kForwardTile = 12;
@@ -119,12 +120,13 @@ struct ForwardLayout {
   std::size_t floats;
 };
 struct BackwardLayout {
-  std::size_t q, dout, dq;         // [group][count + 2][padded]
-  std::size_t keys, values;        // [head size][block]: lanes along keys
-  std::size_t key_rows;            // [block][padded]
-  std::size_t weights, gradients;  // [tile][block]: P and dS
-  std::size_t dk, dv;              // [group][block][padded]
-  std::size_t factors, draws;      // as in forward
+  std::size_t q, dout, dq;                       // [group][count + 2][padded]
+  std::size_t keys, values;                      // [head size][block]: lanes along keys
+  std::size_t key_rows;                          // [block][padded]
+  std::size_t weights, gradients;                // [tile][block]: P and dS
+  std::size_t paired_weights, paired_gradients;  // [tile / 2][block], of pairs of queries
+  std::size_t dk, dv;                            // [group][block][padded]
+  std::size_t factors, draws;                    // as in forward
   std::size_t floats;
 };
 
@@ -180,6 +182,8 @@ static inline BackwardLayout backward_layout(const AttentionGeometry& g, std::in
   l.key_rows = take(&used, block * padded);
   l.weights = take(&used, kBackwardTile * block);
   l.gradients = take(&used, kBackwardTile * block);
+  l.paired_weights = take(&used, kBackwardTile / 2 * block);
+  l.paired_gradients = take(&used, kBackwardTile / 2 * block);
   l.dk = take(&used, group * block * padded);
   l.dv = take(&used, group * block * padded);
   l.factors = take(&used, kBackwardTile * block);

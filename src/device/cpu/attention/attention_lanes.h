@@ -62,8 +62,8 @@ void fill_zero(float* to, std::size_t count) {  // count a multiple of 16
   for (std::size_t i = 0; i < count; i += 16) F::zero().store(to + i);
 }
 
-// rows [block][padded] to columns [size][block]. REQUIRES: block a multiple of 4, size even, padded at least
-// size rounded up to 4.
+// rows [block][padded] to columns [size][block]. REQUIRES: block a multiple of 4, padded at least size
+// rounded up to 4.
 template <class F>
 void transpose_block(const float* rows, std::size_t padded, int size, int block, float* columns) {
   using Four = float __attribute__((vector_size(16)));
@@ -86,21 +86,11 @@ void transpose_block(const float* rows, std::size_t padded, int size, int block,
       float* to = columns + static_cast<std::ptrdiff_t>(d) * block + j;
       const auto store = [to, block](int row, Four x) { __builtin_memcpy(to + row * block, &x, sizeof(x)); };
       store(0, __builtin_shufflevector(low01, low23, 0, 1, 4, 5));
-      store(1, __builtin_shufflevector(low01, low23, 2, 3, 6, 7));
-      if (d + 2 >= size) continue;  // size is even
-      store(2, __builtin_shufflevector(high01, high23, 0, 1, 4, 5));
-      store(3, __builtin_shufflevector(high01, high23, 2, 3, 6, 7));
+      if (d + 1 < size) store(1, __builtin_shufflevector(low01, low23, 2, 3, 6, 7));
+      if (d + 2 < size) store(2, __builtin_shufflevector(high01, high23, 0, 1, 4, 5));
+      if (d + 3 < size) store(3, __builtin_shufflevector(high01, high23, 2, 3, 6, 7));
     }
   }
-}
-
-// Keys or values `start` .. `start + valid - 1` as rows; the rest of the block is zero.
-template <class F, class T>
-void pack_rows(const T* first, std::int64_t row, std::int64_t start, std::int64_t valid, int size, int block,
-               float* to, std::size_t padded) {
-  widen_rows<F>(first + start * row, row, valid, size, to, padded);
-  fill_zero<F>(to + static_cast<std::size_t>(valid) * padded,
-               static_cast<std::size_t>(block - valid) * padded);
 }
 
 }  // namespace megalith::cpu

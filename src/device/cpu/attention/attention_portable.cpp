@@ -7,7 +7,8 @@ namespace portable {
 
 struct AttentionTraits {
   using Floats = portable::Floats;
-  static constexpr int kRows = 4;  // register tile: rows x vectors of 16 lanes
+  static constexpr int kBf16Terms = 1;  // in a word: bf16 is widened
+  static constexpr int kRows = 4;       // register tile: rows x vectors of 16 lanes
   static constexpr int kVectors = 1;
 };
 

@@ -6,17 +6,21 @@
 namespace megalith::cpu {
 
 // x / (1 + exp(-2u)), u = sqrt(2/pi) (x + 0.044715 x^3)
-template <class F>
 struct GeluTanh {
   static constexpr float kRootTwoOverPi = 0x1.988454p-1f;
   static constexpr float kCubic = 0x1.6e4e26p-5f;  // 0.044715
 
+  template <class F>
   MEGALITH_KERNEL static F sigmoid_of_twice_u(F x) {
     const F inner = x * fma(x * x, F::broadcast(kCubic), F::broadcast(1.0f));
     return F::broadcast(1.0f) /
            (F::broadcast(1.0f) + exp_lanes(inner * F::broadcast(-2.0f * kRootTwoOverPi)));
   }
-  MEGALITH_KERNEL static F value(F x) { return x * sigmoid_of_twice_u(x); }
+  template <class F>
+  MEGALITH_KERNEL static F value(F x) {
+    return x * sigmoid_of_twice_u(x);
+  }
+  template <class F>
   MEGALITH_KERNEL static F derivative(F x) {
     const F s = sigmoid_of_twice_u(x);
     const F twice_du =
@@ -27,15 +31,19 @@ struct GeluTanh {
 };
 
 // x Phi(x)
-template <class F>
 struct GeluErf {
   static constexpr float kRootHalf = 0x1.6a09e6p-1f;
   static constexpr float kInverseRootTwoPi = 0x1.988454p-2f;
 
+  template <class F>
   MEGALITH_KERNEL static F normal_cdf(F x) {
     return fma(erf_lanes(x * F::broadcast(kRootHalf)), F::broadcast(0.5f), F::broadcast(0.5f));
   }
-  MEGALITH_KERNEL static F value(F x) { return x * normal_cdf(x); }
+  template <class F>
+  MEGALITH_KERNEL static F value(F x) {
+    return x * normal_cdf(x);
+  }
+  template <class F>
   MEGALITH_KERNEL static F derivative(F x) {
     const F density = exp_lanes(x * x * F::broadcast(-0.5f)) * F::broadcast(kInverseRootTwoPi);
     return fma(x, density, normal_cdf(x));
@@ -43,12 +51,16 @@ struct GeluErf {
 };
 
 // x / (1 + exp(-x))
-template <class F>
 struct Silu {
+  template <class F>
   MEGALITH_KERNEL static F sigmoid(F x) {
     return F::broadcast(1.0f) / (F::broadcast(1.0f) + exp_lanes(F::zero() - x));
   }
-  MEGALITH_KERNEL static F value(F x) { return x * sigmoid(x); }
+  template <class F>
+  MEGALITH_KERNEL static F value(F x) {
+    return x * sigmoid(x);
+  }
+  template <class F>
   MEGALITH_KERNEL static F derivative(F x) {
     const F s = sigmoid(x);
     return fma(s * (F::broadcast(1.0f) - s), x, s);

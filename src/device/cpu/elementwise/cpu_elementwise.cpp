@@ -81,26 +81,31 @@ class CpuElementwise final : public ElementwiseOps {
   void forward(const NormForward& args) override {
     check_same("norm", args.x, args.y);
     with_kernels(args.x.dtype, [&]<class T>(const ElementwiseKernels<T>& kernels) {
-      for_rows(args.x.rows(), [&](std::int64_t r, int) {
-        kernels.norm_forward(args.norm == Norm::layer, args.x.row<T>(r), args.gain.as<float>(),
-                             floats_or_null(args.bias), args.epsilon, args.x.columns(), args.y.row<T>(r),
-                             args.mean.as<float>() + r, args.rstd.as<float>() + r);
+      pool_.for_range(args.x.rows(), kRowsPerTask, [&](std::int64_t begin, std::int64_t end, int) {
+        kernels.norm_forward(args.norm == Norm::layer, rows_of<const T>(args.x, begin), args.gain.as<float>(),
+                             floats_or_null(args.bias), args.epsilon, end - begin, args.x.columns(),
+                             rows_of<T>(args.y, begin), args.mean.as<float>() + begin,
+                             args.rstd.as<float>() + begin);
       });
     });
   }
 
+  // A task is a block of rows, read once from memory: dx, then what it adds to the gradients.
   void backward(const NormBackward& args) override {
     check_same("norm backward", args.dy, args.x);
     check_same("norm backward", args.dy, args.dx);
+    MEGALITH_CHECK(args.dx.data != args.dy.data && args.dx.data != args.x.data, "norm backward in place");
+    const auto columns = static_cast<std::size_t>(args.x.columns());
+    for (Scratch& s : scratch_) std::fill_n(s.get<std::int64_t>(2 * columns), 2 * columns, std::int64_t{0});
     with_kernels(args.x.dtype, [&]<class T>(const ElementwiseKernels<T>& kernels) {
-      norm_gradients(args, kernels);
-      for_rows(args.x.rows(), [&](std::int64_t r, int) {
-        const T* residual = args.residual_gradient.empty() ? nullptr : args.residual_gradient.row<T>(r);
-        kernels.norm_backward(args.norm == Norm::layer, args.dy.row<T>(r), args.x.row<T>(r),
-                              args.mean.as<float>()[r], args.rstd.as<float>()[r], args.gain.as<float>(),
-                              residual, args.x.columns(), args.dx.row<T>(r));
+      pool_.for_range(args.x.rows(), kBlockRows, [&](std::int64_t begin, std::int64_t end, int thread) {
+        norm_block_back(args, kernels, begin, end, thread);
       });
     });
+    for (Scratch& s : scratch_) {
+      add_sums(s.get<std::int64_t>(0), args.dgain);
+      if (!args.dbias.empty()) add_sums(s.get<std::int64_t>(0) + columns, args.dbias);
+    }
   }
 
   void forward(const ActivationForward& args) override {
@@ -164,14 +169,7 @@ class CpuElementwise final : public ElementwiseOps {
       });
     });
     if (args.rotation.gain.empty()) return;
-    auto* dgain = args.dgain.as<std::int64_t>();
-    for (Scratch& s : scratch_) {
-      const std::int64_t* sums = s.get<std::int64_t>(0);
-      for (std::int64_t i = 0; i < size; ++i) {
-        dgain[i] = static_cast<std::int64_t>(static_cast<std::uint64_t>(dgain[i]) +
-                                             static_cast<std::uint64_t>(sums[i]));
-      }
-    }
+    for (Scratch& s : scratch_) add_sums(s.get<std::int64_t>(0), args.dgain);
   }
 
   void forward(const BiasDropoutResidual& args) override {
@@ -203,7 +201,7 @@ class CpuElementwise final : public ElementwiseOps {
       for_rows(args.y.rows(), [&](std::int64_t r, int thread) {
         const T* position =
             args.position_table.empty() ? nullptr : args.position_table.row<T>(args.positions[r]);
-        kernels.embed(args.token_table.row<T>(args.ids[r]), position,
+        kernels.embed(args.token_table.row<T>(args.ids == nullptr ? r : args.ids[r]), position,
                       multipliers(args.dropout, r, args.y.columns(), thread), args.y.columns(),
                       args.y.row<T>(r));
       });
@@ -212,12 +210,14 @@ class CpuElementwise final : public ElementwiseOps {
 
   // Threads divide the features, so two tokens with one id never meet.
   void backward(const EmbeddingBackward& args) override {
-    constexpr std::int64_t kColumns = 64;
+    // As long a run of each row as every thread's share allows.
+    const std::int64_t share = (args.dy.columns() + pool_.num_threads() - 1) / pool_.num_threads();
+    const std::int64_t task_columns = (share + 63) / 64 * 64;
     const float scale = power_of_two(args.shift);
     const std::uint32_t limit = contribution_limit_bits(1);
     with_kernels(args.dy.dtype, [&]<class T>(const ElementwiseKernels<T>& kernels) {
-      reserve(kColumns);
-      pool_.for_range(args.dy.columns(), kColumns, [&](std::int64_t begin, std::int64_t end, int thread) {
+      reserve(task_columns);
+      pool_.for_range(args.dy.columns(), task_columns, [&](std::int64_t begin, std::int64_t end, int thread) {
         std::uint32_t greatest = 0;
         float* mask = args.dropout.active() ? scratch(thread) : nullptr;
         for (std::int64_t t = 0; t < args.dy.rows(); ++t) {
@@ -265,22 +265,37 @@ class CpuElementwise final : public ElementwiseOps {
   }
 
   template <class T>
-  void norm_gradients(const NormBackward& args, const ElementwiseKernels<T>& kernels) {
-    const std::int64_t rows = args.x.rows();
-    pool_.for_range(args.x.columns(), 16, [&](std::int64_t begin, std::int64_t end, int) {
-      bool good = true;
-      for (std::int64_t block = 0; block < rows; block += kBlockRows) {
-        const std::int64_t count = std::min(kBlockRows, rows - block);
-        std::int64_t* dbias = args.dbias.empty() ? nullptr : args.dbias.as<std::int64_t>() + begin;
-        const std::uint32_t greatest =
-            kernels.norm_gradients(args.dy.row<T>(block) + begin, args.x.row<T>(block) + begin,
-                                   args.x.row_stride, args.mean.as<float>() + block,
-                                   args.rstd.as<float>() + block, count, static_cast<int>(end - begin),
-                                   power_of_two(args.shift), args.dgain.as<std::int64_t>() + begin, dbias);
-        good = good && greatest < contribution_limit_bits(count);
-      }
-      if (!good) args.verdict->declare_bad();
-    });
+  static Rows<T> rows_of(const Tensor& tensor, std::int64_t begin) {
+    return {tensor.row<std::remove_const_t<T>>(begin), tensor.row_stride};
+  }
+
+  // Scratch of a thread: sums of the gain's and of the bias's gradient.
+  template <class T>
+  void norm_block_back(const NormBackward& args, const ElementwiseKernels<T>& kernels, std::int64_t begin,
+                       std::int64_t end, int thread) {
+    const std::int64_t columns = args.x.columns();
+    const Rows<const T> dy = rows_of<const T>(args.dy, begin);
+    const Rows<const T> x = rows_of<const T>(args.x, begin);
+    const float* mean = args.mean.as<float>() + begin;
+    const float* rstd = args.rstd.as<float>() + begin;
+    Rows<const T> residual{nullptr, 0};
+    if (!args.residual_gradient.empty()) residual = rows_of<const T>(args.residual_gradient, begin);
+    kernels.norm_backward(args.norm == Norm::layer, dy, x, mean, rstd, args.gain.as<float>(), residual,
+                          end - begin, columns, rows_of<T>(args.dx, begin));
+    auto* sums = scratch_[static_cast<std::size_t>(thread)].get<std::int64_t>(0);
+    const std::uint32_t greatest =
+        kernels.norm_gradients(dy, x, mean, rstd, end - begin, columns, power_of_two(args.shift), sums,
+                               args.dbias.empty() ? nullptr : sums + columns);
+    if (greatest >= contribution_limit_bits(end - begin)) args.verdict->declare_bad();
+  }
+
+  // Modulo 2^64, as everywhere: a sum that is out of range was declared bad.
+  static void add_sums(const std::int64_t* sums, const Tensor& gradient) {
+    auto* total = gradient.as<std::int64_t>();
+    for (std::int64_t i = 0; i < gradient.count(); ++i) {
+      total[i] = static_cast<std::int64_t>(static_cast<std::uint64_t>(total[i]) +
+                                           static_cast<std::uint64_t>(sums[i]));
+    }
   }
 
   // Scratch of a thread: sums of the gain's gradient, then one head's dy turned back, then a block's sums.

@@ -3,9 +3,11 @@
 
 #include <cmath>
 #include <cstdint>
+#include <type_traits>
 
 #include "core/bf16.h"
 #include "core/elementary.h"
+#include "device/cpu/simd/several.h"
 
 namespace megalith::cpu {
 
@@ -47,9 +49,15 @@ LossKernels loss_kernels_avx512();
 
 template <class F>
 struct LossFamily {
-  static SoftmaxPart block(const float* logits, std::int64_t count) {
-    F greatest = F::broadcast(-INFINITY);
+  // Flattened, as in elementwise_kernels.h: calls in these loops would go through memory.
+  [[gnu::flatten]] static SoftmaxPart block(const float* logits, std::int64_t count) {
+    // A maximum is the same in any order, so it is taken in several chains; the sum is one chain.
+    using Together = Several<F, 4>;
+    Together greatest_of_four = Together::broadcast(-INFINITY);
     std::int64_t i = 0;
+    for (; i + 64 <= count; i += 64) greatest_of_four = max(Together::load(logits + i), greatest_of_four);
+    F greatest = max(max(greatest_of_four.part[0], greatest_of_four.part[1]),
+                     max(greatest_of_four.part[2], greatest_of_four.part[3]));
     for (; i + 16 <= count; i += 16) greatest = max(F::load(logits + i), greatest);
     const int rest = static_cast<int>(count - i);
     if (rest > 0) {
@@ -58,38 +66,42 @@ struct LossFamily {
     }
     SoftmaxPart part;
     part.greatest = max_of_lanes(greatest);
-    const F m = F::broadcast(part.greatest);
     F sum = F::zero();
-    for (i = 0; i + 16 <= count; i += 16) sum = sum + exp_lanes(F::load(logits + i) - m);
-    if (rest > 0) {
-      sum = sum + select(F::first(rest), exp_lanes(F::load_first(logits + i, rest) - m), F::zero());
-    }
+    for_interleaved<F>(count, [&](std::int64_t at, auto place) {
+      using Lanes = typename decltype(place)::Lanes;
+      const Lanes e = exp_lanes(place.load(logits + at) - Lanes::broadcast(part.greatest));
+      if constexpr (std::is_same_v<decltype(place), FirstLanes<F>>) {
+        sum = sum + select(F::first(place.lanes), e, F::zero());
+      } else if constexpr (std::is_same_v<Lanes, F>) {
+        sum = sum + e;
+      } else {
+#pragma GCC unroll 8
+        for (int k = 0; k < Lanes::kGroups; ++k) sum = sum + e.part[k];
+      }
+    });
     part.sum = sum_of_lanes(sum);
     return part;
   }
 
   template <class T>
-  static void softmax(const float* logits, SoftmaxPart row, SoftmaxSlope slope, std::int64_t count, T* out) {
-    const F m = F::broadcast(row.greatest);
-    const F sum = F::broadcast(row.sum);
-    const F scale = F::broadcast(slope.scale);
-    const auto gradient = [&](F z) {
-      const F value = exp_lanes(z - m) / sum * scale;
-      return slope.softcap == 0 ? value : value * cap_slope(z, F::broadcast(slope.softcap));
-    };
-    std::int64_t i = 0;
-    for (; i + 16 <= count; i += 16) gradient(F::load(logits + i)).store(out + i);
-    const int rest = static_cast<int>(count - i);
-    if (rest > 0) gradient(F::load_first(logits + i, rest)).store_first(out + i, rest);
+  [[gnu::flatten]] static void softmax(const float* logits, SoftmaxPart row, SoftmaxSlope slope,
+                                       std::int64_t count, T* out) {
+    for_interleaved<F>(count, [&](std::int64_t i, auto place) {
+      using Lanes = typename decltype(place)::Lanes;
+      const Lanes z = place.load(logits + i);
+      const Lanes value = exp_lanes(z - Lanes::broadcast(row.greatest)) / Lanes::broadcast(row.sum) *
+                          Lanes::broadcast(slope.scale);
+      place.store(slope.softcap == 0 ? value : value * cap_slope(z, Lanes::broadcast(slope.softcap)),
+                  out + i);
+    });
   }
 
-  static void cap_row(float* logits, float cap, std::int64_t count) {
-    const F limit = F::broadcast(cap);
-    const auto capped = [&](F z) { return limit * tanh_lanes(z / limit); };
-    std::int64_t i = 0;
-    for (; i + 16 <= count; i += 16) capped(F::load(logits + i)).store(logits + i);
-    const int rest = static_cast<int>(count - i);
-    if (rest > 0) capped(F::load_first(logits + i, rest)).store_first(logits + i, rest);
+  [[gnu::flatten]] static void cap_row(float* logits, float cap, std::int64_t count) {
+    for_interleaved<F>(count, [&](std::int64_t i, auto place) {
+      using Lanes = typename decltype(place)::Lanes;
+      const Lanes limit = Lanes::broadcast(cap);
+      place.store(limit * tanh_lanes(place.load(logits + i) / limit), logits + i);
+    });
   }
 
   static LossKernels kernels() {

@@ -27,11 +27,14 @@ class ChainOrder {
   [[nodiscard]] const std::vector<ChainPart>& parts() const { return parts_; }
   // Every part may be packed by itself: no pair straddles two parts and only a leaf's end is padded.
   [[nodiscard]] bool parts_are_whole() const { return parts_are_whole_; }
-  // Source element of each packed place, -1 for padding.
+  // Makes sources(), which few products need.
+  void list_sources();
+  // Source element of each packed place, -1 for padding. REQUIRES: list_sources() since set().
   [[nodiscard]] const std::vector<std::int64_t>& sources() const { return sources_; }
 
  private:
   int leaves_ = 1;
+  bool pairs_ = false;
   std::int64_t leaf_length_ = 0;
   bool parts_are_whole_ = true;
   std::vector<ChainPart> parts_;

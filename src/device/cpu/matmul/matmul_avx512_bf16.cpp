@@ -1,7 +1,6 @@
 // Products of bf16 by vdpbf16ps: two terms of sixteen chains an instruction, the high one first.
-#include <immintrin.h>
-
 #include "device/cpu/matmul/matmul_kernels.h"
+#include "device/cpu/simd/avx512.h"
 
 namespace megalith::cpu {
 namespace {
@@ -14,27 +13,51 @@ __m512bh pairs(__m512 words) {
   return reinterpret_cast<__m512bh>(words);
 }
 
+// A word may lie anywhere between bf16 elements.
+__m512 broadcast_word(const float* word) {
+  std::uint32_t bits;
+  __builtin_memcpy(&bits, word, sizeof(bits));
+  return _mm512_castsi512_ps(_mm512_set1_epi32(static_cast<int>(bits)));
+}
+
 void tile(const float* a, std::ptrdiff_t a_row, std::ptrdiff_t a_word, const float* b, std::int64_t words,
-          float* c, bool fresh) {
+          const TileSums& sums) {
   __m512 sum[kTileRows][kVectors];
+#pragma GCC unroll 6
   for (int i = 0; i < kTileRows; ++i) {
+#pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) {
-      sum[i][v] = fresh ? _mm512_setzero_ps() : _mm512_loadu_ps(c + i * kColumns + v * 16);
+      sum[i][v] =
+          sums.start == nullptr ? _mm512_setzero_ps() : _mm512_loadu_ps(sums.start + i * kColumns + v * 16);
     }
   }
   for (std::int64_t t = 0; t < words; ++t) {
     __m512 right[kVectors];
+#pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) right[v] = _mm512_loadu_ps(b + v * 16);
+#pragma GCC unroll 6
     for (int i = 0; i < kTileRows; ++i) {
-      const __m512 left = _mm512_set1_ps(a[i * a_row]);
+      const __m512 left = broadcast_word(a + i * a_row);
+#pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v)
         sum[i][v] = _mm512_dpbf16_ps(sum[i][v], pairs(left), pairs(right[v]));
     }
     a += a_word;
     b += kColumns;
   }
+  for (int join = 0; join < sums.num_joins; ++join) {
+#pragma GCC unroll 6
+    for (int i = 0; i < kTileRows; ++i) {
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) {
+        sum[i][v] = _mm512_add_ps(_mm512_loadu_ps(sums.joins[join] + i * kColumns + v * 16), sum[i][v]);
+      }
+    }
+  }
+#pragma GCC unroll 6
   for (int i = 0; i < kTileRows; ++i) {
-    for (int v = 0; v < kVectors; ++v) _mm512_storeu_ps(c + i * kColumns + v * 16, sum[i][v]);
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) _mm512_storeu_ps(sums.to + i * kColumns + v * 16, sum[i][v]);
   }
 }
 
@@ -72,14 +95,41 @@ void pack_chain(const bf16* from, std::int64_t count, float* to) {
                            _mm512_maskz_loadu_epi16(elements, from + i));
 }
 
+void pack_transposed(const bf16* from, std::ptrdiff_t stride, std::int64_t rows, std::int64_t count,
+                     float* panel) {
+  constexpr std::int64_t kChunk = 128;  // terms
+  for (std::int64_t j = 0; j < kColumns; j += kTransposed) {
+    for (std::int64_t t = 0; t < count; t += kChunk) {
+      const std::int64_t terms = count - t < kChunk ? count - t : kChunk;
+      alignas(64) float chains[kTransposed][kChunk / 2];
+      for (std::int64_t i = 0; i < kTransposed; ++i) {
+        if (j + i < rows) {
+          pack_chain(from + (j + i) * stride + t, terms, chains[i]);
+        } else {
+          for (float& word : chains[i]) word = 0.0f;
+        }
+      }
+      transpose_words(chains[0], kChunk / 2, (terms + 1) / 2, panel + t / 2 * kColumns + j, kColumns);
+    }
+  }
+}
+
 void pack_panel(const bf16* from, std::ptrdiff_t stride, std::int64_t rows, std::int64_t count,
                 std::int64_t width, float* panel) {
+  const std::int64_t whole = count / 16 * 16;
   for (std::int64_t r = 0; r < rows; r += 2) {
     const bf16* low = from + r * stride;
+    const bf16* high = low + stride;
     float* to = panel + r / 2 * width;
-    for (std::int64_t i = 0; i < width; i += 16) {
+    for (std::int64_t i = 0; i < whole; i += 16) {
+      const __m256i lower = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(low + i));
+      const __m256i upper = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(high + i));
+      const __m512i wide = _mm512_slli_epi32(_mm512_cvtepu16_epi32(upper), 16);
+      _mm512_storeu_si512(to + i, _mm512_or_si512(_mm512_cvtepu16_epi32(lower), wide));
+    }
+    for (std::int64_t i = whole; i < width; i += 16) {
       const std::int64_t here = count - i < 0 ? 0 : count - i;
-      _mm512_mask_storeu_epi32(to + i, first_lanes(width - i), words_of(low + i, low + stride + i, here));
+      _mm512_mask_storeu_epi32(to + i, first_lanes(width - i), words_of(low + i, high + i, here));
     }
   }
 }
@@ -94,6 +144,7 @@ MatmulKernels matmul_kernels_avx512_bf16() {
   kernels.pack_chain_bf16 = pack_chain;
   kernels.interleave_bf16 = interleave;
   kernels.pack_panel_bf16 = pack_panel;
+  kernels.pack_transposed_bf16 = pack_transposed;
   return kernels;
 }
 

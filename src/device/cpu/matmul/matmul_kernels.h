@@ -16,15 +16,25 @@ namespace megalith::cpu {
 
 inline constexpr int kTileRows = 6;
 
+// Where a tile's chains come from and go to.
+struct TileSums {
+  const float* start = nullptr;  // the chains so far, or null: +0
+  // Finished subtrees that stand to the left of what these chains complete, the nearest first: each is added
+  // to the result in turn.
+  const float* joins[8] = {};
+  int num_joins = 0;
+  float* to = nullptr;  // may be `start` or a join
+};
+
 // Functions of one kernel family. A tile is kTileRows x columns floats, row after row.
 struct MatmulKernels {
   int columns;          // of a tile: a multiple of 16
   int bf16_terms_word;  // terms in a word of packed bf16: 1 or 2
 
-  // Continues the tile's chains over `words` words, or starts them at +0. Row i of A lies at a + i * a_row;
-  // word t of it at distance t * a_word. B is a panel [words][columns].
+  // Continues the tile's chains over `words` words. Row i of A lies at a + i * a_row; word t of it at
+  // distance t * a_word. B is a panel [words][columns].
   using Tile = void (*)(const float* a, std::ptrdiff_t a_row, std::ptrdiff_t a_word, const float* b,
-                        std::int64_t words, float* c, bool fresh);
+                        std::int64_t words, const TileSums& sums);
   Tile tile_bf16;
   Tile tile_f32;
   // Packs `count` consecutive elements as words of a chain; an odd number of bf16 gets a zero as the high
@@ -40,6 +50,12 @@ struct MatmulKernels {
                           std::int64_t width, float* panel);
   void (*pack_panel_f32)(const float* from, std::ptrdiff_t stride, std::int64_t rows, std::int64_t count,
                          std::int64_t width, float* panel);
+  // Elements [0, count) of `rows` rows, rows <= columns, as the panel [words][columns] whose column j is row
+  // j's chain; columns past the rows are zero. An odd end is padded as by pack_chain.
+  void (*pack_transposed_bf16)(const bf16* from, std::ptrdiff_t stride, std::int64_t rows, std::int64_t count,
+                               float* panel);
+  void (*pack_transposed_f32)(const float* from, std::ptrdiff_t stride, std::int64_t rows, std::int64_t count,
+                              float* panel);
   // Widens `count` elements without swapping.
   void (*widen_bf16)(const bf16* from, std::int64_t count, float* to);
   void (*widen_f32)(const float* from, std::int64_t count, float* to);
@@ -48,9 +64,45 @@ struct MatmulKernels {
   // One row of a finished tile: + bias (may be null), then stored.
   void (*store_f32)(const float* tile, const float* bias, std::int64_t count, float* out);
   void (*store_bf16)(const float* tile, const float* bias, std::int64_t count, bf16* out);
+  // sum += count integers, modulo 2^64.
+  void (*add_integers)(const std::int64_t* from, std::int64_t count, std::int64_t* sum);
   // sum += fixed point of the tile row; returns the greatest magnitude's bits.
   std::uint32_t (*accumulate)(const float* tile, float scale, std::int64_t count, std::int64_t* sum);
 };
+
+// Rows of a block that transpose_words() turns.
+inline constexpr std::int64_t kTransposed = 16;
+
+// kTransposed rows of `words` words each to columns: to[t * to_stride + i] = from[i * stride + t]. The row
+// ends may be read up to a multiple of four words.
+static inline void transpose_words(const float* from, std::ptrdiff_t stride, std::int64_t words, float* to,
+                                   std::ptrdiff_t to_stride) {
+  using Four = float __attribute__((vector_size(16)));
+  const auto load = [](const float* address) {
+    Four x;
+    __builtin_memcpy(&x, address, sizeof(x));
+    return x;
+  };
+  const auto store = [](float* address, Four x) { __builtin_memcpy(address, &x, sizeof(x)); };
+  for (std::int64_t t = 0; t < words; t += 4) {
+    for (std::int64_t i = 0; i < kTransposed; i += 4) {
+      const float* block = from + i * stride + t;
+      const Four r0 = load(block);
+      const Four r1 = load(block + stride);
+      const Four r2 = load(block + 2 * stride);
+      const Four r3 = load(block + 3 * stride);
+      const Four low01 = __builtin_shufflevector(r0, r1, 0, 4, 1, 5);
+      const Four low23 = __builtin_shufflevector(r2, r3, 0, 4, 1, 5);
+      const Four high01 = __builtin_shufflevector(r0, r1, 2, 6, 3, 7);
+      const Four high23 = __builtin_shufflevector(r2, r3, 2, 6, 3, 7);
+      float* column = to + t * to_stride + i;
+      store(column, __builtin_shufflevector(low01, low23, 0, 1, 4, 5));
+      if (t + 1 < words) store(column + to_stride, __builtin_shufflevector(low01, low23, 2, 3, 6, 7));
+      if (t + 2 < words) store(column + 2 * to_stride, __builtin_shufflevector(high01, high23, 0, 1, 4, 5));
+      if (t + 3 < words) store(column + 3 * to_stride, __builtin_shufflevector(high01, high23, 2, 3, 6, 7));
+    }
+  }
+}
 
 MatmulKernels matmul_kernels_portable();
 MatmulKernels matmul_kernels_avx2();
@@ -62,23 +114,41 @@ struct MatmulFamily {
   static constexpr int kColumns = 16 * kVectors;
 
   static void tile(const float* a, std::ptrdiff_t a_row, std::ptrdiff_t a_word, const float* b,
-                   std::int64_t words, float* c, bool fresh) {
+                   std::int64_t words, const TileSums& sums) {
     F sum[kTileRows][kVectors];
+#pragma GCC unroll 6
     for (int i = 0; i < kTileRows; ++i) {
-      for (int v = 0; v < kVectors; ++v) sum[i][v] = fresh ? F::zero() : F::load(c + i * kColumns + v * 16);
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) {
+        sum[i][v] = sums.start == nullptr ? F::zero() : F::load(sums.start + i * kColumns + v * 16);
+      }
     }
     for (std::int64_t t = 0; t < words; ++t) {
       F right[kVectors];
+#pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) right[v] = F::load(b + v * 16);
+#pragma GCC unroll 6
       for (int i = 0; i < kTileRows; ++i) {
         const F left = F::broadcast(a[i * a_row]);
+#pragma GCC unroll 4
         for (int v = 0; v < kVectors; ++v) sum[i][v] = fma(left, right[v], sum[i][v]);
       }
       a += a_word;
       b += kColumns;
     }
+    for (int join = 0; join < sums.num_joins; ++join) {
+#pragma GCC unroll 6
+      for (int i = 0; i < kTileRows; ++i) {
+#pragma GCC unroll 4
+        for (int v = 0; v < kVectors; ++v) {
+          sum[i][v] = F::load(sums.joins[join] + i * kColumns + v * 16) + sum[i][v];
+        }
+      }
+    }
+#pragma GCC unroll 6
     for (int i = 0; i < kTileRows; ++i) {
-      for (int v = 0; v < kVectors; ++v) sum[i][v].store(c + i * kColumns + v * 16);
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) sum[i][v].store(sums.to + i * kColumns + v * 16);
     }
   }
 
@@ -99,6 +169,28 @@ struct MatmulFamily {
     for (; i + 16 <= count; i += 16) F::load(from + i).store(to + i);
     if (i < count)
       F::load_first(from + i, static_cast<int>(count - i)).store_first(to + i, static_cast<int>(count - i));
+  }
+  template <class T>
+  static void pack_transposed(const T* from, std::ptrdiff_t stride, std::int64_t rows, std::int64_t count,
+                              float* panel) {
+    constexpr std::int64_t kChunk = 64;
+    for (std::int64_t j = 0; j < kColumns; j += kTransposed) {
+      for (std::int64_t t = 0; t < count; t += kChunk) {
+        const std::int64_t terms = count - t < kChunk ? count - t : kChunk;
+        alignas(64) float chains[kTransposed][kChunk];
+        for (std::int64_t i = 0; i < kTransposed; ++i) {
+          if (j + i >= rows) {
+            for (float& value : chains[i]) value = 0.0f;
+          } else if constexpr (sizeof(T) == 2) {
+            widen_chain(from + (j + i) * stride + t, terms, chains[i]);
+          } else {
+            widen(from + (j + i) * stride + t, terms, chains[i]);
+          }
+        }
+        const std::int64_t words = sizeof(T) == 2 ? (terms + 1) / 2 * 2 : terms;
+        transpose_words(chains[0], kChunk, words, panel + t * kColumns + j, kColumns);
+      }
+    }
   }
   template <class T>
   static void pack_panel(const T* from, std::ptrdiff_t stride, std::int64_t rows, std::int64_t count,
@@ -126,6 +218,12 @@ struct MatmulFamily {
   }
   static void add(const float* left, const float* right, std::int64_t count, float* sum) {
     for (std::int64_t i = 0; i < count; i += 16) (F::load(left + i) + F::load(right + i)).store(sum + i);
+  }
+  static void add_integers(const std::int64_t* from, std::int64_t count, std::int64_t* sum) {
+    for (std::int64_t i = 0; i < count; ++i) {
+      sum[i] =
+          static_cast<std::int64_t>(static_cast<std::uint64_t>(sum[i]) + static_cast<std::uint64_t>(from[i]));
+    }
   }
   template <class T>
   static void store(const float* tile, const float* bias, std::int64_t count, T* out) {
@@ -162,11 +260,14 @@ struct MatmulFamily {
             .interleave_bf16 = nullptr,
             .pack_panel_bf16 = pack_panel<bf16>,
             .pack_panel_f32 = pack_panel<float>,
+            .pack_transposed_bf16 = pack_transposed<bf16>,
+            .pack_transposed_f32 = pack_transposed<float>,
             .widen_bf16 = widen<bf16>,
             .widen_f32 = widen<float>,
             .add = add,
             .store_f32 = store<float>,
             .store_bf16 = store<bf16>,
+            .add_integers = add_integers,
             .accumulate = accumulate};
   }
 };

@@ -7,7 +7,6 @@
 #include <cstring>
 #include <vector>
 
-#include "core/digest.h"
 #include "device/cpu/cpu_device.h"
 #include "device/cpu/optimizer/optimizer_kernels.h"
 
@@ -93,13 +92,8 @@ class CpuOptimizer final : public OptimizerOps {
     const float* from = values.as<float>();
     std::fill(sums_.begin(), sums_.end(), 0);
     pool_.for_range(values.count(), kChunk, [&](std::int64_t begin, std::int64_t end, int thread) {
-      std::uint64_t sum = 0;
-      for (std::int64_t i = begin; i < end; ++i) {
-        std::uint32_t bits;
-        std::memcpy(&bits, from + i, sizeof(bits));
-        sum += element_digest(first_index + static_cast<std::uint64_t>(i), bits);
-      }
-      sums_[static_cast<std::size_t>(thread)] += sum;
+      sums_[static_cast<std::size_t>(thread)] +=
+          kernels_.digest(from + begin, first_index + static_cast<std::uint64_t>(begin), end - begin);
     });
     std::uint64_t total = 0;
     for (const std::uint64_t part : sums_) total += part;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <vector>
 
 #include "device/cpu/peak/peak_loops.h"
 
@@ -18,6 +19,16 @@ PeakLoop loop_of(Isa isa, DType dtype) {
   static_cast<void>(dtype);
 #endif
   return peak_portable;
+}
+
+CopyLoop copy_loop_of(Isa isa) {
+#if defined(__x86_64__)
+  if (isa == Isa::avx512_bf16 || isa == Isa::avx512) return copy_avx512;
+  if (isa == Isa::avx2) return copy_avx2;
+#else
+  static_cast<void>(isa);
+#endif
+  return copy_portable;
 }
 
 }  // namespace
@@ -37,6 +48,26 @@ double measure_peak_flops(ThreadPool& pool, Isa isa, DType dtype) {
     });
     const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
     best = std::max(best, flops * pool.num_threads() / seconds);
+  }
+  return best;
+}
+
+double measure_copy_bandwidth(ThreadPool& pool, Isa isa) {
+  using Clock = std::chrono::steady_clock;
+  constexpr std::int64_t kFloats = 16 << 20;  // 64 MiB of each array
+  constexpr std::int64_t kChunk = 1 << 16;
+  constexpr int kRepeats = 8;
+  const CopyLoop copy = copy_loop_of(isa);
+  const std::vector<float> from(kFloats, 1.0f);
+  std::vector<float> to(kFloats);
+  double best = 0;
+  for (int repeat = 0; repeat < kRepeats; ++repeat) {
+    const Clock::time_point start = Clock::now();
+    pool.for_range(kFloats, kChunk, [&](std::int64_t begin, std::int64_t end, int) {
+      copy(from.data() + begin, to.data() + begin, end - begin);
+    });
+    const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    best = std::max(best, 2.0 * static_cast<double>(kFloats * sizeof(float)) / seconds);
   }
   return best;
 }

@@ -12,4 +12,9 @@ namespace megalith::cpu {
 // ms each.
 double measure_peak_flops(ThreadPool& pool, Isa isa, DType dtype);
 
+// Bytes per second, read and written ones both counted, of copying arrays far larger than any cache with
+// ordinary stores, as STREAM counts it (McCalpin, www.cs.virginia.edu/stream): the best of a few rounds. What
+// the processor reads to own the lines it writes is not counted, so kernels that only read may exceed it.
+double measure_copy_bandwidth(ThreadPool& pool, Isa isa);
+
 }  // namespace megalith::cpu

@@ -20,4 +20,12 @@ double peak_avx2(std::int64_t rounds) {
   return static_cast<double>(rounds) * kChains * 8 * 2;
 }
 
+void copy_avx2(const float* from, float* to, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; i += 32) {
+#pragma GCC unroll 4
+    for (int j = 0; j < 32; j += 8) _mm256_storeu_ps(to + i + j, _mm256_loadu_ps(from + i + j));
+    __asm__ volatile("" : : : "memory");  // else it becomes memcpy, which may store past the caches
+  }
+}
+
 }  // namespace megalith::cpu

@@ -22,4 +22,12 @@ double peak_avx512(std::int64_t rounds) {
   return static_cast<double>(rounds) * kChains * 16 * 2;
 }
 
+void copy_avx512(const float* from, float* to, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; i += 64) {
+#pragma GCC unroll 4
+    for (int j = 0; j < 64; j += 16) _mm512_storeu_ps(to + i + j, _mm512_loadu_ps(from + i + j));
+    __asm__ volatile("" : : : "memory");  // else it becomes memcpy, which may store past the caches
+  }
+}
+
 }  // namespace megalith::cpu

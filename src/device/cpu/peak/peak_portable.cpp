@@ -19,4 +19,12 @@ double peak_portable(std::int64_t rounds) {
   return static_cast<double>(rounds) * kChains * 2;
 }
 
+// The barrier keeps the compiler from calling memcpy, which may store past the caches.
+void copy_portable(const float* from, float* to, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; i += 64) {
+    for (std::int64_t j = i; j < i + 64; ++j) to[j] = from[j];
+    __asm__ volatile("" : : : "memory");
+  }
+}
+
 }  // namespace megalith::cpu

@@ -46,6 +46,7 @@ inline __m256i narrow(__m256 x) {
 struct Floats {
   using Mask = avx2::Mask;
   using Ints = avx2::Ints;
+  static constexpr int kInterleave = 1;  // groups that pass through long functions together (several.h)
   __m256 low, high;
 
   static Mask first(int n) {
@@ -182,6 +183,17 @@ inline float max_of_lanes(Floats a) {
   const __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
   const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
   return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
+}
+// Of sixteen rows, row i in lane i.
+inline Floats sums_of_rows(const Floats* rows) {
+  alignas(64) float sums[16];
+  for (int i = 0; i < 16; ++i) sums[i] = sum_of_lanes(rows[i]);
+  return Floats::load(sums);
+}
+inline Floats maxima_of_rows(const Floats* rows) {
+  alignas(64) float maxima[16];
+  for (int i = 0; i < 16; ++i) maxima[i] = max_of_lanes(rows[i]);
+  return Floats::load(maxima);
 }
 inline std::uint32_t max_of_lanes_unsigned(Ints a) {
   alignas(32) std::uint32_t lanes[8];

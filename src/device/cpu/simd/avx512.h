@@ -40,16 +40,18 @@ inline __m512 widen(__m256i halves) {
 // AVX-512 and flushes denormals by itself.
 inline __m256i narrow(__m512 x) {
   const __m512i bits = _mm512_castps_si512(x);
-  const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
-  const __m512i rounded =
-      _mm512_srli_epi32(_mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff))), 16);
+  const __mmask16 odd = _mm512_test_epi32_mask(bits, _mm512_set1_epi32(0x10000));
+  const __m512i half = _mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff));
+  const __m512i rounded = _mm512_mask_add_epi32(half, odd, half, _mm512_set1_epi32(1));
   const __mmask16 nan = _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q);
-  return _mm512_cvtepi32_epi16(_mm512_mask_mov_epi32(rounded, nan, _mm512_set1_epi32(0x7fc0)));
+  const __m512i high = _mm512_mask_mov_epi32(rounded, nan, _mm512_set1_epi32(0x7fc00000));
+  return _mm512_cvtepi32_epi16(_mm512_srli_epi32(high, 16));
 }
 
 struct Floats {
   using Mask = avx512::Mask;
   using Ints = avx512::Ints;
+  static constexpr int kInterleave = 4;  // groups that pass through long functions together (several.h)
   __m512 value;
 
   static Mask first(int n) { return {first_mask(n)}; }
@@ -163,6 +165,36 @@ inline float max_of_lanes(Floats a) {
   const __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
   const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
   return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
+}
+// sum_of_lanes() or max_of_lanes() of sixteen rows at once, row i in lane i: the same tree, two rows an
+// operation.
+template <class Join>
+Floats joined_rows(const Floats* rows, Join join) {
+  __m512 four[4];
+  for (int i = 0; i < 4; ++i) {
+    const auto eight = [&](int row) {
+      const __m512 a = rows[row].value;
+      const __m512 b = rows[row + 1].value;
+      return join(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
+    };
+    const __m512 x = eight(4 * i);
+    const __m512 y = eight(4 * i + 2);
+    four[i] = join(_mm512_shuffle_f32x4(x, y, 0x88), _mm512_shuffle_f32x4(x, y, 0xdd));
+  }
+  const auto two = [&](int i) {
+    return join(_mm512_shuffle_ps(four[i], four[i + 1], 0x44), _mm512_shuffle_ps(four[i], four[i + 1], 0xee));
+  };
+  const __m512 u = two(0);
+  const __m512 v = two(2);
+  const __m512 mixed = join(_mm512_shuffle_ps(u, v, 0x88), _mm512_shuffle_ps(u, v, 0xdd));
+  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  return {_mm512_permutexvar_ps(order, mixed)};
+}
+inline Floats sums_of_rows(const Floats* rows) {
+  return joined_rows(rows, [](__m512 a, __m512 b) { return _mm512_add_ps(a, b); });
+}
+inline Floats maxima_of_rows(const Floats* rows) {
+  return joined_rows(rows, [](__m512 a, __m512 b) { return _mm512_max_ps(a, b); });
 }
 inline std::uint32_t max_of_lanes_unsigned(Ints a) {
   return _mm512_reduce_max_epu32(a.value);

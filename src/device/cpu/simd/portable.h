@@ -39,6 +39,7 @@ struct Ints {
 struct Floats {
   using Mask = portable::Mask;
   using Ints = portable::Ints;
+  static constexpr int kInterleave = 1;  // groups that pass through long functions together (several.h)
   float lane[kLanes];
 
   static Mask first(int n) {  // the first n lanes, 0 <= n <= 16
@@ -205,6 +206,17 @@ inline float max_of_lanes(const Floats& a) {
     for (int i = 0; i < width; ++i) part[i] = part[i] > part[i + width] ? part[i] : part[i + width];
   }
   return part[0];
+}
+// Of sixteen rows, row i in lane i.
+inline Floats sums_of_rows(const Floats* rows) {
+  alignas(64) float sums[16];
+  for (int i = 0; i < 16; ++i) sums[i] = sum_of_lanes(rows[i]);
+  return Floats::load(sums);
+}
+inline Floats maxima_of_rows(const Floats* rows) {
+  alignas(64) float maxima[16];
+  for (int i = 0; i < 16; ++i) maxima[i] = max_of_lanes(rows[i]);
+  return Floats::load(maxima);
 }
 inline std::uint32_t max_of_lanes_unsigned(const Ints& a) {
   std::uint32_t result = 0;

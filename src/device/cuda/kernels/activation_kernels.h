@@ -2,7 +2,8 @@
 // taken blocks_y() apart.
 #pragma once
 
-#include "device/cpu/elementwise/elementwise_kernels.h"
+#include "device/activation.h"
+#include "device/cpu/elementwise/activation_lanes.h"
 #include "device/cuda/kernels/pack.h"
 
 namespace megalith::cuda {
@@ -31,6 +32,19 @@ struct ActivationBackwardArgs {
   std::int64_t dx_stride;
 };
 
+// Calls body with the activation's slopes: value(x) and derivative(x).
+template <class Body>
+MEGALITH_KERNEL void with_slope(Activation activation, Body body) {
+  switch (activation) {
+    case Activation::gelu_erf:
+      return body(cpu::GeluErf{});
+    case Activation::swiglu:
+      return body(cpu::Silu{});
+    case Activation::gelu_tanh:
+    case Activation::geglu:
+      return body(cpu::GeluTanh{});
+  }
+}
 // Calls body(row, column) for each stretch of `vector` columns of this thread. REQUIRES: vector divides
 // columns.
 template <class Machine, int vector, class Body>
@@ -42,8 +56,7 @@ MEGALITH_KERNEL void for_stretches(std::int64_t rows, std::int64_t columns, Body
 
 template <class Machine, class T, int vector>
 MEGALITH_KERNEL void activation_forward(const ActivationForwardArgs<T>& args) {
-  using Lanes = cpu::ElementwiseFamily<ScalarFloat, T>;
-  Lanes::with_slope(args.activation, [&](auto slope) {
+  with_slope(args.activation, [&](auto slope) {
     for_stretches<Machine, vector>(args.rows, args.columns, [&](std::int64_t row, std::int64_t column) {
       const T* x = args.x + row * args.x_stride + column;
       const auto input = load_pack<vector>(x);
@@ -61,8 +74,7 @@ MEGALITH_KERNEL void activation_forward(const ActivationForwardArgs<T>& args) {
 
 template <class Machine, class T, class D, int vector>
 MEGALITH_KERNEL void activation_backward(const ActivationBackwardArgs<T, D>& args) {
-  using Lanes = cpu::ElementwiseFamily<ScalarFloat, T>;
-  Lanes::with_slope(args.activation, [&](auto slope) {
+  with_slope(args.activation, [&](auto slope) {
     for_stretches<Machine, vector>(args.rows, args.columns, [&](std::int64_t row, std::int64_t column) {
       const T* x = args.x + row * args.x_stride + column;
       T* dx = args.dx + row * args.dx_stride + column;

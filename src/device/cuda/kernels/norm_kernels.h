@@ -2,8 +2,8 @@
 // arithmetic is the CPU's own template.
 #pragma once
 
-#include "device/cpu/elementwise/elementwise_kernels.h"
 #include "device/cuda/kernels/group_floats.h"
+#include "device/cuda/kernels/row_arithmetic.h"
 
 namespace megalith::cuda {
 
@@ -65,7 +65,7 @@ template <class Machine, class T>
 MEGALITH_KERNEL void norm_forward(const NormForwardArgs<T>& args) {
   const std::int64_t row = group_in_grid<Machine>();
   if (row >= args.rows) return;
-  cpu::ElementwiseFamily<GroupFloats<Machine>, T>::norm_forward(
+  RowArithmetic<GroupFloats<Machine>, T>::norm_forward(
       args.centred, args.x + row * args.x_stride, args.gain, args.bias, args.epsilon, args.columns,
       args.y + row * args.y_stride, args.mean + row, args.rstd + row);
 }
@@ -75,7 +75,7 @@ MEGALITH_KERNEL void norm_backward(const NormBackwardArgs<T>& args) {
   const std::int64_t row = group_in_grid<Machine>();
   if (row >= args.rows) return;
   const T* residual = args.residual == nullptr ? nullptr : args.residual + row * args.residual_stride;
-  cpu::ElementwiseFamily<GroupFloats<Machine>, T>::norm_backward(
+  RowArithmetic<GroupFloats<Machine>, T>::norm_backward(
       args.centred, args.dy + row * args.dy_stride, args.x + row * args.x_stride, args.mean[row],
       args.rstd[row], args.gain, residual, args.columns, args.dx + row * args.dx_stride);
 }
@@ -91,7 +91,7 @@ MEGALITH_KERNEL void norm_gradients(const NormGradientArgs<T>& args) {
        row += Machine::blocks_y() * kGradientRows) {
     const std::int64_t rows = args.rows - row < kGradientRows ? args.rows - row : kGradientRows;
     const std::int64_t at = row * args.stride + column;
-    const std::uint32_t greatest = cpu::ElementwiseFamily<GroupFloats<Machine>, T>::norm_gradients(
+    const std::uint32_t greatest = RowArithmetic<GroupFloats<Machine>, T>::norm_gradients(
         args.dy + at, args.x + at, args.stride, args.mean + row, args.rstd + row, rows, columns, args.scale,
         args.dgain + column, args.dbias == nullptr ? nullptr : args.dbias + column);
     if (greatest >= contribution_limit_bits(rows)) Machine::raise(args.bad);

@@ -4,7 +4,7 @@
 #include "core/digest.h"
 #include "core/elementary.h"
 #include "core/fixed_point.h"
-#include "device/cpu/optimizer/optimizer_arithmetic.h"
+#include "device/cuda/kernels/optimizer_arithmetic.h"
 #include "device/cuda/kernels/pack.h"
 
 namespace megalith::cuda {
@@ -12,7 +12,7 @@ namespace megalith::cuda {
 template <class W>  // of the working weights
 struct AdamArgs {
   const std::int64_t* gradient;
-  cpu::AdamScalars scalars;
+  AdamScalars scalars;
   std::int64_t count;
   float* master;
   float* m;
@@ -87,12 +87,12 @@ template <class Machine, class W, int vector>
 MEGALITH_KERNEL void adam(const AdamArgs<W>& args) {
   const std::int64_t begin = thread_in_grid<Machine>() * vector;
   if (begin >= args.count) return;
-  const cpu::AdamStep<ScalarFloat> step(args.scalars);
+  const AdamStep<ScalarFloat> step(args.scalars);
   const auto update = [&](std::int64_t fixed, float& m, float& v, float& w) {
     ScalarFloat new_m{m};
     ScalarFloat new_v{v};
     ScalarFloat new_w{w};
-    step.apply(ScalarFloat{cpu::mean_gradient(fixed, args.scalars.factor)}, new_m, new_v, new_w);
+    step.apply(ScalarFloat{mean_gradient(fixed, args.scalars.factor)}, new_m, new_v, new_w);
     m = new_m.value;
     v = new_v.value;
     w = new_w.value;
@@ -133,7 +133,7 @@ MEGALITH_KERNEL void cast(const CastArgs& args) {
 }
 
 // high * 2^52 + low as 128 bits in two's complement, word by word. A word's sum holds 2^32 additions.
-MEGALITH_KERNEL inline void add_to_words(const cpu::SquareLimbs& limbs, std::uint64_t* words) {
+MEGALITH_KERNEL inline void add_to_words(const SquareLimbs& limbs, std::uint64_t* words) {
   const std::uint64_t shifted = static_cast<std::uint64_t>(limbs.high) << 52;
   const std::uint64_t low = shifted + static_cast<std::uint64_t>(limbs.low);
   const std::uint64_t high = static_cast<std::uint64_t>(limbs.high >> 12) +
@@ -150,9 +150,9 @@ MEGALITH_KERNEL void squares(const SquaresArgs& args) {
   std::uint64_t words[4] = {};
   const std::int64_t step = threads_in_row_of_blocks<Machine>();
   for (std::int64_t i = thread_in_grid<Machine>(); i < args.count; i += kElementsPerFold * step) {
-    cpu::SquareLimbs limbs;
+    SquareLimbs limbs;
     for (int e = 0; e < kElementsPerFold; ++e) {
-      if (i + e * step < args.count) limbs.add(cpu::mean_gradient(args.gradient[i + e * step], args.factor));
+      if (i + e * step < args.count) limbs.add(mean_gradient(args.gradient[i + e * step], args.factor));
     }
     add_to_words(limbs, words);
   }

@@ -6,7 +6,7 @@
 
 #include "core/kernel_function.h"
 
-namespace megalith::cpu {
+namespace megalith::cuda {
 
 // Scalars of one AdamW update, as device/optimizer.h names them.
 struct AdamScalars {
@@ -60,4 +60,4 @@ struct AdamStep {
   }
 };
 
-}  // namespace megalith::cpu
+}  // namespace megalith::cuda

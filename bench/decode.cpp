@@ -1,0 +1,112 @@
+// Generation of GPT-2 124M in bf16 with random weights: tokens a second of prompts and of answers, the latter
+// beside what reading the weights once a token allows.
+//   bench_decode [--threads N] [--rounds N] [--json] [SEQUENCES ...]
+
+#include <algorithm>
+#include <cstdlib>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include "core/thread_pool.h"
+#include "device/cpu/cpu_device.h"
+#include "harness.h"
+#include "infer/generator.h"
+#include "train/train_config.h"
+
+namespace megalith {
+namespace {
+
+constexpr std::int64_t kPrompt = 512;
+constexpr std::int64_t kAnswer = 32;  // tokens of one timing
+
+TrainConfig gpt2() {
+  TrainConfig config;
+  config.model.layers = 12;
+  config.model.hidden = 768;
+  config.model.heads = 12;
+  config.model.sequence = 1024;
+  config.model.vocabulary = 50257;
+  resolve(config);
+  return config;
+}
+
+// Bytes a second of reading memory far larger than any cache, on all threads.
+double read_bandwidth(ThreadPool& pool, const std::vector<std::uint64_t>& memory, int rounds) {
+  constexpr std::int64_t kChunk = 1 << 16;
+  const auto words = static_cast<std::int64_t>(memory.size());
+  std::vector<std::uint64_t> sums(static_cast<std::size_t>(pool.num_threads()) * 8);
+  const auto read = [&] {
+    pool.for_range(words, kChunk, [&](std::int64_t begin, std::int64_t end, int thread) {
+      sums[static_cast<std::size_t>(thread) * 8] +=
+          std::accumulate(memory.begin() + begin, memory.begin() + end, std::uint64_t{0});
+    });
+  };
+  const bench::Timing timing = bench::take_turns({{"read", 1, read}}, rounds)[0];
+  return static_cast<double>(words) * 8 / timing.best_seconds;
+}
+
+void measure(const bench::Options& options, bench::Report& report, Device& device, Transformer& transformer,
+             const NumericsProfile& profile, double weight_bytes, double bandwidth) {
+  std::vector<std::int32_t> prompt(static_cast<std::size_t>(kPrompt));
+  std::iota(prompt.begin(), prompt.end(), 100);
+  double one = 0;
+  std::vector<std::int64_t> sizes = {1, 8, 32};
+  if (!options.rest.empty()) sizes.clear();
+  for (const std::string& size : options.rest)
+    sizes.push_back(std::clamp(std::atoll(size.c_str()), 1LL, 256LL));
+  for (const std::int64_t slots : sizes) {
+    Generator generator(device, transformer, profile, slots, kPrompt + 256);
+    const std::vector<std::int32_t> ids(static_cast<std::size_t>(slots), 1234);
+    if (slots == 1) {
+      const bench::Timing fill =
+          bench::take_turns({{"prompt", 1, [&] { generator.prefill(prompt, 1); }}}, options.rounds)[0];
+      report.add("prompt of 512 tokens", static_cast<double>(kPrompt) / fill.best_seconds, "tokens/s", 0,
+                 fill.median_seconds / fill.best_seconds);
+    }
+    const auto answer = [&] {
+      for (std::int64_t i = 0; i < kAnswer; ++i) generator.decode(ids);
+    };
+    generator.prefill(std::span(prompt).first(64), slots);
+    const bench::Timing timing = bench::take_turns({{"decode", 1, answer}}, std::min(options.rounds, 16))[0];
+    const double rate = static_cast<double>(kAnswer * slots) / timing.best_seconds;
+    if (slots == 1) one = rate;
+    const double spread = timing.median_seconds / timing.best_seconds;
+    if (slots == 1 || one == 0) {
+      report.add(fmt::format("answers, {} side by side; reference: one read of the weights a step", slots),
+                 rate, "tokens/s", bandwidth / weight_bytes * static_cast<double>(slots), spread);
+    } else {
+      report.add(fmt::format("answers, {} sequences side by side; reference: that many alone", slots), rate,
+                 "tokens/s", one * static_cast<double>(slots), spread);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace megalith
+
+int main(int argc, char** argv) {
+  using namespace megalith;
+  const bench::Options options = bench::parse_options(argc, argv);
+  const cpu::Isa isa = value_or_throw(cpu::choose_isa(std::getenv("MEGALITH_ISA")));
+  const int threads = options.threads > 0 ? options.threads : usable_processors();
+  const std::unique_ptr<Device> device = cpu::make_device(threads, isa);
+  const TrainConfig config = gpt2();
+  Parameters parameters(Transformer::specs(config.model, config.numerics), config.numerics.compute,
+                        Parameters::Use::training);
+  parameters.initialise(1);
+  parameters.refresh_working(*device);
+  Transformer transformer(config.model, config.numerics, parameters);
+  double weight_bytes = 0;  // of the matrices that every token multiplies: all but the position table
+  for (const Parameter& p : parameters.all()) {
+    if (p.spec.is_matrix && p.spec.name != "embedding.positions") {
+      weight_bytes += 2.0 * static_cast<double>(p.spec.padded_rows * p.spec.columns);
+    }
+  }
+  transformer.pack(*device, config.numerics);
+  bench::Report report(options, "Generation, GPT-2 124M, bf16, " + device->description());
+  ThreadPool pool(threads);
+  const std::vector<std::uint64_t> memory(std::size_t{1} << 26, 1);
+  measure(options, report, *device, transformer, config.numerics, weight_bytes,
+          read_bandwidth(pool, memory, options.rounds));
+}
