@@ -116,6 +116,7 @@ int main(int argc, char** argv) {
   const bench::Options options = bench::parse_options(argc, argv);
   bench::Report report(options, "Causal attention, bf16, visible pairs counted");
   for (const Problem& p : {problem("gpt2-124m 4x1024, 12 heads of 64", 4, 1024, 12, 64),
+                           problem("1x8192, 12 heads of 64", 1, 8192, 12, 64),
                            problem("quickstart 8x256, 4 heads of 64", 8, 256, 4, 64)}) {
     measure(options, report, p);
   }

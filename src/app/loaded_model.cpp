@@ -7,6 +7,7 @@
 
 #include "app/console.h"
 #include "core/file.h"
+#include "core/thread_pool.h"
 #include "device/cpu/cpu_device.h"
 #include "model/huggingface_weights.h"
 
@@ -29,7 +30,7 @@ Expected<std::unique_ptr<Device>> open_device(std::int64_t threads) {
 namespace {
 
 // A checkpoint has masters; what keeps no master is rounded from them, some rows at a time.
-Expected<void> load_weights(const Checkpoint& checkpoint, const Parameter& p) {
+Expected<void> load_weights(const Checkpoint& checkpoint, const Parameter& p, ThreadPool& pool) {
   const std::string name = "model." + p.spec.name;
   if (!p.master.empty()) return checkpoint.load(name, p.master.row_slice(0, p.spec.rows));
   constexpr std::int64_t kValuesAtOnce = std::int64_t{1} << 20;
@@ -39,8 +40,10 @@ Expected<void> load_weights(const Checkpoint& checkpoint, const Parameter& p) {
     const std::int64_t rows = std::min(most, p.spec.rows - first);
     const Tensor block(values.data(), DType::f32, {rows, p.spec.columns});
     if (Expected<void> loaded = checkpoint.load_slice(name, {0, 0, first, 0}, block); !loaded) return loaded;
-    for (std::int64_t r = 0; r < rows; ++r)
-      Parameters::set_row(p, first + r, 0, {block.row<float>(r), static_cast<std::size_t>(p.spec.columns)});
+    pool.for_range(rows, 64, [&](std::int64_t begin, std::int64_t end, int) {
+      for (std::int64_t r = begin; r < end; ++r)
+        Parameters::set_row(p, first + r, 0, {block.row<float>(r), static_cast<std::size_t>(p.spec.columns)});
+    });
   }
   return {};
 }
@@ -79,7 +82,7 @@ Expected<std::unique_ptr<LoadedModel>> load_huggingface(const std::filesystem::p
   Expected<std::unique_ptr<Device>> device = open_device(threads);
   if (!device) return tl::unexpected(device.error());
   auto model = std::make_unique<LoadedModel>(config, std::move(*device));
-  stored->load(model->parameters);
+  stored->load(model->parameters, model->device->num_threads());
   model->parameters.refresh_working(*model->device);
   model->transformer.pack(*model->device, config.numerics);
   model->tokenizer = tokenizer_beside(folder, config.model.vocabulary);
@@ -114,9 +117,10 @@ Expected<std::unique_ptr<LoadedModel>> load_model(const std::string& argument, s
   if (!device) return tl::unexpected(device.error());
   auto model = std::make_unique<LoadedModel>(frozen.values, std::move(*device));
   model->step = checkpoint.facts().step;
+  ThreadPool pool(model->device->num_threads());
   for (const Parameter& p : model->parameters.all()) {
-    Expected<void> loaded = load_weights(checkpoint, p);
-    if (!loaded) return tl::unexpected(loaded.error());
+    if (Expected<void> loaded = load_weights(checkpoint, p, pool); !loaded)
+      return tl::unexpected(loaded.error());
     if (const auto read = checkpoint.in_place("model." + p.spec.name)) release_pages(*read);
   }
   model->parameters.refresh_working(*model->device);

@@ -4,6 +4,7 @@
 
 #include "core/elementary_double.h"
 #include "core/philox.h"
+#include "core/thread_pool.h"
 
 namespace megalith {
 namespace {
@@ -61,12 +62,12 @@ void normal_pair(std::uint64_t pair, PhiloxKey key, double deviates[2]) {
   deviates[1] = radius * exact_sin_two_pi(angle);
 }
 
-void fill_normal(const Parameter& p, std::uint64_t seed) {
+void fill_normal(const Parameter& p, std::uint64_t seed, std::int64_t begin, std::int64_t end) {
   const PhiloxKey key = philox_key(seed);
   float* out = p.master.as<float>();
   double deviates[2];
   std::uint64_t drawn_pair = ~std::uint64_t{0};
-  for (std::int64_t i = 0; i < p.logical_count(); ++i) {
+  for (std::int64_t i = begin; i < end; ++i) {
     const std::uint64_t index = p.first_index + static_cast<std::uint64_t>(i);
     if (index / 2 != drawn_pair) {
       drawn_pair = index / 2;
@@ -104,7 +105,9 @@ std::size_t Parameters::bytes() const {
   return weights_.peak() + gradients_.peak() + moments_.peak();
 }
 
-void Parameters::initialise(std::uint64_t seed) {
+void Parameters::initialise(std::uint64_t seed, int num_threads) {
+  constexpr std::int64_t kTaskElements = 1 << 14;
+  ThreadPool pool(num_threads);
   for (const Parameter& p : parameters_) {
     float* out = p.master.as<float>();
     switch (p.spec.initial) {
@@ -115,7 +118,8 @@ void Parameters::initialise(std::uint64_t seed) {
         std::fill_n(out, p.logical_count(), 1.0f);
         break;
       case Initial::normal:
-        fill_normal(p, seed);
+        pool.for_range(p.logical_count(), kTaskElements,
+                       [&](std::int64_t begin, std::int64_t end, int) { fill_normal(p, seed, begin, end); });
         break;
     }
   }

@@ -59,7 +59,8 @@ class Parameters {
   [[nodiscard]] bool measuring() const { return use_ == Use::measuring; }
 
   // Draws every initial value by (seed, logical index): Box-Muller on Philox in own fp64 functions.
-  void initialise(std::uint64_t seed);
+  // The same values for any number of threads.
+  void initialise(std::uint64_t seed, int num_threads = 1);
   // Sets columns from `column` on of one row: of the master, or where there is none of the working weights,
   // rounded as refresh_working rounds.
   static void set_row(const Parameter& parameter, std::int64_t row, std::int64_t column,

@@ -4,10 +4,12 @@
 #include <bit>
 #include <cstring>
 #include <set>
+#include <span>
 #include <utility>
 
 #include "config/nearest.h"
 #include "core/file.h"
+#include "core/thread_pool.h"
 #include "run/json_fields.h"
 
 namespace megalith {
@@ -61,30 +63,56 @@ bool has_shape(const StoredTensor& tensor, const WeightPiece& piece) {
   return tensor.shape.size() == 2 && tensor.shape[0] == rows && tensor.shape[1] == columns;
 }
 
-// Gives back what was read of the file as it goes, so that a copy never stands in memory twice.
-void copy_piece(const WeightPiece& piece, const StoredTensor& tensor, const Parameter& parameter) {
-  constexpr std::size_t kReleased = std::size_t{4} << 20;  // bytes at a time
-  const bool is_vector = piece.rows == 1;
-  const std::size_t stored_row_bytes = tensor.bytes.size() / static_cast<std::size_t>(piece.source_rows);
-  std::vector<float> values(static_cast<std::size_t>(piece.columns));
-  std::size_t released = 0;
-  for (std::int64_t r = 0; r < piece.rows; ++r) {
-    const std::int64_t stored_row = is_vector ? r : piece.stored_at(r);
-    for (std::int64_t c = 0; c < piece.columns; ++c) {
-      const std::int64_t stored_column = is_vector ? piece.stored_at(c) : c;
-      const std::int64_t row = piece.source_row + (piece.transposed ? stored_column : stored_row);
-      const std::int64_t column = piece.source_column + (piece.transposed ? stored_row : stored_column);
-      values[static_cast<std::size_t>(c)] =
-          element(tensor, static_cast<std::size_t>(row * piece.source_columns + column));
-    }
-    Parameters::set_row(parameter, piece.row + r, piece.column, values);
-    if (piece.transposed || is_vector) continue;  // reads the whole tensor again and again
-    const std::size_t read = static_cast<std::size_t>(piece.source_row + stored_row) * stored_row_bytes;
-    if (read < released + kReleased) continue;
-    release_pages(tensor.bytes.subspan(released, read - released));
-    released = read;
+// Elements that lie next to each other.
+void copy_run(const StoredTensor& tensor, std::size_t first, std::span<float> to) {
+  if (tensor.type == StoredType::f32) {
+    std::memcpy(to.data(), tensor.bytes.data() + 4 * first, 4 * to.size());
+    return;
   }
-  release_pages(tensor.bytes);
+  if (tensor.type == StoredType::bf16) {
+    const std::byte* from = tensor.bytes.data() + 2 * first;
+    for (std::size_t i = 0; i < to.size(); ++i) {
+      std::uint16_t bits = 0;
+      std::memcpy(&bits, from + 2 * i, 2);
+      to[i] = to_float(bf16{bits});
+    }
+    return;
+  }
+  for (std::size_t i = 0; i < to.size(); ++i) to[i] = element(tensor, first + i);
+}
+
+// Row r of a piece.
+void read_row(const WeightPiece& piece, const StoredTensor& tensor, std::int64_t r, std::span<float> to) {
+  const bool is_vector = piece.rows == 1;
+  const std::int64_t stored_row = is_vector ? r : piece.stored_at(r);
+  if (!piece.transposed && !is_vector) {
+    const std::int64_t first = (piece.source_row + stored_row) * piece.source_columns + piece.source_column;
+    copy_run(tensor, static_cast<std::size_t>(first), to);
+    return;
+  }
+  for (std::int64_t c = 0; c < piece.columns; ++c) {
+    const std::int64_t stored_column = is_vector ? piece.stored_at(c) : c;
+    const std::int64_t row = piece.source_row + (piece.transposed ? stored_column : stored_row);
+    const std::int64_t column = piece.source_column + (piece.transposed ? stored_row : stored_column);
+    to[static_cast<std::size_t>(c)] =
+        element(tensor, static_cast<std::size_t>(row * piece.source_columns + column));
+  }
+}
+
+// Gives back what was read of the file as it goes, so that a copy never stands in memory twice.
+void copy_rows(const WeightPiece& piece, const StoredTensor& tensor, const Parameter& parameter,
+               std::int64_t begin, std::int64_t end) {
+  std::vector<float> values(static_cast<std::size_t>(piece.columns));
+  for (std::int64_t r = begin; r < end; ++r) {
+    read_row(piece, tensor, r, values);
+    Parameters::set_row(parameter, piece.row + r, piece.column, values);
+  }
+  if (piece.transposed || piece.rows == 1) return;  // reads the whole tensor again and again
+  const bool in_order = piece.stored_at(begin) == begin && piece.stored_at(end - 1) == end - 1;
+  if (!in_order) return;
+  const std::size_t row_bytes = tensor.bytes.size() / static_cast<std::size_t>(piece.source_rows);
+  release_pages(tensor.bytes.subspan(static_cast<std::size_t>(piece.source_row + begin) * row_bytes,
+                                     static_cast<std::size_t>(end - begin) * row_bytes));
 }
 
 // The files that model.safetensors.index.json names, each once.
@@ -216,13 +244,21 @@ Expected<void> HuggingFaceModel::check(const fs::path& folder) const {
   return {};
 }
 
-void HuggingFaceModel::load(const Parameters& parameters) const {
+void HuggingFaceModel::load(const Parameters& parameters, int num_threads) const {
+  constexpr std::int64_t kElementsAtOnce = 1 << 20;
+  ThreadPool pool(num_threads);
   for (const WeightPiece& piece : pieces_) {
     const Parameter& parameter = parameters.named(piece.parameter);
     MEGALITH_CHECK(piece.row + piece.rows <= parameter.spec.rows &&
                        piece.column + piece.columns <= parameter.spec.columns,
                    "{} does not fit into {}", piece.source, piece.parameter);
-    copy_piece(piece, *tensors_.at(piece.source), parameter);
+    const StoredTensor& tensor = *tensors_.find(piece.source)->second;
+    const std::int64_t rows =
+        std::max<std::int64_t>(1, kElementsAtOnce / std::max<std::int64_t>(1, piece.columns));
+    pool.for_range(piece.rows, rows, [&](std::int64_t begin, std::int64_t end, int) {
+      copy_rows(piece, tensor, parameter, begin, end);
+    });
+    release_pages(tensor.bytes);
   }
 }
 

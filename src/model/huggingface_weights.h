@@ -25,9 +25,9 @@ class HuggingFaceModel {
   static Expected<HuggingFaceModel> open(const std::filesystem::path& folder);
 
   [[nodiscard]] const HuggingFaceConfig& config() const { return config_; }
-  // Fills every weight. REQUIRES: parameters of config().model. A row at a time, and what was read of the
+  // Fills every weight. REQUIRES: parameters of config().model. Some rows at a time, and what was read of the
   // files is given back: little memory beyond the parameters.
-  void load(const Parameters& parameters) const;
+  void load(const Parameters& parameters, int num_threads = 1) const;
 
  private:
   Expected<void> open_files(const std::filesystem::path& folder);

@@ -115,7 +115,7 @@ Trainer::Trainer(const TrainConfig& config, Device& device, const Dataset& train
       buffers_(config.batch.micro, config.batch.sequence),
       log_probability_(static_cast<std::size_t>(config.batch.micro * config.batch.sequence)),
       source_totals_(train.source_names().size()) {
-  parameters_.initialise(config.seed);
+  parameters_.initialise(config.seed, device_.num_threads());
   parameters_.refresh_working(device_);
 }
 

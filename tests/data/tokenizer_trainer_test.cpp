@@ -12,6 +12,7 @@
 #include "data/tokenizer/byte_level.h"
 #include "data/tokenizer/piece_counts.h"
 #include "data/tokenizer/piece_splitter.h"
+#include "data/tokenizer/piece_tally.h"
 #include "data/tokenizer/tokenizer_model.h"
 
 namespace megalith {
@@ -153,6 +154,43 @@ TEST(PieceCounts, AreThoseOfTheWholeTextAlthoughItIsCutIntoSlices) {
     EXPECT_EQ(expected[piece.bytes], piece.count) << piece.bytes;
   EXPECT_EQ(counts.text_bytes, text.size());
   EXPECT_EQ(counts.forgotten, 0);
+}
+
+TEST(PieceTally, CountsAndForgetsAsAMapDoes) {
+  std::mt19937 random(7);
+  std::map<std::string, std::int64_t> expected;
+  PieceTally tally, other;
+  std::int64_t taken = 0, expected_taken = 0;
+  for (int round = 0; round < 200000; ++round) {
+    std::string piece(1 + random() % 18, 'x');  // short and long ones
+    for (int i = 0; i < 3; ++i) piece[random() % piece.size()] = static_cast<char>(random() % 4);
+    PieceTally& one = round % 3 == 0 ? other : tally;
+    if (piece.size() <= ShortPiece::kMostBytes) {
+      one.add(ShortPiece::of(piece, piece.data() + piece.size()), 1);
+    } else {
+      one.add(piece, 1);
+    }
+    ++expected[piece];
+    if (round % 60000 != 0) continue;
+    tally.add(other);
+    other.clear();
+    taken += tally.take_out_up_to(2);
+    std::erase_if(expected, [&](const auto& entry) {
+      if (entry.second > 2) return false;
+      expected_taken += entry.second;
+      return true;
+    });
+  }
+  tally.add(other);
+  std::map<std::string, std::int64_t> counted;
+  tally.for_each([&](const std::string& piece, std::int64_t count) { counted[piece] += count; });
+  EXPECT_EQ(counted, expected);
+  EXPECT_EQ(taken, expected_taken);
+  EXPECT_GT(taken, 1000);
+  std::size_t bytes = 0;
+  for (const auto& [piece, count] : expected) bytes += piece.size();
+  EXPECT_EQ(tally.bytes(), bytes);
+  EXPECT_EQ(tally.num_pieces(), expected.size());
 }
 
 TEST(BpeTraining, GivesASmallerVocabularyWhereTheTextHasNoMorePairs) {

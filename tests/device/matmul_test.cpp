@@ -34,6 +34,9 @@ std::vector<Case> cases() {
   list.push_back({9, 64 + 16 + 16, 128, {.leaves = 2}, {.leaves = 4, .members = {64, 16, 16}}});
   list.push_back({33, 130, 900, {.leaves = 2}, {}});  // several blocks of terms
   list.push_back({200, 65, 17, {}, {}});              // several blocks of rows
+  list.push_back({13, 20, 1704, {.leaves = 4}, {}});  // several chunks of terms, also where a word is two
+  list.push_back({9, 1712, 24, {}, {.leaves = 8, .members = {800, 456, 456}}});
+  list.push_back({1550, 3, 1700, {}, {}});  // and several groups of rows
   return list;
 }
 
@@ -93,7 +96,8 @@ TEST_P(Products, PackedWeightsGiveTheSameBitsAndTheirRowsBack) {
       for (std::int64_t n = 0; n < c.outputs; ++n) ASSERT_EQ(bits(packed_y.at(m, n)), bits(y.at(m, n)));
     }
     packed_y.expect_guards_untouched();
-    const std::vector<std::int32_t> rows = {static_cast<std::int32_t>(c.outputs - 1), 0, 5};
+    const std::vector<std::int32_t> rows = {static_cast<std::int32_t>(c.outputs - 1), 0,
+                                            static_cast<std::int32_t>(c.outputs / 2)};
     RandomTensor back(dtype(), 3, c.inputs, 5);
     ops->unpack(
         {.w = shape_alone, .order = c.forward, .packed = packed, .rows = rows.data(), .to = back.tensor()});

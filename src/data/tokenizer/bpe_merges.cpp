@@ -13,33 +13,20 @@ namespace {
 // Up to here a quadratic scan over an array beats a heap.
 constexpr std::size_t kShortPiece = 48;
 
-std::uint64_t pair_of(std::int32_t left, std::int32_t right) {
-  return std::uint64_t{static_cast<std::uint32_t>(left)} << 32 | static_cast<std::uint32_t>(right);
-}
-
 }  // namespace
 
-MergeTable::MergeTable(std::size_t count) : slots_(std::bit_ceil(std::max<std::size_t>(2 * count, 2))) {}
-
-std::size_t MergeTable::slot_of(std::uint64_t pair) const {
-  std::uint64_t hash = pair * 0x9E3779B97F4A7C15u;
-  hash = (hash ^ (hash >> 32)) * 0xBF58476D1CE4E5B9u;
-  const std::size_t mask = slots_.size() - 1;
-  std::size_t slot = (hash >> 29) & mask;
-  while (slots_[slot].pair != pair && slots_[slot].pair != UINT64_MAX) slot = (slot + 1) & mask;
-  return slot;
-}
+MergeTable::MergeTable(std::size_t count)
+    : slots_(std::bit_ceil(std::max<std::size_t>(2 * count, 2))), first_(kFirstIds * kFirstIds) {}
 
 bool MergeTable::add(const Merge& merge, std::uint32_t rank) {
   const std::uint64_t pair = pair_of(merge.left, merge.right);
   Slot& slot = slots_[slot_of(pair)];
   if (slot.pair == pair) return false;
   slot = {.pair = pair, .found = {.rank = rank, .merged = merge.merged}};
+  if (merge.left < kFirstIds && merge.right < kFirstIds) {
+    first_[static_cast<std::size_t>(merge.left * kFirstIds + merge.right)] = slot.found;
+  }
   return true;
-}
-
-MergeTable::Found MergeTable::find(std::int32_t left, std::int32_t right) const {
-  return slots_[slot_of(pair_of(left, right))].found;
 }
 
 std::size_t PieceMerger::merge(std::span<std::int32_t> ids) {
@@ -47,26 +34,41 @@ std::size_t PieceMerger::merge(std::span<std::int32_t> ids) {
 }
 
 std::size_t PieceMerger::merge_short(std::span<std::int32_t> ids) {
-  std::size_t size = ids.size();
+  const std::size_t size = ids.size();
   if (size < 2) return size;
-  std::array<MergeTable::Found, kShortPiece> pair;  // pair[i] is of ids[i] and ids[i + 1]
-  for (std::size_t i = 0; i + 1 < size; ++i) pair[i] = table_->find(ids[i], ids[i + 1]);
-  while (size >= 2) {
-    std::size_t best = 0;
-    for (std::size_t i = 1; i + 1 < size; ++i) {
-      if (pair[i].rank < pair[best].rank) best = i;
-    }
-    if (pair[best].rank == MergeTable::kNoRank) break;
-    ids[best] = pair[best].merged;
-    std::copy(ids.begin() + static_cast<std::ptrdiff_t>(best) + 2,
-              ids.begin() + static_cast<std::ptrdiff_t>(size),
-              ids.begin() + static_cast<std::ptrdiff_t>(best) + 1);
-    std::copy(pair.begin() + best + 1, pair.begin() + size - 1, pair.begin() + best);
-    --size;
-    if (best > 0) pair[best - 1] = table_->find(ids[best - 1], ids[best]);
-    if (best + 1 < size) pair[best] = table_->find(ids[best], ids[best + 1]);
+  // Of position i and the next one that is still there. The least is the leftmost of the least rank; a
+  // position that was merged into its left neighbour has the rank of none.
+  constexpr Candidate kNone = Candidate{MergeTable::kNoRank} << 32;
+  std::array<Candidate, kShortPiece> pair;
+  std::array<std::int32_t, kShortPiece> merged;
+  std::array<std::uint8_t, kShortPiece + 1> next, previous;
+  const auto set_pair = [&](std::size_t at, MergeTable::Found found) {
+    pair[at] = Candidate{found.rank} << 32 | at;
+    merged[at] = found.merged;
+  };
+  for (std::size_t i = 0; i < size; ++i) {
+    next[i] = static_cast<std::uint8_t>(i + 1);
+    previous[i + 1] = static_cast<std::uint8_t>(i);
+    if (i + 1 < size) set_pair(i, table_->find_bytes(ids[i], ids[i + 1]));
   }
-  return size;
+  pair[size - 1] = kNone;
+  while (true) {
+    const Candidate best = *std::min_element(pair.begin(), pair.begin() + size);
+    if (best >= kNone) break;
+    const std::size_t left = best & 0xFF, right = next[left], after = next[right];
+    ids[left] = merged[left];
+    pair[left] = pair[right] = kNone;
+    next[left] = static_cast<std::uint8_t>(after);
+    previous[after] = static_cast<std::uint8_t>(left);
+    if (after < size) set_pair(left, table_->find(ids[left], ids[after]));
+    if (left > 0) {
+      const std::size_t before = previous[left];
+      set_pair(before, table_->find(ids[before], ids[left]));
+    }
+  }
+  std::size_t count = 0;
+  for (std::size_t i = 0; i < size; i = next[i]) ids[count++] = ids[i];
+  return count;
 }
 
 void PieceMerger::offer(std::span<const std::int32_t> ids, std::int32_t at) {

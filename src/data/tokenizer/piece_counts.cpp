@@ -1,14 +1,14 @@
 #include "data/tokenizer/piece_counts.h"
 
 #include <algorithm>
-#include <functional>
-#include <span>
+#include <array>
 #include <string_view>
-#include <unordered_map>
+#include <utility>
 
-#include "core/digest.h"
 #include "core/thread_pool.h"
 #include "data/tokenizer/piece_splitter.h"
+#include "data/tokenizer/piece_tally.h"
+#include "data/tokenizer/short_piece.h"
 
 namespace megalith {
 namespace {
@@ -17,23 +17,6 @@ namespace {
 // forgotten at the end of a batch does not depend on the number of threads.
 constexpr std::size_t kBatch = std::size_t{8} << 20;
 constexpr std::size_t kSlice = std::size_t{256} << 10;
-
-struct PieceHash {
-  using is_transparent = void;
-  std::size_t operator()(std::string_view piece) const { return digest_bytes(piece.data(), piece.size()); }
-};
-using CountMap = std::unordered_map<std::string, std::int64_t, PieceHash, std::equal_to<>>;
-
-// Adds to the count of a piece; returns the bytes by which the map grew.
-std::size_t add_to(CountMap& counts, std::string_view piece, std::int64_t count) {
-  const auto found = counts.find(piece);
-  if (found != counts.end()) {
-    found->second += count;
-    return 0;
-  }
-  counts.emplace(piece, count);
-  return piece.size();
-}
 
 // Where to end the first slice of `text`: rather at a safe cut far away than inside a piece.
 std::size_t slice_end(std::string_view text) {
@@ -69,11 +52,11 @@ class PieceCounter {
 
   PieceCounts finish() && {
     count_batch();
-    result_.pieces.reserve(counts_.size());
-    while (!counts_.empty()) {
-      auto node = counts_.extract(counts_.begin());
-      result_.pieces.push_back({.bytes = std::move(node.key()), .count = node.mapped()});
-    }
+    result_.pieces.reserve(counts_.num_pieces());
+    counts_.for_each([&](std::string piece, std::int64_t count) {
+      result_.pieces.push_back({.bytes = std::move(piece), .count = count});
+    });
+    counts_.clear();
     std::sort(result_.pieces.begin(), result_.pieces.end(),
               [](const CountedPiece& a, const CountedPiece& b) { return a.bytes < b.bytes; });
     return std::move(result_);
@@ -83,44 +66,62 @@ class PieceCounter {
   struct Slice {
     std::size_t begin = 0, size = 0;
   };
+  struct OfThread {
+    PieceTally counts;
+    std::int64_t num_pieces = 0;
+  };
 
   void count_batch() {
     pool_.for_each(static_cast<std::int64_t>(slices_.size()), [&](std::int64_t task, int thread) {
       const Slice slice = slices_[static_cast<std::size_t>(task)];
-      CountMap& counts = of_thread_[static_cast<std::size_t>(thread)];
-      PieceSplitter::Walk walk(splitter_, std::string_view(batch_).substr(slice.begin, slice.size));
-      for (std::string_view piece; walk.next(piece);) add_to(counts, piece, 1);
+      count_slice(std::string_view(batch_).substr(slice.begin, slice.size),
+                  of_thread_[static_cast<std::size_t>(thread)]);
     });
-    for (CountMap& counts : of_thread_) {
-      for (const auto& [piece, count] : counts) {
-        bytes_ += add_to(counts_, piece, count);
-        result_.total += count;
-      }
-      counts.clear();
+    for (OfThread& one : of_thread_) {
+      counts_.add(one.counts);
+      result_.total += std::exchange(one.num_pieces, 0);
+      one.counts.clear();
     }
     slices_.clear();
     batch_.clear();
-    if (bytes_ > most_bytes_) forget_rare_pieces();
+    if (counts_.bytes() > most_bytes_) forget_rare_pieces();
   }
 
   void forget_rare_pieces() {
-    for (std::int64_t most = 1; bytes_ > most_bytes_ / 2; most *= 2) {
-      std::erase_if(counts_, [&](const auto& entry) {
-        if (entry.second > most) return false;
-        bytes_ -= entry.first.size();
-        result_.forgotten += entry.second;
-        return true;
-      });
+    for (std::int64_t most = 1; counts_.bytes() > most_bytes_ / 2; most *= 2) {
+      result_.forgotten += counts_.take_out_up_to(most);
     }
+  }
+
+  void count_slice(std::string_view slice, OfThread& one) const {
+    // Some pieces are cut before the first of them is counted, so that the table's memory is there by then.
+    constexpr std::size_t kAhead = 32;
+    std::array<ShortPiece, kAhead> keys;
+    const char* const end = slice.data() + slice.size();
+    PieceSplitter::Walk walk(splitter_, slice);
+    std::size_t ahead = 0;
+    const auto count_ahead = [&] {
+      for (std::size_t i = 0; i < ahead; ++i) one.counts.add(keys[i], 1);
+      ahead = 0;
+    };
+    for (std::string_view piece; walk.next(piece); ++one.num_pieces) {
+      if (piece.size() > ShortPiece::kMostBytes) {
+        one.counts.add(piece, 1);
+        continue;
+      }
+      keys[ahead] = ShortPiece::of(piece, end);
+      one.counts.prefetch(keys[ahead]);
+      if (++ahead == kAhead) count_ahead();
+    }
+    count_ahead();
   }
 
   ThreadPool pool_;
   PieceSplitter splitter_;
   std::string batch_;
   std::vector<Slice> slices_;
-  std::vector<CountMap> of_thread_;
-  CountMap counts_;
-  std::size_t bytes_ = 0;  // of the keys of counts_
+  std::vector<OfThread> of_thread_;
+  PieceTally counts_;
   std::size_t most_bytes_;
   PieceCounts result_;
 };

@@ -57,6 +57,11 @@ constexpr const char* kO200kSource =
     ")?+|"
     R"(\p{N}{1,3}+| ?)" MEGALITH_SYMBOL R"(++[\r\n/]*+|)" MEGALITH_LINES MEGALITH_SPACES;
 
+// One group for each CharacterKind, in the order of their bits.
+constexpr const char* kKindsSource =
+    R"(([\p{Lu}\p{Lt}]++)|(\p{Ll}++)|([\p{Lm}\p{Lo}]++)|(\p{M}++)|(\p{N}++)|((?:(?![\r\n])[)" MEGALITH_WHITE_SPACE
+    R"(])++)|([\r\n]++)|([^\p{L}\p{M}\p{N})" MEGALITH_WHITE_SPACE "]++)";
+
 #undef MEGALITH_WHITE_SPACE
 #undef MEGALITH_SYMBOL
 #undef MEGALITH_SPACES
@@ -127,6 +132,10 @@ std::string pcre2_source_of(PiecePattern pattern) {
       return kO200kSource;
   }
   return {};
+}
+
+std::string pcre2_source_of_kinds() {
+  return kKindsSource;
 }
 
 }  // namespace megalith

@@ -30,4 +30,8 @@ std::optional<PiecePattern> pattern_of_regex(std::string_view regex);
 // no match, which keeps time linear and the stack small.
 std::string pcre2_source_of(PiecePattern pattern);
 
+// A pattern with one group for each CharacterKind (character_kind.h), in the order of their bits: it matches
+// a run of characters of one kind.
+std::string pcre2_source_of_kinds();
+
 }  // namespace megalith

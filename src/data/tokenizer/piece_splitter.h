@@ -12,9 +12,10 @@
 #pragma once
 
 #include <cstddef>
-#include <memory>
+#include <optional>
 #include <string_view>
 
+#include "data/tokenizer/pattern_matcher.h"
 #include "data/tokenizer/piece_pattern.h"
 
 namespace megalith {
@@ -24,13 +25,14 @@ class PieceSplitter {
  public:
   static constexpr std::size_t kLongestPiece = std::size_t{4} << 20;
 
-  // All give the same pieces. by_hand cuts ASCII itself (ascii_piece.h) and asks PCRE2 about the rest.
-  // just_in_time asks PCRE2 always, and falls back to the interpreter where machine code may not be made.
+  // All give the same pieces: by_hand is piece_cutter.h, the others ask PCRE2 for every piece and are there
+  // to be compared with. just_in_time falls back to the interpreter where machine code may not be made.
   enum class Engine { by_hand, just_in_time, interpreter };
 
-  explicit PieceSplitter(PiecePattern pattern = PiecePattern::gpt2, Engine engine = Engine::by_hand);
+  explicit PieceSplitter(PiecePattern pattern = PiecePattern::gpt2, Engine engine = Engine::by_hand)
+      : pattern_(pattern), engine_(engine) {}
 
-  // One pass over one text, from one thread. The splitter and the text must outlive it.
+  // One pass over one text, from one thread. The text must outlive it.
   class Walk {
    public:
     Walk(const PieceSplitter& splitter, std::string_view text);
@@ -40,20 +42,19 @@ class PieceSplitter {
     void restart(std::string_view text);
 
    private:
-    // Bytes of the piece that the pattern matches at the start of the window.
-    [[nodiscard]] std::size_t match(std::string_view window) const;
+    // Bytes of the piece that the pattern library finds; 0 where the text is not UTF-8.
+    std::size_t match();
 
-    const PieceSplitter* splitter_;
-    std::shared_ptr<void> match_;
+    PiecePattern pattern_;
+    std::optional<PatternMatcher> matcher_;  // of the pattern library's engines
     std::string_view text_;
     std::size_t at_ = 0;
-    std::size_t valid_end_ = 0;  // text_[at_, valid_end_) is valid UTF-8
+    std::size_t valid_end_ = 0;  // up to here the text is UTF-8; only the library needs to know
   };
 
  private:
   PiecePattern pattern_;
-  bool by_hand_;
-  std::shared_ptr<void> code_, limits_;
+  Engine engine_;
 };
 
 // The last position p in (0, limit] where cutting the text in two changes no piece of any pattern: after a

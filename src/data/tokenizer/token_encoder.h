@@ -2,16 +2,18 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
 #include <vector>
 
 #include "data/tokenizer/bpe_merges.h"
+#include "data/tokenizer/piece_cache.h"
 #include "data/tokenizer/piece_splitter.h"
 #include "data/tokenizer/tokenizer.h"
 
 namespace megalith {
 
-// Gives what Tokenizer::encode gives. One per thread. Memory: the cache below (4 MiB), plus about 30 bytes
+// Gives what Tokenizer::encode gives. One per thread. Memory: a PieceCache (5 MiB), plus about 30 bytes
 // per byte of the longest piece seen (PieceSplitter::kLongestPiece bounds it).
 class TokenEncoder {
  public:
@@ -24,18 +26,9 @@ class TokenEncoder {
               SpecialTokens special = SpecialTokens::as_text);
 
  private:
-  // A piece and its ids in one cache line. Longer pieces and those of more ids are merged afresh each time.
-  struct alignas(64) Remembered {
-    static constexpr std::size_t kBytes = 22, kIds = 10;
-    std::uint8_t num_bytes = 0;  // 0: empty
-    std::uint8_t num_ids = 0;
-    char bytes[kBytes];
-    std::int32_t ids[kIds];
-  };
-  static constexpr std::size_t kRemembered = 1 << 16;  // one place per piece, by its hash; the latest stays
-
   void encode_text(std::string_view text, std::vector<std::int32_t>& ids);
-  void encode_piece(std::string_view piece, std::vector<std::int32_t>& ids);
+  void encode_text_with_cache(std::string_view text, std::vector<std::int32_t>& ids);
+  void encode_rare_piece(std::string_view piece, bool may_be_known, std::vector<std::int32_t>& ids);
   // U+FFFD where the vocabulary has no entry for the byte.
   void push_byte(char byte, std::vector<std::int32_t>& ids) const;
   void merge_piece(std::string_view piece, std::vector<std::int32_t>& ids);
@@ -44,7 +37,7 @@ class TokenEncoder {
   const TokenizerModel* model_;
   PieceSplitter::Walk walk_;
   PieceMerger merger_;
-  std::vector<Remembered> cache_;
+  std::optional<PieceCache> cache_;
 };
 
 }  // namespace megalith

@@ -12,6 +12,8 @@ constexpr OperationCoverage kCoverage[] = {
     {"input gradient product", true},
     {"weight gradient product", true},
     {"bias gradient", true},
+    {"weight packing", false},
+    {"packed weight rows", false},
     {"attention forward", false},
     {"attention backward", false},
     {"cached attention", false},

@@ -1,6 +1,7 @@
 // Products: which algorithm and tiles, and the kernels' arguments.
 #include <bit>
 
+#include "device/cuda/coverage.h"
 #include "device/cuda/operations.h"
 
 namespace megalith::cuda {
@@ -33,6 +34,7 @@ class Matmul final : public CudaMatmul {
     MEGALITH_CHECK(args.x.columns() == args.w.columns() && args.y.columns() == args.w.rows() &&
                        args.y.rows() == args.x.rows() && args.x.dtype == args.w.dtype,
                    "{} x {} -> {}", describe(args.x), describe(args.w), describe(args.y));
+    MEGALITH_CHECK(args.packed == nullptr, "a packed weight, which this device did not make");
     run({ProductForm::forward, args.x, args.w, args.bias, args.y, args.order});
   }
 
@@ -67,6 +69,9 @@ class Matmul final : public CudaMatmul {
                                            .bad = launcher_.flag_of(args.verdict)});
     });
   }
+
+  void pack(const WeightPacking&) override { throw_not_on_cuda("weight packing"); }
+  void unpack(const WeightRows&) override { throw_not_on_cuda("packed weight rows"); }
 
   [[nodiscard]] const AlgorithmTable& algorithms() const override { return table_; }
 

@@ -1,22 +1,24 @@
 #include "device/profile/profiling_device.h"
 
+#include <type_traits>
+
 #include "device/profile/operation_labels.h"
 
 namespace megalith::profile {
 namespace {
 
-// Calls something and records what it took; returns what it returned.
+// Calls something and records what it took; returns what it returned. Operations do not throw.
 template <class Call>
-auto timed(OperationLog& log, const OperationLabel& label, const Cost& cost, Call call) {
-  struct Stop {
-    OperationLog& log;
-    const OperationLabel& label;
-    const Cost& cost;
-    Clock::time_point begin = Clock::now();
-    ~Stop() { log.record(label, cost, begin, Clock::now()); }
-  };
-  const Stop stop{log, label, cost};
-  return call();
+auto timed(OperationLog& log, const OperationLabel& label, const Cost& cost, const Call& call) {
+  const Clock::time_point begin = Clock::now();
+  if constexpr (std::is_void_v<decltype(call())>) {
+    call();
+    log.record(label, cost, begin, Clock::now());
+  } else {
+    const auto result = call();
+    log.record(label, cost, begin, Clock::now());
+    return result;
+  }
 }
 
 template <class Ops>
@@ -27,7 +29,9 @@ class Timed : public Ops {
  protected:
   template <class Operation>
   void pass(void (Ops::*call)(const Operation&), const Operation& operation) {
-    timed(log_, label_of(operation), cost_of(operation), [&] { (inner_.*call)(operation); });
+    const Clock::time_point begin = Clock::now();
+    (inner_.*call)(operation);
+    log_.record(label_of(operation), cost_of(operation), begin, Clock::now());
   }
   Ops& inner_;
   OperationLog& log_;
@@ -40,6 +44,11 @@ class ProfilingMatmul final : public Timed<MatmulOps> {
   void input_gradient(const InputGradientProduct& a) override { pass(&MatmulOps::input_gradient, a); }
   void weight_gradient(const WeightGradientProduct& a) override { pass(&MatmulOps::weight_gradient, a); }
   void bias_gradient(const BiasGradient& a) override { pass(&MatmulOps::bias_gradient, a); }
+  std::size_t packed_bytes(const Tensor& w, const SumOrder& order) override {
+    return inner_.packed_bytes(w, order);
+  }
+  void pack(const WeightPacking& a) override { inner_.pack(a); }
+  void unpack(const WeightRows& a) override { inner_.unpack(a); }
 };
 
 class ProfilingAttention final : public Timed<AttentionOps> {
@@ -111,6 +120,7 @@ class ProfilingDevice final : public Device {
   ElementwiseOps& elementwise() override { return elementwise_; }
   LossOps& loss() override { return loss_; }
   OptimizerOps& optimizer() override { return optimizer_; }
+  ArenaMemory& memory() override { return inner_.memory(); }
   [[nodiscard]] std::string description() const override { return inner_.description(); }
   [[nodiscard]] int num_threads() const override { return inner_.num_threads(); }
   double peak_flops(DType dtype) override { return inner_.peak_flops(dtype); }

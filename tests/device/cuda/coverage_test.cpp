@@ -29,7 +29,10 @@ TEST(Coverage, EveryMissingOperationThrowsItsName) {
   const auto attention = make_absent_attention();
   const auto loss = make_absent_loss();
   const auto elementwise = make_elementwise(launcher);
+  const auto matmul = make_matmul(launcher, ProductMode::fast);
   const std::pair<const char*, std::function<void()>> calls[] = {
+      {"weight packing", [&] { matmul->pack(WeightPacking{}); }},
+      {"packed weight rows", [&] { matmul->unpack(WeightRows{}); }},
       {"attention forward", [&] { attention->forward(AttentionForward{}); }},
       {"attention backward", [&] { attention->backward(AttentionBackward{}); }},
       {"cached attention", [&] { attention->cached(CachedAttention{}); }},
@@ -53,6 +56,12 @@ TEST(Coverage, EveryMissingOperationThrowsItsName) {
     EXPECT_NE(message.find(std::string(name) + " is not implemented on CUDA yet"), std::string::npos)
         << message;
   }
+}
+
+// Generation asks first, and then leaves packing alone.
+TEST(Coverage, WeightsThatCannotBePackedHaveNoPackedForm) {
+  test::EmulatedLauncher launcher;
+  EXPECT_EQ(make_matmul(launcher, ProductMode::fast)->packed_bytes(Tensor{}, SumOrder{}), 0u);
 }
 
 // docs/cuda.md has one line of its table per operation: | operation | exists: yes or no | ...
