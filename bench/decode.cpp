@@ -1,5 +1,5 @@
-// Generation of GPT-2 124M in bf16 with random weights: tokens a second of prompts and of answers, the latter
-// beside what reading the weights once a token allows.
+// Generation of GPT-2 124M with random weights, in bf16 and in int8 blocks: tokens a second of prompts and of
+// answers, the latter beside what reading the weights once a token allows.
 //   bench_decode [--threads N] [--rounds N] [--json] [SEQUENCES ...]
 
 #include <algorithm>
@@ -46,8 +46,32 @@ double read_bandwidth(ThreadPool& pool, const std::vector<std::uint64_t>& memory
   return static_cast<double>(words) * 8 / timing.best_seconds;
 }
 
-void measure(const bench::Options& options, bench::Report& report, Device& device, Transformer& transformer,
-             const NumericsProfile& profile, double weight_bytes, double bandwidth) {
+// What the products of a token read: all matrices but the position table.
+double weights_read(const Parameters& parameters) {
+  double weights = 0;
+  for (const Parameter& p : parameters.all()) {
+    if (p.spec.is_matrix && p.spec.name != "embedding.positions")
+      weights += static_cast<double>(p.spec.padded_rows * p.spec.columns);
+  }
+  return weights;
+}
+
+struct Format {
+  const char* name;
+  WeightFormat format;
+  double bytes_per_weight;
+};
+constexpr Format kFormats[] = {{"bf16", WeightFormat::as_stored, 2}, {"int8", WeightFormat::q8_0, 34.0 / 32}};
+
+void measure(const bench::Options& options, bench::Report& report, Device& device, const TrainConfig& config,
+             const Format& format, double bandwidth) {
+  Parameters parameters(Transformer::specs(config.model, config.numerics), config.numerics.compute,
+                        Parameters::Use::training);
+  parameters.initialise(1);
+  parameters.refresh_working(device);
+  Transformer transformer(config.model, config.numerics, parameters);
+  transformer.pack(device, config.numerics, format.format);
+  const double weight_bytes = weights_read(parameters) * format.bytes_per_weight;
   std::vector<std::int32_t> prompt(static_cast<std::size_t>(kPrompt));
   std::iota(prompt.begin(), prompt.end(), 100);
   double one = 0;
@@ -56,12 +80,13 @@ void measure(const bench::Options& options, bench::Report& report, Device& devic
   for (const std::string& size : options.rest)
     sizes.push_back(std::clamp(std::atoll(size.c_str()), 1LL, 256LL));
   for (const std::int64_t slots : sizes) {
-    Generator generator(device, transformer, profile, slots, kPrompt + 256);
+    Generator generator(device, transformer, config.numerics, slots, kPrompt + 256);
     const std::vector<std::int32_t> ids(static_cast<std::size_t>(slots), 1234);
     if (slots == 1) {
       const bench::Timing fill =
           bench::take_turns({{"prompt", 1, [&] { generator.prefill(prompt, 1); }}}, options.rounds)[0];
-      report.add("prompt of 512 tokens", static_cast<double>(kPrompt) / fill.best_seconds, "tokens/s", 0,
+      report.add(fmt::format("{}: prompt of 512 tokens", format.name),
+                 static_cast<double>(kPrompt) / fill.best_seconds, "tokens/s", 0,
                  fill.median_seconds / fill.best_seconds);
     }
     const auto answer = [&] {
@@ -73,11 +98,13 @@ void measure(const bench::Options& options, bench::Report& report, Device& devic
     if (slots == 1) one = rate;
     const double spread = timing.median_seconds / timing.best_seconds;
     if (slots == 1 || one == 0) {
-      report.add(fmt::format("answers, {} side by side; reference: one read of the weights a step", slots),
+      report.add(fmt::format("{}: answers, {} side by side; reference: one read of the weights a step",
+                             format.name, slots),
                  rate, "tokens/s", bandwidth / weight_bytes * static_cast<double>(slots), spread);
     } else {
-      report.add(fmt::format("answers, {} sequences side by side; reference: that many alone", slots), rate,
-                 "tokens/s", one * static_cast<double>(slots), spread);
+      report.add(fmt::format("{}: answers, {} sequences side by side; reference: that many alone",
+                             format.name, slots),
+                 rate, "tokens/s", one * static_cast<double>(slots), spread);
     }
   }
 }
@@ -92,21 +119,12 @@ int main(int argc, char** argv) {
   const int threads = options.threads > 0 ? options.threads : usable_processors();
   const std::unique_ptr<Device> device = cpu::make_device(threads, isa);
   const TrainConfig config = gpt2();
-  Parameters parameters(Transformer::specs(config.model, config.numerics), config.numerics.compute,
-                        Parameters::Use::training);
-  parameters.initialise(1);
-  parameters.refresh_working(*device);
-  Transformer transformer(config.model, config.numerics, parameters);
-  double weight_bytes = 0;  // of the matrices that every token multiplies: all but the position table
-  for (const Parameter& p : parameters.all()) {
-    if (p.spec.is_matrix && p.spec.name != "embedding.positions") {
-      weight_bytes += 2.0 * static_cast<double>(p.spec.padded_rows * p.spec.columns);
-    }
-  }
-  transformer.pack(*device, config.numerics);
-  bench::Report report(options, "Generation, GPT-2 124M, bf16, " + device->description());
+  bench::Report report(options, "Generation, GPT-2 124M, " + device->description());
   ThreadPool pool(threads);
-  const std::vector<std::uint64_t> memory(std::size_t{1} << 26, 1);
-  measure(options, report, *device, transformer, config.numerics, weight_bytes,
-          read_bandwidth(pool, memory, options.rounds));
+  double bandwidth = 0;
+  {
+    const std::vector<std::uint64_t> memory(std::size_t{1} << 26, 1);
+    bandwidth = read_bandwidth(pool, memory, options.rounds);
+  }
+  for (const Format& format : kFormats) measure(options, report, *device, config, format, bandwidth);
 }

@@ -1,11 +1,12 @@
 # megalith_kernels(NAME): adds NAME_portable.cpp and, on x86-64, NAME_avx2.cpp and NAME_avx512.cpp of the current folder
-# to the device room, each with the flags of its family. WITH_BF16 adds NAME_avx512_bf16.cpp. There is no global
-# -march: families are chosen at start.
+# to the device room, each with the flags of its family. WITH_BF16 adds NAME_avx512_bf16.cpp, WITH_VNNI
+# NAME_avx512_vnni.cpp. There is no global -march: families are chosen at start.
 function(megalith_kernels name)
-  cmake_parse_arguments(KERNELS "WITH_BF16" "" "" ${ARGN})
+  cmake_parse_arguments(KERNELS "WITH_BF16;WITH_VNNI" "" "" ${ARGN})
   set(avx2_flags -mavx2 -mfma)
   set(avx512_flags -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mprefer-vector-width=512)
   set(avx512_bf16_flags ${avx512_flags} -mavx512bf16)
+  set(avx512_vnni_flags ${avx512_flags} -mavx512vnni)
   # Instrumented kernels at -O3 take minutes to compile.
   if(MEGALITH_SANITIZE)
     set(optimisation -O1)
@@ -17,6 +18,9 @@ function(megalith_kernels name)
     list(APPEND families avx2 avx512)
     if(KERNELS_WITH_BF16)
       list(APPEND families avx512_bf16)
+    endif()
+    if(KERNELS_WITH_VNNI)
+      list(APPEND families avx512_vnni)
     endif()
   endif()
   foreach(family ${families})

@@ -95,7 +95,9 @@ ExitCode generate(const GenerateOptions& options) {
                             .alternatives = options.alternatives,
                             .ignore_end_of_document = options.ignore_end};
   request.sampling.logit_bias = value_or_throw(parse_logit_bias(options.logit_bias));
-  const std::unique_ptr<LoadedModel> model = value_or_throw(load_model(options.model, options.threads));
+  const WeightFormat weights = value_or_throw(parse_weight_format(options.weights));
+  const std::unique_ptr<LoadedModel> model =
+      value_or_throw(load_model(options.model, options.threads, weights));
   request.end_ids = model->end_ids;
   value_or_throw(check_logit_bias(request.sampling.logit_bias, model->config.model.vocabulary));
   if (options.interactive) return converse(*model, std::move(request), options.keep_context);

@@ -67,7 +67,7 @@ std::optional<Tokenizer> tokenizer_beside(const std::filesystem::path& folder, s
 }
 
 Expected<std::unique_ptr<LoadedModel>> load_huggingface(const std::filesystem::path& folder,
-                                                        std::int64_t threads) {
+                                                        std::int64_t threads, WeightFormat weights) {
   const Expected<HuggingFaceModel> stored = HuggingFaceModel::open(folder);
   if (!stored) return tl::unexpected(stored.error());
   TrainConfig config;
@@ -84,7 +84,7 @@ Expected<std::unique_ptr<LoadedModel>> load_huggingface(const std::filesystem::p
   auto model = std::make_unique<LoadedModel>(config, std::move(*device));
   stored->load(model->parameters, model->device->num_threads());
   model->parameters.refresh_working(*model->device);
-  model->transformer.pack(*model->device, config.numerics);
+  model->transformer.pack(*model->device, config.numerics, weights);
   model->tokenizer = tokenizer_beside(folder, config.model.vocabulary);
   model->end_ids = stored->config().end_ids;
   if (model->tokenizer) {
@@ -96,8 +96,9 @@ Expected<std::unique_ptr<LoadedModel>> load_huggingface(const std::filesystem::p
 
 }  // namespace
 
-Expected<std::unique_ptr<LoadedModel>> load_model(const std::string& argument, std::int64_t threads) {
-  if (is_huggingface_folder(argument)) return load_huggingface(argument, threads);
+Expected<std::unique_ptr<LoadedModel>> load_model(const std::string& argument, std::int64_t threads,
+                                                  WeightFormat weights) {
+  if (is_huggingface_folder(argument)) return load_huggingface(argument, threads, weights);
   Expected<ModelLocation> location = resolve_model(argument);
   if (!location) return tl::unexpected(location.error());
   for (const Refusal& skipped : location->skipped)
@@ -124,7 +125,7 @@ Expected<std::unique_ptr<LoadedModel>> load_model(const std::string& argument, s
     if (const auto read = checkpoint.in_place("model." + p.spec.name)) release_pages(*read);
   }
   model->parameters.refresh_working(*model->device);
-  model->transformer.pack(*model->device, model->config.numerics);
+  model->transformer.pack(*model->device, model->config.numerics, weights);
   if (Expected<std::string_view> text = checkpoint.file_text("tokenizer.json")) {
     Expected<Tokenizer> tokenizer =
         Tokenizer::parse_json(*text, (checkpoint.folder() / "tokenizer.json").string());

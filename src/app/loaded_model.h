@@ -30,9 +30,10 @@ struct LoadedModel {
   std::vector<std::int32_t> prompt_begin, end_ids;
 };
 
-// MODEL as model_location.h defines it. `threads` 0 takes every usable one. Complains on stderr about newer
-// checkpoints that are damaged.
-Expected<std::unique_ptr<LoadedModel>> load_model(const std::string& argument, std::int64_t threads);
+// MODEL as model_location.h defines it. `threads` 0 takes every usable one. `weights` is what the products
+// multiply. Complains on stderr about newer checkpoints that are damaged.
+Expected<std::unique_ptr<LoadedModel>> load_model(const std::string& argument, std::int64_t threads,
+                                                  WeightFormat weights);
 
 // The CPU device with the kernel family MEGALITH_ISA names or the machine suggests.
 Expected<std::unique_ptr<Device>> open_device(std::int64_t threads);

@@ -38,6 +38,11 @@ class Verdict {
   std::atomic<bool> bad_{false};
 };
 
+// What a weight is packed as. q8_0 is not the same product: terms of a chain are taken in blocks of 32, and
+// of x and w each block is rounded to integers in [-127, 127] with one scale in bf16; its exact integer sum
+// is a link of the chain (docs/numerics.md, "Int8 weights"). A leaf's last block is padded with zeros.
+enum class WeightFormat : std::uint8_t { as_stored, q8_0 };
+
 // y = x w^T (+ bias). The chain runs over K.
 struct ForwardProduct {
   Tensor x;     // [M, K]
@@ -46,6 +51,7 @@ struct ForwardProduct {
   Tensor y;     // [M, N]: f32, or the operands' dtype (rounded once, at the end)
   SumOrder order;
   const void* packed = nullptr;  // what pack() made of w in this order: read instead of w, same bits
+  WeightFormat packed_as = WeightFormat::as_stored;
 };
 
 // w in the order in which this device's forward product reads it: worth its memory where many products read
@@ -53,7 +59,8 @@ struct ForwardProduct {
 struct WeightPacking {
   Tensor w;  // [N, K]
   SumOrder order;
-  void* packed = nullptr;  // packed_bytes(w, order), 64-byte aligned
+  WeightFormat format = WeightFormat::as_stored;
+  void* packed = nullptr;  // packed_bytes(w, order, format), 64-byte aligned
 };
 
 // dx = dy w. The chain runs over N.
@@ -85,10 +92,12 @@ struct BiasGradient {
   Verdict* verdict = nullptr;
 };
 
-// Rows of a weight back out of its packed form: to[i] = w[rows[i]], bit by bit.
+// Rows of a weight back out of its packed form: to[i] = w[rows[i]], bit by bit where it is packed as stored;
+// of q8_0 integer times scale, rounded once.
 struct WeightRows {
   Tensor w;  // [N, K]: shape and dtype only
   SumOrder order;
+  WeightFormat format = WeightFormat::as_stored;
   const void* packed = nullptr;
   const std::int32_t* rows = nullptr;  // [n], each < N
   Tensor to;                           // [n, K], the weight's dtype
@@ -102,9 +111,10 @@ class MatmulOps {
   virtual void weight_gradient(const WeightGradientProduct&) = 0;
   virtual void bias_gradient(const BiasGradient&) = 0;
   // 0: this device reads weights as they are, and pack() is not called.
-  virtual std::size_t packed_bytes(const Tensor& w, const SumOrder& order) {
+  virtual std::size_t packed_bytes(const Tensor& w, const SumOrder& order, WeightFormat format) {
     static_cast<void>(w);
     static_cast<void>(order);
+    static_cast<void>(format);
     return 0;
   }
   virtual void pack(const WeightPacking& packing) { static_cast<void>(packing); }

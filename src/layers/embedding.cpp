@@ -34,7 +34,8 @@ void Embedding::forward(const StepContext& step, const std::int32_t* ids, const 
   Tensor table = tokens_.working;
   if (packed_ != nullptr) {  // the rows that are read, in the order in which they are
     table = step.workspace.allocate(y.dtype, {y.rows(), shape_.hidden});
-    step.device.matmul().unpack({.w = tokens_.working, .packed = packed_, .rows = ids, .to = table});
+    step.device.matmul().unpack(
+        {.w = tokens_.working, .format = packed_as_, .packed = packed_, .rows = ids, .to = table});
     ids = nullptr;
   }
   step.device.elementwise().forward(

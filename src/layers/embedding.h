@@ -30,13 +30,17 @@ class Embedding {
   // Adds the gradient of the micro batch's tokens to both tables.
   void backward(const StepContext& step, const Tensor& dy) const;
   // The token table is packed from now on, as the head's weight: forward() reads it there.
-  void read_packed(const void* table) { packed_ = table; }
+  void read_packed(const void* table, WeightFormat format) {
+    packed_ = table;
+    packed_as_ = format;
+  }
 
  private:
   EmbeddingShape shape_;
   const Parameter& tokens_;
   const Parameter* positions_;    // null: none
   const void* packed_ = nullptr;  // the token table, or null
+  WeightFormat packed_as_ = WeightFormat::as_stored;
 };
 
 }  // namespace megalith

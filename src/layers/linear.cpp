@@ -22,20 +22,22 @@ void Linear::forward(const StepContext& step, const Tensor& x, const Tensor& y) 
                                 .bias = cut_ == Cut::row ? Tensor{} : bias(),
                                 .y = y,
                                 .order = forward_order(step.profile),
-                                .packed = packed_});
+                                .packed = packed_,
+                                .packed_as = packed_as_});
 }
 
-std::size_t Linear::packed_bytes(Device& device, const NumericsProfile& profile) const {
-  return device.matmul().packed_bytes(weight_.working, forward_order(profile));
+std::size_t Linear::packed_bytes(Device& device, const NumericsProfile& profile, WeightFormat format) const {
+  return device.matmul().packed_bytes(weight_.working, forward_order(profile), format);
 }
 
-void Linear::pack(Device& device, const NumericsProfile& profile, Arena& arena) {
-  const std::size_t bytes = packed_bytes(device, profile);
+void Linear::pack(Device& device, const NumericsProfile& profile, WeightFormat format, Arena& arena) {
+  const std::size_t bytes = packed_bytes(device, profile, format);
   if (bytes == 0) return;
   const Tensor& w = weight_.working;
   void* packed = arena.allocate_bytes(bytes);
-  device.matmul().pack({.w = w, .order = forward_order(profile), .packed = packed});
+  device.matmul().pack({.w = w, .order = forward_order(profile), .format = format, .packed = packed});
   packed_ = packed;
+  packed_as_ = format;
   const auto* memory = static_cast<const std::byte*>(w.data);
   release_pages({memory, static_cast<std::size_t>(w.count()) * size_of(w.dtype)});
 }

@@ -45,8 +45,9 @@ class Linear {
 
   // Moves the weight to where the device's products read it best, in packed_bytes() of the arena, and gives
   // its own memory back: for generation. Only forward() works afterwards.
-  [[nodiscard]] std::size_t packed_bytes(Device& device, const NumericsProfile& profile) const;
-  void pack(Device& device, const NumericsProfile& profile, Arena& arena);
+  [[nodiscard]] std::size_t packed_bytes(Device& device, const NumericsProfile& profile,
+                                         WeightFormat format) const;
+  void pack(Device& device, const NumericsProfile& profile, WeightFormat format, Arena& arena);
   [[nodiscard]] const void* packed() const { return packed_; }  // null: not packed
 
   [[nodiscard]] Tensor bias() const { return bias_ == nullptr ? Tensor{} : bias_->master; }
@@ -57,6 +58,7 @@ class Linear {
   Cut cut_;
   std::array<std::int64_t, 3> members_;
   const void* packed_ = nullptr;
+  WeightFormat packed_as_ = WeightFormat::as_stored;
 
   [[nodiscard]] SumOrder forward_order(const NumericsProfile& profile) const {
     return cut_ == Cut::row ? SumOrder{profile.tree, members_} : SumOrder{};

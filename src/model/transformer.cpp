@@ -99,18 +99,18 @@ Transformer::Transformer(const ModelConfig& config, const NumericsProfile& profi
     blocks_.emplace_back(block_shape(config, layer), rotary_.tensor(), parameters);
 }
 
-void Transformer::pack(Device& device, const NumericsProfile& profile) {
+void Transformer::pack(Device& device, const NumericsProfile& profile, WeightFormat format) {
   std::vector<Linear*> products;
   for (TransformerBlock& block : blocks_) {
     for (Linear* product : block.products()) products.push_back(product);
   }
   products.push_back(&head_.product());
   std::size_t bytes = 0;
-  for (const Linear* product : products) bytes += product->packed_bytes(device, profile);
+  for (const Linear* product : products) bytes += product->packed_bytes(device, profile, format);
   if (bytes == 0) return;
   packed_.emplace("packed weights", bytes + products.size() * 64);
-  for (Linear* product : products) product->pack(device, profile, *packed_);
-  if (config_.tied_output) embedding_.read_packed(head_.product().packed());
+  for (Linear* product : products) product->pack(device, profile, format, *packed_);
+  if (config_.tied_output) embedding_.read_packed(head_.product().packed(), format);
 }
 
 std::size_t Transformer::stash_depth() const {

@@ -41,7 +41,7 @@ class Transformer {
 
   // For generation: every weight moves to where this device's products read it best, and the parameters'
   // own memory of them is given back. From then on only forward_cached() may be called.
-  void pack(Device& device, const NumericsProfile& profile);
+  void pack(Device& device, const NumericsProfile& profile, WeightFormat format = WeightFormat::as_stored);
 
   [[nodiscard]] std::size_t stash_depth() const;
   [[nodiscard]] const ModelConfig& config() const { return config_; }

@@ -83,7 +83,7 @@ TEST_P(Products, PackedWeightsGiveTheSameBitsAndTheirRowsBack) {
     RandomTensor packed_y(DType::f32, c.tokens, c.outputs, 4, 1, 7);
     ThreadPool pool(2);
     const std::unique_ptr<MatmulOps> ops = cpu::make_matmul(pool, isa());
-    const std::size_t bytes = ops->packed_bytes(w.tensor(), c.forward);
+    const std::size_t bytes = ops->packed_bytes(w.tensor(), c.forward, WeightFormat::as_stored);
     Arena arena("packed", bytes + 64);
     void* packed = arena.allocate_bytes(bytes);
     ops->pack({.w = w.tensor(), .order = c.forward, .packed = packed});

@@ -29,6 +29,7 @@ Examples:
   megalith generate runs/mine --prompt "Once" --best-of 8          the likeliest of eight
   megalith generate runs/mine@1000 --prompt "Q:" --stop $'\nQ:' --max-tokens 100
   megalith generate runs/mine --interactive --stop $'\n'           a line in, a line out
+  megalith generate runs/mine --prompt "Once" --weights int8       faster, from rounded weights
   megalith generate runs/mine --prompt-file book.txt --max-tokens 0 --logprobs   what it thinks of a text
 )";
 
@@ -126,6 +127,10 @@ void declare_generate_options(CLI::App& verb, GenerateOptions& options) {
       ->type_name("TEXT")
       ->allow_extra_args(false);
   verb.add_option("--threads", options.threads, "0 takes every usable processor")->check(CLI::Range(0, 1024));
+  verb.add_option("--weights", options.weights,
+                  "as-stored, or int8: rounded to integers in blocks of 32, about half the memory of bf16")
+      ->type_name("FORMAT")
+      ->capture_default_str();
   verb.add_flag("--ignore-end", options.ignore_end, "Go on past the end-of-document token");
   verb.add_flag("--logprobs", options.log_probabilities, "Print every token with its log-probability");
   auto* json = verb.add_flag("--json", options.json, "Print one JSON object");
@@ -142,6 +147,15 @@ Expected<void> check_generate_options(const GenerateOptions& options) {
                  .found = fmt::format("{}", options.best_of),
                  .allowed = fmt::format("at least the {} of --n", options.num_samples),
                  .nearest = fmt::format("--best-of {}", options.num_samples)});
+}
+
+Expected<WeightFormat> parse_weight_format(const std::string& typed) {
+  if (typed == "as-stored") return WeightFormat::as_stored;
+  if (typed == "int8") return WeightFormat::q8_0;
+  return refuse({.where = "--weights",
+                 .found = "'" + typed + "'",
+                 .allowed = "as-stored or int8",
+                 .nearest = typed.find('8') == std::string::npos ? "as-stored" : "int8"});
 }
 
 Expected<std::vector<LogitBias>> parse_logit_bias(const std::vector<std::string>& typed) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "device/matmul.h"
 #include "infer/sampler.h"
 
 namespace CLI {
@@ -29,6 +30,7 @@ struct GenerateOptions {
   std::int64_t alternatives = 0;  // named at each position
   std::vector<std::string> stop;
   std::int64_t threads = 0;
+  std::string weights = "as-stored";  // as it was typed
   bool ignore_end = false;
   bool log_probabilities = false;
   bool json = false;
@@ -41,6 +43,9 @@ void declare_generate_options(CLI::App& verb, GenerateOptions& options);
 
 // Refused: options that contradict each other.
 Expected<void> check_generate_options(const GenerateOptions& options);
+
+// What --weights names. Refused: anything else.
+Expected<WeightFormat> parse_weight_format(const std::string& typed);
 
 // The biases of --logit-bias ID=VALUE. Refused: what is malformed, out of range or said twice.
 Expected<std::vector<LogitBias>> parse_logit_bias(const std::vector<std::string>& typed);

@@ -14,6 +14,7 @@ constexpr OperationCoverage kCoverage[] = {
     {"bias gradient", true},
     {"weight packing", false},
     {"packed weight rows", false},
+    {"int8 weights", false},
     {"attention forward", false},
     {"attention backward", false},
     {"cached attention", false},

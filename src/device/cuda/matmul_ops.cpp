@@ -70,6 +70,11 @@ class Matmul final : public CudaMatmul {
     });
   }
 
+  // 0 stands for the same bits without packing, which another format cannot have.
+  std::size_t packed_bytes(const Tensor& w, const SumOrder& order, WeightFormat format) override {
+    if (format != WeightFormat::as_stored) throw_not_on_cuda("int8 weights");
+    return CudaMatmul::packed_bytes(w, order, format);
+  }
   void pack(const WeightPacking&) override { throw_not_on_cuda("weight packing"); }
   void unpack(const WeightRows&) override { throw_not_on_cuda("packed weight rows"); }
 

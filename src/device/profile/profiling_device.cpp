@@ -44,8 +44,8 @@ class ProfilingMatmul final : public Timed<MatmulOps> {
   void input_gradient(const InputGradientProduct& a) override { pass(&MatmulOps::input_gradient, a); }
   void weight_gradient(const WeightGradientProduct& a) override { pass(&MatmulOps::weight_gradient, a); }
   void bias_gradient(const BiasGradient& a) override { pass(&MatmulOps::bias_gradient, a); }
-  std::size_t packed_bytes(const Tensor& w, const SumOrder& order) override {
-    return inner_.packed_bytes(w, order);
+  std::size_t packed_bytes(const Tensor& w, const SumOrder& order, WeightFormat format) override {
+    return inner_.packed_bytes(w, order, format);
   }
   void pack(const WeightPacking& a) override { inner_.pack(a); }
   void unpack(const WeightRows& a) override { inner_.unpack(a); }

@@ -33,6 +33,7 @@ TEST(Coverage, EveryMissingOperationThrowsItsName) {
   const std::pair<const char*, std::function<void()>> calls[] = {
       {"weight packing", [&] { matmul->pack(WeightPacking{}); }},
       {"packed weight rows", [&] { matmul->unpack(WeightRows{}); }},
+      {"int8 weights", [&] { matmul->packed_bytes(Tensor{}, SumOrder{}, WeightFormat::q8_0); }},
       {"attention forward", [&] { attention->forward(AttentionForward{}); }},
       {"attention backward", [&] { attention->backward(AttentionBackward{}); }},
       {"cached attention", [&] { attention->cached(CachedAttention{}); }},
@@ -61,7 +62,9 @@ TEST(Coverage, EveryMissingOperationThrowsItsName) {
 // Generation asks first, and then leaves packing alone.
 TEST(Coverage, WeightsThatCannotBePackedHaveNoPackedForm) {
   test::EmulatedLauncher launcher;
-  EXPECT_EQ(make_matmul(launcher, ProductMode::fast)->packed_bytes(Tensor{}, SumOrder{}), 0u);
+  EXPECT_EQ(
+      make_matmul(launcher, ProductMode::fast)->packed_bytes(Tensor{}, SumOrder{}, WeightFormat::as_stored),
+      0u);
 }
 
 // docs/cuda.md has one line of its table per operation: | operation | exists: yes or no | ...

@@ -62,12 +62,16 @@ T term_of(float word, bool pair, bool high) {
 }  // namespace
 
 CpuMatmul::CpuMatmul(ThreadPool& pool, Isa isa)
-    : pool_(pool), kernels_(kernels_of(isa)), thread_scratch_(static_cast<std::size_t>(pool.num_threads())) {}
+    : pool_(pool),
+      kernels_(kernels_of(isa)),
+      int8_(pool, int8_kernels_of(isa), kernels_),
+      thread_scratch_(static_cast<std::size_t>(pool.num_threads())) {}
 
 void CpuMatmul::forward(const ForwardProduct& args) {
   MEGALITH_CHECK(args.x.columns() == args.w.columns() && args.y.columns() == args.w.rows() &&
                      args.y.rows() == args.x.rows() && args.x.dtype == args.w.dtype,
                  "{} x {} -> {}", describe(args.x), describe(args.w), describe(args.y));
+  if (args.packed != nullptr && args.packed_as == WeightFormat::q8_0) return int8_.forward(args);
   order_.set(args.order, args.x.columns(), args.x.dtype == DType::bf16);
   run({.a = args.x,
        .w = args.w,
@@ -295,13 +299,15 @@ void CpuMatmul::run(const Product& product) {
   with_float_type(product.a.dtype, [&]<class T>(T) { run_typed<T>(product); });
 }
 
-std::size_t CpuMatmul::packed_bytes(const Tensor& w, const SumOrder& order) {
+std::size_t CpuMatmul::packed_bytes(const Tensor& w, const SumOrder& order, WeightFormat format) {
+  if (format == WeightFormat::q8_0) return int8_.packed_bytes(w, order);
   order_.set(order, w.columns(), w.dtype == DType::bf16);
   const std::int64_t words = order_.length() / terms_in_word(w.dtype);
   return static_cast<std::size_t>(strips(w.rows()) * words * kernels_.columns) * sizeof(float);
 }
 
 void CpuMatmul::pack(const WeightPacking& args) {
+  if (args.format == WeightFormat::q8_0) return int8_.pack(args);
   order_.set(args.order, args.w.columns(), args.w.dtype == DType::bf16);
   const std::int64_t words = order_.length() / terms_in_word(args.w.dtype);
   if (!order_.parts_are_whole()) order_.list_sources();
@@ -318,6 +324,7 @@ void CpuMatmul::pack(const WeightPacking& args) {
 }
 
 void CpuMatmul::unpack(const WeightRows& args) {
+  if (args.format == WeightFormat::q8_0) return int8_.unpack(args);
   order_.set(args.order, args.w.columns(), args.w.dtype == DType::bf16);
   order_.list_sources();
   const std::int64_t terms = terms_in_word(args.w.dtype);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "device/cpu/cpu_device.h"
+#include "device/cpu/matmul/int8_matmul.h"
 #include "device/cpu/matmul/matmul_kernels.h"
 #include "device/cpu/matmul/product_plan.h"
 #include "device/cpu/scratch.h"
@@ -21,7 +22,7 @@ class CpuMatmul final : public MatmulOps {
   void input_gradient(const InputGradientProduct& args) override;
   void weight_gradient(const WeightGradientProduct& args) override;
   void bias_gradient(const BiasGradient& args) override;
-  std::size_t packed_bytes(const Tensor& w, const SumOrder& order) override;
+  std::size_t packed_bytes(const Tensor& w, const SumOrder& order, WeightFormat format) override;
   void pack(const WeightPacking& args) override;
   void unpack(const WeightRows& args) override;
 
@@ -130,6 +131,7 @@ class CpuMatmul final : public MatmulOps {
 
   ThreadPool& pool_;
   MatmulKernels kernels_;
+  Int8Matmul int8_;
   ChainOrder order_;
   ProductPlan plan_;
   bool in_place_ = false;  // whole tiles of the left operand are read where they lie
