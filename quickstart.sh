@@ -91,7 +91,8 @@ build=build/quickstart
 megalith=$build/megalith
 say "Building Megalith"
 if [ ! -f "$build/CMakeCache.txt" ] || [ ! -f "$build/build.ninja" ] && [ ! -f "$build/Makefile" ]; then
-  configure=(-S . -B "$build" -DCMAKE_BUILD_TYPE=Release -DMEGALITH_WERROR=OFF -DMEGALITH_TESTS=OFF -DMEGALITH_BENCH=OFF)
+  configure=(-S . -B "$build" -DCMAKE_BUILD_TYPE=Release -DMEGALITH_WERROR=OFF -DMEGALITH_TESTS=OFF -DMEGALITH_BENCH=OFF
+    -DMEGALITH_CUDA=OFF)
   if command -v ninja >/dev/null 2>&1; then configure+=(-G Ninja); fi
   if command -v ccache >/dev/null 2>&1; then configure+=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache); fi
   rm -rf "$build"

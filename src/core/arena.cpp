@@ -9,18 +9,32 @@ namespace megalith {
 namespace {
 constexpr std::size_t kAlignment = 64;
 constexpr std::size_t kMeasuringCapacity = std::size_t{1} << 62;
+
+class HostMemory final : public ArenaMemory {
+ public:
+  std::byte* reserve(const std::string& arena, std::size_t bytes) override {
+    void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) {
+      throw WorldFailed(
+          fmt::format("out of memory: arena '{}' needs {:.1f} MiB. Try a smaller batch.micro or model.",
+                      arena, static_cast<double>(bytes) / (1 << 20)));
+    }
+    madvise(memory, bytes, MADV_HUGEPAGE);  // advice only: failure costs speed, nothing else
+    return static_cast<std::byte*>(memory);
+  }
+  void give_back(std::byte* memory, std::size_t bytes) noexcept override { munmap(memory, bytes); }
+};
+
 }  // namespace
 
-Arena::Arena(std::string name, std::size_t capacity) : name_(std::move(name)), capacity_(capacity) {
-  if (capacity == 0) return;
-  void* memory = mmap(nullptr, capacity, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (memory == MAP_FAILED) {
-    throw WorldFailed(
-        fmt::format("out of memory: arena '{}' needs {:.1f} MiB. Try a smaller batch.micro or model.", name_,
-                    static_cast<double>(capacity) / (1 << 20)));
-  }
-  madvise(memory, capacity, MADV_HUGEPAGE);  // advice only: failure costs speed, nothing else
-  base_ = static_cast<std::byte*>(memory);
+ArenaMemory& host_memory() {
+  static HostMemory memory;
+  return memory;
+}
+
+Arena::Arena(std::string name, std::size_t capacity, ArenaMemory& memory)
+    : name_(std::move(name)), memory_(&memory), capacity_(capacity) {
+  if (capacity != 0) base_ = memory.reserve(name_, capacity);
 }
 
 Arena Arena::measuring(std::string name) {
@@ -32,11 +46,12 @@ Arena Arena::measuring(std::string name) {
 }
 
 Arena::~Arena() {
-  if (base_ != nullptr) munmap(base_, capacity_);
+  if (base_ != nullptr) memory_->give_back(base_, capacity_);
 }
 
 Arena::Arena(Arena&& other) noexcept
     : name_(std::move(other.name_)),
+      memory_(other.memory_),
       base_(std::exchange(other.base_, nullptr)),
       capacity_(other.capacity_),
       used_(other.used_),

@@ -11,10 +11,20 @@
 
 namespace megalith {
 
+// Where arenas get their one block from: the host, or a device with memory of its own.
+class ArenaMemory {
+ public:
+  virtual ~ArenaMemory() = default;
+  // `bytes` > 0 zeroed bytes, aligned to 64. Throws WorldFailed, naming the arena, when they cannot be had.
+  virtual std::byte* reserve(const std::string& arena, std::size_t bytes) = 0;
+  virtual void give_back(std::byte* memory, std::size_t bytes) noexcept = 0;
+};
+ArenaMemory& host_memory();
+
 class Arena {
  public:
-  // Reserves and zeroes `capacity` bytes. Throws WorldFailed when the memory cannot be had.
-  Arena(std::string name, std::size_t capacity);
+  // Reserves `capacity` bytes of `memory`, which must outlive the arena. Throws as reserve() does.
+  Arena(std::string name, std::size_t capacity, ArenaMemory& memory = host_memory());
   // A measuring arena: hands out addresses without memory, for the simulated device. Its peak() is the
   // capacity a real one needs.
   static Arena measuring(std::string name);
@@ -39,6 +49,7 @@ class Arena {
  private:
   Arena() = default;
   std::string name_;
+  ArenaMemory* memory_ = &host_memory();
   std::byte* base_ = nullptr;
   std::size_t capacity_ = 0;
   std::size_t used_ = 0;

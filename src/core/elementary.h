@@ -8,11 +8,13 @@
 #include <cmath>
 #include <cstdint>
 
+#include "core/kernel_function.h"
+
 namespace megalith {
 
 // e^r for |r| <= ln 2 / 2: Taylor to the 7th power, remainder below 6e-9 of the result.
 template <class F>
-F exp_polynomial(F r) {
+MEGALITH_KERNEL F exp_polynomial(F r) {
   F p = F::broadcast(0x1.a01a02p-13f);
   p = fma(p, r, F::broadcast(0x1.6c16c2p-10f));
   p = fma(p, r, F::broadcast(0x1.111112p-7f));
@@ -26,7 +28,7 @@ F exp_polynomial(F r) {
 // e^x. Error under 1 ulp. Below -86.9 the result is +0 (it would soon be denormal), above 88.72 +Inf; NaN
 // stays NaN.
 template <class F>
-F exp_lanes(F x) {
+MEGALITH_KERNEL F exp_lanes(F x) {
   const F clamped = min(max(x, F::broadcast(-86.9f)), F::broadcast(88.7228f));
   // x = n ln 2 + r with |r| <= ln 2 / 2; ln 2 in two parts so that n * ln2_high is exact.
   const auto n = to_nearest_ints(clamped * F::broadcast(0x1.715476p+0f));
@@ -46,7 +48,7 @@ F exp_lanes(F x) {
 // exp_lanes() with the same bits for x <= 88, -Inf and NaN included, which is all a softmax asks for: three
 // selections less.
 template <class F>
-F exp_softmax_lanes(F x) {
+MEGALITH_KERNEL F exp_softmax_lanes(F x) {
   const F clamped = max(F::broadcast(-86.9f), x);  // NaN stays: the second operand of a maximum
   const auto n = to_nearest_ints(clamped * F::broadcast(0x1.715476p+0f));
   const F n_float = to_floats(n);
@@ -62,7 +64,7 @@ F exp_softmax_lanes(F x) {
 // Natural logarithm of a positive, normal, finite x. Error under 1 ulp away from 1. Other arguments: +0 gives
 // -Inf, +Inf gives +Inf, negative or NaN give NaN.
 template <class F>
-F log_lanes(F x) {
+MEGALITH_KERNEL F log_lanes(F x) {
   using Ints = typename F::Ints;
   // x = 2^k m with m in [sqrt(1/2), sqrt(2)).
   const Ints bits = bits_of(x);
@@ -91,7 +93,7 @@ F log_lanes(F x) {
 // tanh(x), relative error at most 4e-7: an odd polynomial in x below 0.625 (Moshier, Cephes), above it
 // 1 - 2 / (exp(2|x|) + 1) with the sign of x. NaN stays NaN.
 template <class F>
-F tanh_lanes(F x) {
+MEGALITH_KERNEL F tanh_lanes(F x) {
   using Ints = typename F::Ints;
   const F a = from_bits(bits_of(x) & Ints::broadcast(0x7fffffff));
   const F z = x * x;
@@ -112,7 +114,7 @@ F tanh_lanes(F x) {
 // erf(x), absolute error at most 1.46e-7 (of all floats, at 0.99365473): x P(x^2) below 1, 1 - exp(-x^2) Q(1
 // / (1 + x/2)) up to 4 (both fitted at Chebyshev nodes), +-1 beyond. NaN stays NaN.
 template <class F>
-F erf_lanes(F x) {
+MEGALITH_KERNEL F erf_lanes(F x) {
   using Ints = typename F::Ints;
   const F a = from_bits(bits_of(x) & Ints::broadcast(0x7fffffff));
   const F z = x * x;
@@ -143,90 +145,90 @@ F erf_lanes(F x) {
 // One lane, for code outside the kernels.
 struct ScalarInt {
   std::int32_t value;
-  static ScalarInt broadcast(std::int32_t x) { return {x}; }
+  MEGALITH_KERNEL static ScalarInt broadcast(std::int32_t x) { return {x}; }
 };
 struct ScalarFloat {
   using Ints = ScalarInt;
   float value;
-  static ScalarFloat zero() { return {0.0f}; }
-  static ScalarFloat broadcast(float x) { return {x}; }
+  MEGALITH_KERNEL static ScalarFloat zero() { return {0.0f}; }
+  MEGALITH_KERNEL static ScalarFloat broadcast(float x) { return {x}; }
 };
-inline ScalarFloat operator+(ScalarFloat a, ScalarFloat b) {
+MEGALITH_KERNEL inline ScalarFloat operator+(ScalarFloat a, ScalarFloat b) {
   return {a.value + b.value};
 }
-inline ScalarFloat operator-(ScalarFloat a, ScalarFloat b) {
+MEGALITH_KERNEL inline ScalarFloat operator-(ScalarFloat a, ScalarFloat b) {
   return {a.value - b.value};
 }
-inline ScalarFloat operator*(ScalarFloat a, ScalarFloat b) {
+MEGALITH_KERNEL inline ScalarFloat operator*(ScalarFloat a, ScalarFloat b) {
   return {a.value * b.value};
 }
-inline ScalarFloat operator/(ScalarFloat a, ScalarFloat b) {
+MEGALITH_KERNEL inline ScalarFloat operator/(ScalarFloat a, ScalarFloat b) {
   return {a.value / b.value};
 }
-inline ScalarFloat fma(ScalarFloat a, ScalarFloat b, ScalarFloat c) {
+MEGALITH_KERNEL inline ScalarFloat fma(ScalarFloat a, ScalarFloat b, ScalarFloat c) {
   return {std::fma(a.value, b.value, c.value)};
 }
-inline ScalarFloat sqrt(ScalarFloat a) {
+MEGALITH_KERNEL inline ScalarFloat sqrt(ScalarFloat a) {
   return {std::sqrt(a.value)};
 }
-inline ScalarFloat max(ScalarFloat a, ScalarFloat b) {
+MEGALITH_KERNEL inline ScalarFloat max(ScalarFloat a, ScalarFloat b) {
   return a.value > b.value ? a : b;
 }
-inline ScalarFloat min(ScalarFloat a, ScalarFloat b) {
+MEGALITH_KERNEL inline ScalarFloat min(ScalarFloat a, ScalarFloat b) {
   return a.value < b.value ? a : b;
 }
-inline bool less(ScalarFloat a, ScalarFloat b) {
+MEGALITH_KERNEL inline bool less(ScalarFloat a, ScalarFloat b) {
   return a.value < b.value;
 }
-inline bool is_nan(ScalarFloat a) {
+MEGALITH_KERNEL inline bool is_nan(ScalarFloat a) {
   return a.value != a.value;
 }
-inline ScalarFloat select(bool mask, ScalarFloat a, ScalarFloat b) {
+MEGALITH_KERNEL inline ScalarFloat select(bool mask, ScalarFloat a, ScalarFloat b) {
   return mask ? a : b;
 }
-inline ScalarInt bits_of(ScalarFloat a) {
+MEGALITH_KERNEL inline ScalarInt bits_of(ScalarFloat a) {
   return {std::bit_cast<std::int32_t>(a.value)};
 }
-inline ScalarFloat from_bits(ScalarInt a) {
+MEGALITH_KERNEL inline ScalarFloat from_bits(ScalarInt a) {
   return {std::bit_cast<float>(a.value)};
 }
-inline ScalarFloat to_floats(ScalarInt a) {
+MEGALITH_KERNEL inline ScalarFloat to_floats(ScalarInt a) {
   return {static_cast<float>(a.value)};
 }
-inline ScalarInt to_nearest_ints(ScalarFloat a) {
+MEGALITH_KERNEL inline ScalarInt to_nearest_ints(ScalarFloat a) {
   return {static_cast<std::int32_t>(std::nearbyint(a.value))};
 }
-inline ScalarInt operator+(ScalarInt a, ScalarInt b) {
+MEGALITH_KERNEL inline ScalarInt operator+(ScalarInt a, ScalarInt b) {
   return {
       static_cast<std::int32_t>(static_cast<std::uint32_t>(a.value) + static_cast<std::uint32_t>(b.value))};
 }
-inline ScalarInt operator-(ScalarInt a, ScalarInt b) {
+MEGALITH_KERNEL inline ScalarInt operator-(ScalarInt a, ScalarInt b) {
   return {
       static_cast<std::int32_t>(static_cast<std::uint32_t>(a.value) - static_cast<std::uint32_t>(b.value))};
 }
-inline ScalarInt operator&(ScalarInt a, ScalarInt b) {
+MEGALITH_KERNEL inline ScalarInt operator&(ScalarInt a, ScalarInt b) {
   return {a.value & b.value};
 }
-inline ScalarInt operator|(ScalarInt a, ScalarInt b) {
+MEGALITH_KERNEL inline ScalarInt operator|(ScalarInt a, ScalarInt b) {
   return {a.value | b.value};
 }
 template <int n>
-ScalarInt shift_left(ScalarInt a) {
+MEGALITH_KERNEL ScalarInt shift_left(ScalarInt a) {
   return {static_cast<std::int32_t>(static_cast<std::uint32_t>(a.value) << n)};
 }
 template <int n>
-ScalarInt shift_right(ScalarInt a) {
+MEGALITH_KERNEL ScalarInt shift_right(ScalarInt a) {
   return {static_cast<std::int32_t>(static_cast<std::uint32_t>(a.value) >> n)};
 }
 
 // Scalar forms with the bits of the lanes.
-inline float exp_exact(float x) {
+MEGALITH_KERNEL inline float exp_exact(float x) {
   return exp_lanes(ScalarFloat{x}).value;
 }
-inline float log_exact(float x) {
+MEGALITH_KERNEL inline float log_exact(float x) {
   return log_lanes(ScalarFloat{x}).value;
 }
-inline float erf_exact(float x) {
+MEGALITH_KERNEL inline float erf_exact(float x) {
   return erf_lanes(ScalarFloat{x}).value;
 }
 

@@ -6,7 +6,7 @@
 #include <cmath>
 #include <cstdint>
 
-#include "core/error.h"
+#include "core/kernel_function.h"
 
 namespace megalith {
 
@@ -14,27 +14,29 @@ namespace megalith {
 // (2^10 is too tight: single tokens near the start of a sequence gather the gradients of all tokens after
 // them, and 2,500 was seen in an ordinary run of 256-token sequences.) As unsigned integers the bits of |x|
 // order like finite < Inf < NaN, so one unsigned maximum finds all three faults.
-inline std::uint32_t contribution_limit_bits(std::int64_t num_tokens) {
+MEGALITH_KERNEL inline std::uint32_t contribution_limit_bits(std::int64_t num_tokens) {
   return std::bit_cast<std::uint32_t>(static_cast<float>(num_tokens) * 65536.0f);
 }
-inline std::uint32_t magnitude_bits(float x) {
+MEGALITH_KERNEL inline std::uint32_t magnitude_bits(float x) {
   return std::bit_cast<std::uint32_t>(x) & 0x7fffffffu;
 }
 
 // x * 2^shift, exact in fp32, then to the nearest even integer: what vcvtps2qq does. NaN, Inf and
 // out-of-range give INT64_MIN, as the instruction does; the verdict on magnitude_bits catches them before
 // anybody uses the sum.
-inline std::int64_t to_fixed_point(float x, int shift) {
-  const float scaled = x * std::bit_cast<float>(static_cast<std::uint32_t>(shift + 127) << 23);
+MEGALITH_KERNEL inline std::int64_t scaled_to_fixed_point(float scaled) {
   if (!(std::fabs(scaled) < 0x1p63f)) return INT64_MIN;
   return static_cast<std::int64_t>(std::nearbyint(scaled));  // exact in IEEE arithmetic, any libm
+}
+MEGALITH_KERNEL inline std::int64_t to_fixed_point(float x, int shift) {
+  return scaled_to_fixed_point(x * std::bit_cast<float>(static_cast<std::uint32_t>(shift + 127) << 23));
 }
 
 // Loss: sum of per-token losses with a least significant bit of 2^-32.
 inline constexpr int kLossShift = 32;
 
 // The nearest even integer by adding and taking away 1.5 * 2^52: REQUIRES |x| < 2^51.
-inline double nearest_integer(double x) {
+MEGALITH_KERNEL inline double nearest_integer(double x) {
   return (x + 0x1.8p52) - 0x1.8p52;
 }
 
@@ -53,11 +55,18 @@ class SquareSum {
     sum_ += static_cast<Int128>(high) * (static_cast<Int128>(1) << 52) + low;
   }
   void add(const SquareSum& other) { sum_ += other.sum_; }
+  // sum of words[i] * 2^(32 i - 72), mod 2^128: what devices that add 32-bit words one by one come home with.
+  void add_words(const std::array<std::uint64_t, 4>& words) {
+    UnsignedInt128 sum = 0;
+    for (std::size_t i = 0; i < words.size(); ++i) sum += static_cast<UnsignedInt128>(words[i]) << (32 * i);
+    sum_ += static_cast<Int128>(sum);
+  }
   [[nodiscard]] double value() const { return static_cast<double>(sum_) * 0x1p-72; }
   bool operator==(const SquareSum&) const = default;
 
  private:
   __extension__ typedef __int128 Int128;
+  __extension__ typedef unsigned __int128 UnsignedInt128;
   Int128 sum_ = 0;
 };
 

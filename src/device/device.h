@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "core/arena.h"
 #include "device/attention.h"
 #include "device/elementwise.h"
 #include "device/loss.h"
@@ -22,6 +23,9 @@ class Device {
   virtual ElementwiseOps& elementwise() = 0;
   virtual LossOps& loss() = 0;
   virtual OptimizerOps& optimizer() = 0;
+
+  // Where arenas of this device's operands get their memory; it lives as long as the device.
+  virtual ArenaMemory& memory() { return host_memory(); }
 
   // "CPU, 2 threads, avx512 kernels": for people.
   [[nodiscard]] virtual std::string description() const = 0;

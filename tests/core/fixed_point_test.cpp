@@ -47,5 +47,26 @@ TEST(SquareSum, DoesNotDependOnOrderOrGrouping) {
   EXPECT_NEAR(forward.value(), 332.8335, 1e-4);
 }
 
+// A device splits its limbs into 32-bit words and adds each by itself; here by the same rule, in two halves.
+TEST(SquareSum, ComesBackFromWordsThatWereAddedOneByOne) {
+  __extension__ typedef __int128 Wide;
+  SquareSum expected;
+  std::array<std::uint64_t, 4> words{};
+  std::int64_t limb = 1;
+  for (int i = 0; i < 1000; ++i) {
+    limb = static_cast<std::int64_t>(static_cast<std::uint64_t>(limb) * 6364136223846793005u +
+                                     1442695040888963407u);
+    const std::int64_t high = limb >> 12;  // either sign
+    const std::int64_t low = -(limb >> 11);
+    expected.add_limbs(high, low);
+    const Wide sum = static_cast<Wide>(high) * (std::int64_t{1} << 52) + low;
+    for (int w = 0; w < 4; ++w)
+      words[static_cast<std::size_t>(w)] += static_cast<std::uint32_t>(sum >> (32 * w));
+  }
+  SquareSum sum;
+  sum.add_words(words);
+  EXPECT_EQ(sum, expected);
+}
+
 }  // namespace
 }  // namespace megalith

@@ -14,6 +14,11 @@ NAMES = "|".join(name + suffix for name in FUNCTIONS for suffix in ("", "f", "l"
 # With std:: or ::, and the bare calls that <math.h> brings; a member, our own namespace or a declaration is another thing.
 CALL = re.compile(rf"(?:\bstd::|(?<![\w:.>])::|__builtin_|(?<![\w:.>]))(?:{NAMES})\s*\(")
 
+# CUDA's shortcuts: the chip's own approximations and its reciprocal square root.
+SHORTCUT = re.compile(
+    r"(?<![\w:.>])(?:__(?:exp|log|log2|log10|pow|sin|cos|tan|sincos|exp10)f|__tanhf|__fdividef|__f(?:rcp|rsqrt|div|sqrt)_\w+|rsqrtf?|rcbrtf?)\s*\("
+)
+
 # File, functions, reason. Nothing here may reach a bit of the loss, the gradients or the parameters.
 EXCEPTIONS = {}
 
@@ -32,6 +37,9 @@ def check(root, _build):
                 continue
             line = text.count("\n", 0, match.start()) + 1
             problems.append(f"{name}:{line}: {function}: libm is not the same everywhere; core/elementary.h has ours")
+        for match in SHORTCUT.finditer(text):
+            line = text.count("\n", 0, match.start()) + 1
+            problems.append(f"{name}:{line}: {match.group(0).strip(' (')}: an approximation; core/elementary.h has ours")
     for name in EXCEPTIONS:
         if not (root / name).is_file():
             problems.append(f"{name}: an exception for a file that is gone")
@@ -47,7 +55,7 @@ def self_test(root):
     )
     plant(root, "src/app/good.cpp", "double y = std::log(x);\n")
     expect(check(root, None))
-    for index, text in enumerate(["std::exp(x)", "expf(x)", "::tanh(x)", "1 + log(2)", "std::pow (x, 2)", "__builtin_erff(x)"]):
+    for index, text in enumerate(["std::exp(x)", "expf(x)", "::tanh(x)", "1 + log(2)", "std::pow (x, 2)", "__builtin_erff(x)", "__expf(x)", "rsqrtf(x)", "__fdividef(a, b)", "__frcp_rn(x)"]):
         path = plant(root, f"src/layers/bad{index}.cpp", f"auto y = {text};\n")
         assert len(check(root, None)) == 1, f"not found: {text}"
         path.unlink()

@@ -31,7 +31,7 @@ NEEDS = {
 # Headers of others and the folders where they may stand.
 OWNED_HEADERS = {
     r"mpi\.h": ["comm/mpi"],
-    r"cuda\w*\.h|cublas\w*\.h|cudnn\w*\.h|device_launch_parameters\.h": ["device/cuda", "comm/nccl"],
+    r"cuda\w*\.h|cublas\w*\.h|cudnn\w*\.h|device_launch_parameters\.h": ["device/cuda/gpu", "comm/nccl"],
     r"nccl\.h": ["comm/nccl"],
     r"CLI/.*": ["app"],
 }
@@ -98,14 +98,16 @@ def self_test(root):
         assert all(room not in reach(need, NEEDS) for need in needs), f"{room} needs itself"
     plant(root, "src/core/good.h", '#include "core/error.h"\n// #include "app/verb.h"\n')
     plant(root, "src/train/good.cpp", '#include "device/device.h"\n#include "data/order.h"\n#include <vector>\n')
+    plant(root, "src/device/cuda/gpu/good.cu", "#include <cuda_runtime.h>\n#ifdef __CUDA_ARCH__\n#endif\n")
     expect(check(root, None))
+    plant(root, "src/device/cuda/plan.cpp", "#include <cuda_runtime_api.h>\n")
     plant(root, "src/core/up.h", '#include "device/device.h"\n')
     plant(root, "src/data/sideways.cpp", '#include "layers/linear.h"\n')
     plant(root, "src/layers/mpi.cpp", "#include <mpi.h>\n")
     plant(root, "src/train/cuda.cpp", "#ifdef MEGALITH_CUDA\n#endif\n")
     plant(root, "src/model/dots.cpp", '#include "../core/error.h"\n')
     plant(root, "src/attic/new.cpp", "")
-    expect(check(root, None), "up.h:1", "sideways.cpp:1", "mpi.cpp:1", "cuda.cpp:1", "dots.cpp:1", "room attic")
+    expect(check(root, None), "plan.cpp:1", "up.h:1", "sideways.cpp:1", "mpi.cpp:1", "cuda.cpp:1", "dots.cpp:1", "room attic")
 
 
 run(check, self_test)

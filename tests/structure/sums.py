@@ -14,7 +14,9 @@ BANNED = {
     r"\b(?:MPI_SUM|MPI_PROD|ncclSum|ncclAvg|ncclProd)\b": "libraries do not sum floats here; integers have a call of their own",
     r"std::atomic(?:_ref)?\s*<\s*(?:const\s+)?(?:float|double|long double|_Float\w+)\s*>": "the order of its sums is not fixed",
     r"std::execution::|std::valarray\b": "the order of its sums is not fixed",
-    r"\batomicAdd\s*\(\s*\(\s*(?:float|double)\s*\*": "the order of its sums is not fixed",
+    r"\batomicAdd\s*\(\s*(?:\(|reinterpret_cast\s*<|static_cast\s*<)\s*(?:float|double|__half2?|__nv_bfloat16\d?)\s*\*": "the order of its sums is not fixed",
+    r"\b(?:cub|thrust|cooperative_groups)::(?:\w+::)*(?:\w*[rR]educe\w*|\w*[sS]can\w*)": "the order of its sums is not fixed",
+    r"__reduce_add_sync\b": "the order of its sums is not fixed",
 }
 # File and reason, for integer sums in collectives. A pattern is allowed in that file only.
 EXCEPTIONS = {}
@@ -47,6 +49,11 @@ def self_test(root):
         "MPI_Allreduce(a, b, n, t, MPI_SUM, c)",
         "ncclAllReduce(a, b, n, t, ncclSum, c, s)",
         "std::atomic<float> x",
+        "atomicAdd((float*)sum, x)",
+        "atomicAdd(reinterpret_cast<double*>(sum), x)",
+        "cub::BlockReduce<float, 128>",
+        "thrust::reduce(a, b)",
+        "cooperative_groups::reduce(tile, x, plus)",
         "std::atomic_ref< double > x",
     ]
     for index, text in enumerate(planted):

@@ -6,6 +6,8 @@
 #include <fstream>
 
 #include "app/doctor/check.h"
+#include "device/cuda/coverage.h"
+#include "device/cuda/cuda_device.h"
 
 namespace megalith::app {
 namespace {
@@ -58,25 +60,35 @@ Check mpi_check() {
           .to_do = "nothing now (Debian: openmpi-bin libopenmpi-dev)"};
 }
 
-// The driver's own words, such as "NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54 ...".
-std::string cuda_driver() {
-  std::ifstream file("/proc/driver/nvidia/version");
-  std::string line;
-  std::getline(file, line);
-  return line.substr(0, 120);
+std::string joined(const std::vector<std::string>& parts) {
+  std::string text;
+  for (const std::string& part : parts) text += (text.empty() ? "" : "; ") + part;
+  return text;
 }
 
 Check cuda_check() {
-  const std::string driver = cuda_driver();
-  std::string compiler = find_program("nvcc");
-  if (compiler.empty() && is_file("/usr/local/cuda/bin/nvcc")) compiler = "/usr/local/cuda/bin/nvcc";
-  Check check{.name = "CUDA", .state = CheckState::ok, .found = "", .why = "", .to_do = ""};
-  check.found = (driver.empty() ? "no driver" : "driver: " + driver) +
-                (compiler.empty() ? "; no nvcc" : "; compiler: " + compiler);
-  check.why = "optional; this version computes on the CPU";
-  if (driver.empty() || compiler.empty()) {
-    check.state = CheckState::missing;
-    check.to_do = "nothing now";
+  const cuda::Availability cuda = cuda::availability();
+  Check check{.name = "CUDA", .state = CheckState::missing, .found = "", .why = "", .to_do = "nothing now"};
+  if (!cuda.compiled) {
+    check.found = cuda.why_not;
+    check.why = "optional; this version trains on the CPU";
+    return check;
+  }
+  check.found = cuda.toolkit;
+  check.found += cuda.driver.empty() ? "; no driver" : "; driver: " + cuda.driver;
+  if (!cuda.devices.empty()) check.found += "; " + joined(cuda.devices);
+  if (!cuda.library.empty()) check.found += "; " + cuda.library;
+  std::size_t there = 0;
+  for (const cuda::OperationCoverage& operation : cuda::coverage()) there += operation.on_cuda ? 1 : 0;
+  const std::string coverage =
+      fmt::format("{} of {} operations exist on CUDA, so this version trains on the CPU (docs/cuda.md)",
+                  there, cuda::coverage().size());
+  if (cuda.why_not.empty()) {
+    check.state = CheckState::ok;
+    check.why = coverage;
+    check.to_do = "";
+  } else {
+    check.why = fmt::format("not usable: {}; {}", cuda.why_not, coverage);
   }
   return check;
 }

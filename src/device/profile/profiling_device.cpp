@@ -120,6 +120,7 @@ class ProfilingDevice final : public Device {
   ElementwiseOps& elementwise() override { return elementwise_; }
   LossOps& loss() override { return loss_; }
   OptimizerOps& optimizer() override { return optimizer_; }
+  ArenaMemory& memory() override { return inner_.memory(); }
   [[nodiscard]] std::string description() const override { return inner_.description(); }
   [[nodiscard]] int num_threads() const override { return inner_.num_threads(); }
   double peak_flops(DType dtype) override { return inner_.peak_flops(dtype); }

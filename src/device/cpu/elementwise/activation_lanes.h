@@ -11,17 +11,17 @@ struct GeluTanh {
   static constexpr float kCubic = 0x1.6e4e26p-5f;  // 0.044715
 
   template <class F>
-  static F sigmoid_of_twice_u(F x) {
+  MEGALITH_KERNEL static F sigmoid_of_twice_u(F x) {
     const F inner = x * fma(x * x, F::broadcast(kCubic), F::broadcast(1.0f));
     return F::broadcast(1.0f) /
            (F::broadcast(1.0f) + exp_lanes(inner * F::broadcast(-2.0f * kRootTwoOverPi)));
   }
   template <class F>
-  static F value(F x) {
+  MEGALITH_KERNEL static F value(F x) {
     return x * sigmoid_of_twice_u(x);
   }
   template <class F>
-  static F derivative(F x) {
+  MEGALITH_KERNEL static F derivative(F x) {
     const F s = sigmoid_of_twice_u(x);
     const F twice_du =
         fma(x * x, F::broadcast(3.0f * kCubic), F::broadcast(1.0f)) * F::broadcast(2.0f * kRootTwoOverPi);
@@ -36,15 +36,15 @@ struct GeluErf {
   static constexpr float kInverseRootTwoPi = 0x1.988454p-2f;
 
   template <class F>
-  static F normal_cdf(F x) {
+  MEGALITH_KERNEL static F normal_cdf(F x) {
     return fma(erf_lanes(x * F::broadcast(kRootHalf)), F::broadcast(0.5f), F::broadcast(0.5f));
   }
   template <class F>
-  static F value(F x) {
+  MEGALITH_KERNEL static F value(F x) {
     return x * normal_cdf(x);
   }
   template <class F>
-  static F derivative(F x) {
+  MEGALITH_KERNEL static F derivative(F x) {
     const F density = exp_lanes(x * x * F::broadcast(-0.5f)) * F::broadcast(kInverseRootTwoPi);
     return fma(x, density, normal_cdf(x));
   }
@@ -53,15 +53,15 @@ struct GeluErf {
 // x / (1 + exp(-x))
 struct Silu {
   template <class F>
-  static F sigmoid(F x) {
+  MEGALITH_KERNEL static F sigmoid(F x) {
     return F::broadcast(1.0f) / (F::broadcast(1.0f) + exp_lanes(F::zero() - x));
   }
   template <class F>
-  static F value(F x) {
+  MEGALITH_KERNEL static F value(F x) {
     return x * sigmoid(x);
   }
   template <class F>
-  static F derivative(F x) {
+  MEGALITH_KERNEL static F derivative(F x) {
     const F s = sigmoid(x);
     return fma(s * (F::broadcast(1.0f) - s), x, s);
   }
