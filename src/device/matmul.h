@@ -61,6 +61,7 @@ struct WeightPacking {
   SumOrder order;
   WeightFormat format = WeightFormat::as_stored;
   void* packed = nullptr;  // packed_bytes(w, order, format), 64-byte aligned
+  bool consume = false;    // w's own memory is given back as it goes, so that both never stand side by side
 };
 
 // dx = dy w. The chain runs over N.

@@ -35,7 +35,8 @@ void Linear::pack(Device& device, const NumericsProfile& profile, WeightFormat f
   if (bytes == 0) return;
   const Tensor& w = weight_.working;
   void* packed = arena.allocate_bytes(bytes);
-  device.matmul().pack({.w = w, .order = forward_order(profile), .format = format, .packed = packed});
+  device.matmul().pack(
+      {.w = w, .order = forward_order(profile), .format = format, .packed = packed, .consume = true});
   packed_ = packed;
   packed_as_ = format;
   const auto* memory = static_cast<const std::byte*>(w.data);

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <bit>
 
+#include "device/cpu/matmul/packed_strips.h"
+
 namespace megalith::cpu {
 namespace {
 
@@ -316,7 +318,7 @@ void CpuMatmul::pack(const WeightPacking& args) {
       .w = args.w, .transposed = true, .y = Tensor(nullptr, DType::f32, {1, args.w.rows()})};
   auto* packed = static_cast<float*>(args.packed);
   with_float_type(args.w.dtype, [&]<class T>(T) {
-    pool_.for_each(strips(args.w.rows()), [&](std::int64_t index, int) {
+    for_packed_strips(args, kernels_.columns, pool_, [&](std::int64_t index, int) {
       const std::int64_t first = index * kernels_.columns;
       pack_strip<T>(product, first, whole, packed + first * words);
     });

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "core/error.h"
+#include "device/cpu/matmul/packed_strips.h"
 
 namespace megalith::cpu {
 namespace {
@@ -108,7 +109,7 @@ void Int8Matmul::pack(const WeightPacking& args) {
   set_order(args.order, args.w.columns());
   reserve_thread_floats(blocks() * kInt8Block);
   auto* packed = static_cast<std::byte*>(args.packed);
-  pool_.for_each(strips(args.w.rows()), [&](std::int64_t index, int thread) {
+  for_packed_strips(args, kernels_.columns, pool_, [&](std::int64_t index, int thread) {
     pack_strip(args.w, index * kernels_.columns, thread_floats(thread), packed + index * strip_bytes());
   });
 }
