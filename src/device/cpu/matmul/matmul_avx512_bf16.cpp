@@ -77,14 +77,6 @@ __m512i words_of(const bf16* low, const bf16* high, std::int64_t count) {
                          _mm512_maskz_slli_epi32(0xffff, wide, 16));
 }
 
-void interleave(const bf16* low, const bf16* high, std::int64_t count, float* to) {
-  for (std::int64_t i = 0; i < count; i += 16) {
-    const __m512i words =
-        words_of(low == nullptr ? low : low + i, high == nullptr ? high : high + i, count - i);
-    _mm512_mask_storeu_epi32(to + i, first_lanes(count - i), words);
-  }
-}
-
 void pack_chain(const bf16* from, std::int64_t count, float* to) {
   // Pairs lie in memory as they are wanted.
   std::int64_t i = 0;
@@ -142,7 +134,6 @@ MatmulKernels matmul_kernels_avx512_bf16() {
   kernels.bf16_terms_word = 2;
   kernels.tile_bf16 = tile;
   kernels.pack_chain_bf16 = pack_chain;
-  kernels.interleave_bf16 = interleave;
   kernels.pack_panel_bf16 = pack_panel;
   kernels.pack_transposed_bf16 = pack_transposed;
   return kernels;

@@ -41,9 +41,6 @@ struct MatmulKernels {
   // element of its last pair.
   void (*pack_chain_bf16)(const bf16* from, std::int64_t count, float* to);
   void (*pack_chain_f32)(const float* from, std::int64_t count, float* to);
-  // Columns [0, count) of two rows as the words of one panel row, `low` and `high` being the elements of a
-  // pair; null stands for zeros. Null where a word is one term.
-  void (*interleave_bf16)(const bf16* low, const bf16* high, std::int64_t count, float* to);
   // Rows [0, rows) x columns [0, count) of a matrix as a panel [words][width], chains along the rows, count
   // <= width: columns past the end are zero. With bf16 the number of rows must be even.
   void (*pack_panel_bf16)(const bf16* from, std::ptrdiff_t stride, std::int64_t rows, std::int64_t count,
@@ -257,7 +254,6 @@ struct MatmulFamily {
             .tile_f32 = tile,
             .pack_chain_bf16 = widen_chain,
             .pack_chain_f32 = widen<float>,
-            .interleave_bf16 = nullptr,
             .pack_panel_bf16 = pack_panel<bf16>,
             .pack_panel_f32 = pack_panel<float>,
             .pack_transposed_bf16 = pack_transposed<bf16>,
