@@ -6,6 +6,7 @@
 #include "device/cpu/attention/attention_kernels.h"
 #include "device/cpu/attention/attention_lanes.h"
 #include "device/cpu/simd/philox_lanes.h"
+#include "device/cpu/simd/transpose.h"
 
 namespace megalith::cpu {
 
@@ -39,7 +40,7 @@ void fill_factors(const DropoutStream& stream, int head, std::int64_t query, int
     Ints counter[4] = {sample, site, Ints::load(position), Ints::load(block)};
     philox_lanes(counter, stream.key[0], stream.key[1]);
     for (int w = 0; w < 4; ++w) from_bits(counter[w]).store(words[w]);
-    transpose_block<F>(words[0], 16, 16, 4, draws + static_cast<std::ptrdiff_t>(done) * 4);
+    transpose_words(words[0], 16, 4, 16, draws + static_cast<std::ptrdiff_t>(done) * 4, 4);
   }
   // Four words of a block are its eight draws of 16 bits, low half first.
   using Halves = std::uint16_t __attribute__((vector_size(32)));

@@ -62,35 +62,4 @@ void fill_zero(float* to, std::size_t count) {  // count a multiple of 16
   for (std::size_t i = 0; i < count; i += 16) F::zero().store(to + i);
 }
 
-// rows [block][padded] to columns [size][block]. REQUIRES: block a multiple of 4, padded at least size
-// rounded up to 4.
-template <class F>
-void transpose_block(const float* rows, std::size_t padded, int size, int block, float* columns) {
-  using Four = float __attribute__((vector_size(16)));
-  const auto load = [](const float* from) {
-    Four x;
-    __builtin_memcpy(&x, from, sizeof(x));  // of any alignment
-    return x;
-  };
-  for (int j = 0; j < block; j += 4) {
-    for (int d = 0; d < size; d += 4) {
-      const float* from = rows + static_cast<std::size_t>(j) * padded + static_cast<std::size_t>(d);
-      const Four r0 = load(from);
-      const Four r1 = load(from + padded);
-      const Four r2 = load(from + 2 * padded);
-      const Four r3 = load(from + 3 * padded);
-      const Four low01 = __builtin_shufflevector(r0, r1, 0, 4, 1, 5);
-      const Four low23 = __builtin_shufflevector(r2, r3, 0, 4, 1, 5);
-      const Four high01 = __builtin_shufflevector(r0, r1, 2, 6, 3, 7);
-      const Four high23 = __builtin_shufflevector(r2, r3, 2, 6, 3, 7);
-      float* to = columns + static_cast<std::ptrdiff_t>(d) * block + j;
-      const auto store = [to, block](int row, Four x) { __builtin_memcpy(to + row * block, &x, sizeof(x)); };
-      store(0, __builtin_shufflevector(low01, low23, 0, 1, 4, 5));
-      if (d + 1 < size) store(1, __builtin_shufflevector(low01, low23, 2, 3, 6, 7));
-      if (d + 2 < size) store(2, __builtin_shufflevector(high01, high23, 0, 1, 4, 5));
-      if (d + 3 < size) store(3, __builtin_shufflevector(high01, high23, 2, 3, 6, 7));
-    }
-  }
-}
-
 }  // namespace megalith::cpu

@@ -8,6 +8,7 @@
 
 #include "device/cpu/attention/attention_lanes.h"
 #include "device/cpu/attention/chain_product.h"
+#include "device/cpu/simd/transpose.h"
 
 namespace megalith::cpu {
 
@@ -71,7 +72,7 @@ struct AttentionWords {
                            int block, std::size_t padded, float* rows, float* columns) {
     pack_along(first + start * row, row, valid, size, rows, padded);
     zero_along(rows + words(static_cast<std::ptrdiff_t>(padded)) * valid, block - valid, padded);
-    transpose_block<F>(rows, padded / kTerms, static_cast<int>(words(size)), block, columns);
+    transpose_words(rows, static_cast<std::ptrdiff_t>(padded / kTerms), block, words(size), columns, block);
   }
 
   // Rounds to T and stores as columns j .. j + 15 of a row of words.

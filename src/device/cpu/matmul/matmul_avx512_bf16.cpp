@@ -101,7 +101,8 @@ void pack_transposed(const bf16* from, std::ptrdiff_t stride, std::int64_t rows,
           for (float& word : chains[i]) word = 0.0f;
         }
       }
-      transpose_words(chains[0], kChunk / 2, (terms + 1) / 2, panel + t / 2 * kColumns + j, kColumns);
+      transpose_words(chains[0], kChunk / 2, kTransposed, (terms + 1) / 2, panel + t / 2 * kColumns + j,
+                      kColumns);
     }
   }
 }
