@@ -8,6 +8,7 @@
 #include "core/arena.h"
 #include "core/numerics_profile.h"
 #include "device/device.h"
+#include "layers/unit_gate.h"
 
 namespace megalith {
 
@@ -47,7 +48,8 @@ struct StepContext {
   Verdict* verdict = nullptr;  // of the step
   TensorObserver* observer = nullptr;
   float* log_probability =
-      nullptr;  // f32 [tokens]: where training leaves those of all targets; null: nowhere
+      nullptr;                // f32 [tokens]: where training leaves those of all targets; null: nowhere
+  UnitGate* units = nullptr;  // told what is used; null: nobody wants to know
 
   void observe(int layer, std::string_view operation, Direction direction, const Tensor& tensor) const {
     if (observer != nullptr) [[unlikely]]
