@@ -29,6 +29,7 @@
 #include "app/verbs.h"
 #include "core/file.h"
 #include "model/fingerprint.h"
+#include "train/layout_rules.h"
 
 namespace megalith::app {
 namespace {
@@ -235,6 +236,7 @@ ExitCode train(const Options& options) {
   value_or_throw(look_for_shipped_config(options.request.config_file));
   value_or_throw(check_timeline(options.timeline));
   TrainConfig config = wanted_config(options);
+  value_or_throw(layout_of(config, 1));
   const std::unique_ptr<Device> device = value_or_throw(open_device(config.threads));
   const DataSources data = value_or_throw(open_data(config));
   value_or_throw(resolve_epochs(config, data.epoch_samples));

@@ -14,14 +14,14 @@ enum class Recompute : std::uint8_t {
   full,       // only the block's input is kept: backward begins with a second forward
 };
 
-// The blocks of a stage that recompute: its first `blocks`, the others keep everything.
+// The blocks of a stage that recompute: its first `blocks`, or all where that is 0. The others keep
+// everything.
 struct RecomputePlan {
-  static constexpr int kAllBlocks = 1 << 30;
   Recompute mode = Recompute::none;
-  int blocks = kAllBlocks;
+  int blocks = 0;
 
   [[nodiscard]] Recompute of_block(int index_on_stage) const {
-    return index_on_stage < blocks ? mode : Recompute::none;
+    return blocks == 0 || index_on_stage < blocks ? mode : Recompute::none;
   }
   bool operator==(const RecomputePlan&) const = default;
 };

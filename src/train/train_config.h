@@ -13,7 +13,9 @@
 #include "core/numerics_profile.h"
 #include "data/dataset.h"
 #include "data/infill_tokens.h"
+#include "layers/recompute.h"
 #include "model/model_config.h"
+#include "pipeline/schedule_kind.h"
 
 namespace megalith {
 
@@ -82,10 +84,20 @@ struct ScheduleConfig {
   double minimum_ratio = 0.1;  // learning rate where the decay ends, in peaks
 };
 
+// How the ranks share the work; train/layout_rules.h says what is legal. Never changes a bit.
 struct ParallelConfig {
-  std::int64_t tensor = 1;
-  std::int64_t pipeline = 1;
-  std::int64_t data = 1;
+  std::int64_t tensor = 1;    // ranks that share each matrix
+  std::int64_t pipeline = 1;  // stages that share the layers
+  std::int64_t data = 0;      // replicas that share the batch; 0: all ranks that the others leave
+  bool sequence = false;      // sequence parallel: tensor ranks share the tokens between the products
+  ScheduleKind schedule = ScheduleKind::one_f_one_b;
+  std::int64_t chunks = 1;  // of layers per rank
+  std::string stage_layers =
+      {};                 // "3, 2, 3": layers of every chunk, in the model's order; "": as even as may be
+  std::int64_t zero = 0;  // 1: optimizer state is sharded over data ranks, 2: gradients too, 3: weights too
+  Recompute recompute = Recompute::none;
+  std::int64_t recompute_layers = 0;  // of each rank, the first ones; 0: all
+  bool operator==(const ParallelConfig&) const = default;
 };
 
 struct CheckpointConfig {

@@ -6,7 +6,8 @@
 namespace megalith {
 namespace {
 
-constexpr std::int64_t kMany = std::int64_t{1} << 32;        // more steps or sequences than anyone trains
+constexpr std::int64_t kMany = std::int64_t{1} << 32;  // more steps or sequences than anyone trains
+constexpr std::int64_t kManyRanks = 1 << 20;
 constexpr std::int64_t kManyTokens = std::int64_t{1} << 50;  // likewise; exact in fp64
 
 void declare_data_keys(Registry& registry, DataConfig& data) {
@@ -221,15 +222,77 @@ void declare_schedule_keys(Registry& registry, ScheduleConfig& schedule) {
   declare_rate_keys(registry, schedule);
 }
 
+void declare_pipeline_keys(Registry& registry, ParallelConfig& parallel) {
+  registry.choice(
+      "parallel.schedule", parallel.schedule,
+      {{"gpipe", ScheduleKind::gpipe},
+       {"1f1b", ScheduleKind::one_f_one_b},
+       {"interleaved", ScheduleKind::interleaved},
+       {"zero_bubble", ScheduleKind::zero_bubble}},
+      {.help = "Order in which stages work through the micro batches: all forward passes first, one "
+               "forward and one backward in turn, the same with several chunks of layers per rank, "
+               "or with weight gradients put off into the bubble.",
+       .may_change_on_resume = true});
+  registry.integer(
+      "parallel.chunks", parallel.chunks,
+      {.min = 1,
+       .max = 1024,
+       .unit = "chunks",
+       .help = "Chunks of layers per rank (virtual stages): more than one goes with the schedule "
+               "interleaved, whose bubble they divide.",
+       .may_change_on_resume = true});
+  registry.text(
+      "parallel.stage_layers", parallel.stage_layers,
+      {.empty = "as even as may be",
+       .max_bytes = 4096,
+       .help = "Layers of every chunk in the model's order, such as \"3, 2, 3\": uneven stages make up "
+               "for the work of embedding and head.",
+       .may_change_on_resume = true});
+}
+
 void declare_parallel_keys(Registry& registry, ParallelConfig& parallel) {
-  registry.section("parallel", "How many ranks share the work. This version runs on one: only 1 is legal.");
-  const auto degree = [&](const char* name, std::int64_t& field, const char* help) {
+  registry.section("parallel",
+                   "How ranks share the work. Never changes a bit, so a run may go on in any other layout.");
+  const auto degree = [&](const char* name, std::int64_t& field, const char* zero, const char* help) {
     registry.integer(name, field,
-                     {.min = 1, .max = 1, .unit = "ranks", .help = help, .may_change_on_resume = true});
+                     {.min = 1,
+                      .max = kManyRanks,
+                      .zero = zero,
+                      .unit = "ranks",
+                      .help = help,
+                      .may_change_on_resume = true});
   };
-  degree("parallel.tensor", parallel.tensor, "Ranks that share each matrix.");
-  degree("parallel.pipeline", parallel.pipeline, "Stages that share the layers.");
-  degree("parallel.data", parallel.data, "Replicas that share the batch.");
+  degree("parallel.tensor", parallel.tensor, nullptr,
+         "Ranks that share each matrix; divides numerics.tree and model.heads.");
+  degree("parallel.pipeline", parallel.pipeline, nullptr, "Stages that share the layers.");
+  degree("parallel.data", parallel.data, "all ranks that the others leave", "Replicas that share the batch.");
+  registry.boolean(
+      "parallel.sequence", parallel.sequence,
+      {.help = "Tensor ranks share the tokens too where each would compute the same: less memory, "
+               "the same traffic.",
+       .may_change_on_resume = true});
+  declare_pipeline_keys(registry, parallel);
+  registry.integer(
+      "parallel.zero", parallel.zero,
+      {.min = 1,
+       .max = 3,
+       .zero = "nothing is sharded",
+       .help = "What data ranks share instead of each holding all: 1 optimizer state, 2 gradients too, 3 "
+               "weights too.",
+       .may_change_on_resume = true});
+  registry.choice(
+      "parallel.recompute", parallel.recompute,
+      {{"none", Recompute::none}, {"selective", Recompute::selective}, {"full", Recompute::full}},
+      {.help = "What backward computes again instead of keeping it: nothing, the attention core, or whole "
+               "blocks.",
+       .may_change_on_resume = true});
+  registry.integer("parallel.recompute_layers", parallel.recompute_layers,
+                   {.min = 1,
+                    .max = 10000,
+                    .zero = "all",
+                    .unit = "layers",
+                    .help = "How many of a rank's layers recompute, the first ones.",
+                    .may_change_on_resume = true});
 }
 
 void declare_numerics_keys(Registry& registry, NumericsMode& mode, NumericsProfile& numerics) {

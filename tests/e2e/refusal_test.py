@@ -24,7 +24,7 @@ class Refusals(MegalithTest):
     def test_illegal_combinations_name_the_nearest_legal_values(self):
         self.refused("train", TINY, "--set", "batch.micro=3", says="batch.micro")
         self.refused("train", TINY, "--set", "model.heads=7", says="model.heads")
-        self.refused("train", TINY, "--set", "parallel.tensor=2", says="parallel.tensor")
+        self.refused("train", TINY, "--set", "parallel.tensor=2", says=["tensor 2", "1 rank"])
         self.refused("train", TINY, "--set", "schedule.stepz=3", says="schedule.steps")
         for minutes in ("0", "nan", "-1", "soon"):
             self.refused("train", TINY, "--minutes", minutes, says=["--minutes", minutes])

@@ -151,9 +151,7 @@ TEST(TrainConfig, TheSyntheticLanguageHasNoCompletionsToLearn) {
             "try: data.source = token files of pairs");
 }
 
-TEST(TrainConfig, OnlyOneRankIsLegalToday) {
-  EXPECT_EQ(refused({"parallel.tensor=2"}),
-            "--set parallel.tensor: found the integer 2; allowed: only 1; try: 1");
+TEST(TrainConfig, OnlyExactNumericsAreLegalToday) {
   EXPECT_EQ(refused({"numerics.mode=fast"}),
             "--set numerics.mode: found the text \"fast\"; allowed: only \"exact\"; try: "
             "\"exact\"");
