@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "comm/sim/simulated_communicator.h"
 #include "core/error.h"
 
 namespace megalith {
@@ -57,6 +58,22 @@ Mesh::Mesh(const Layout& layout, Communicator& world)
   const bool end = first_stage() || last_stage();
   ends_ = pipeline_->split(end ? 0 : 1, place_.pipeline, "ends");
   if (!end) ends_.reset();
+}
+
+Mesh::Mesh(Simulated, const Layout& layout, int rank) : layout_(layout), place_(place_of(layout, rank)) {
+  const auto axis = [](int place, int degree, const char* name) {
+    return degree == 1 ? make_self_communicator(name) : make_simulated_communicator(place, degree, name);
+  };
+  own_world_ = axis(rank, layout.ranks(), "world");
+  world_ = own_world_.get();
+  tensor_ = axis(place_.tensor, layout.tensor, "tensor");
+  data_ = axis(place_.data, layout.data, "data");
+  pipeline_ = axis(place_.pipeline, layout.pipeline, "pipeline");
+  if (layout.pipeline > 1 && (first_stage() || last_stage())) ends_ = axis(first_stage() ? 0 : 1, 2, "ends");
+}
+
+Mesh Mesh::simulated(const Layout& layout, int rank) {
+  return {Simulated{}, layout, rank};
 }
 
 }  // namespace megalith

@@ -41,6 +41,8 @@ class Mesh {
   Mesh(const Layout& layout, Communicator& world);
   // One rank alone.
   Mesh() : Mesh(Layout{}, make_self_communicator("world")) {}
+  // That rank of a layout, alone among ranks that are not there (comm/sim).
+  static Mesh simulated(const Layout& layout, int rank);
 
   [[nodiscard]] const Layout& layout() const { return layout_; }
   [[nodiscard]] const MeshPlace& place() const { return place_; }
@@ -60,10 +62,12 @@ class Mesh {
   Mesh(const Layout& layout, std::unique_ptr<Communicator> world) : Mesh(layout, *world) {
     own_world_ = std::move(world);
   }
+  struct Simulated {};
+  Mesh(Simulated, const Layout& layout, int rank);
 
   Layout layout_;
   MeshPlace place_;
-  std::unique_ptr<Communicator> own_world_;  // of one rank alone
+  std::unique_ptr<Communicator> own_world_;  // of one rank alone, or simulated
   Communicator* world_ = nullptr;
   std::unique_ptr<Communicator> tensor_, pipeline_, data_, ends_;
 };

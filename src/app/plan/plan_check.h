@@ -1,0 +1,31 @@
+// megalith plan check CONFIG --ranks N: is this layout legal, and which others are?
+#pragma once
+
+#include <string>
+
+#include "app/verb.h"
+#include "train/layout_rules.h"
+
+namespace megalith::app {
+
+// What a config makes of so many ranks.
+struct LayoutPlan {
+  std::int64_t ranks = 1;
+  std::vector<LayoutRefusal> broken;
+  std::int64_t unit = 1;  // sequences that the batch is dealt out by
+  LayoutCensus layouts;   // with the config's other keys
+  LayoutCensus variants;  // with every value of them
+};
+
+LayoutPlan plan_layout(const LoadedConfig& config, std::int64_t ranks);
+
+std::string describe(const LayoutPlan& plan, const TrainConfig& config);
+std::string to_json(const LayoutPlan& plan, const TrainConfig& config);  // one object, without line feed
+
+// "refused: 1 ...": the counts by rule, one line each; empty where nothing was refused.
+std::string refused_by_rule(const LayoutCensus& census);
+
+// Declares the verb `check` of `plan`.
+void add_plan_check(CLI::App& plan, Run& run);
+
+}  // namespace megalith::app

@@ -1,0 +1,75 @@
+#include "comm/threads/job.h"
+
+#include <thread>
+
+#include "comm/communicator.h"
+#include "core/error.h"
+#include "core/thread_pool.h"
+
+namespace megalith {
+
+void Doorbell::ring() {
+  {
+    const std::lock_guard lock(mutex_);
+    rings_.fetch_add(1, std::memory_order_release);
+  }
+  wake_.notify_all();
+}
+
+void Doorbell::wait(std::uint32_t seen, int spins) {
+  for (int spin = 0; spin < spins; ++spin) {
+    if (rings() != seen) return;
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+  }
+  std::unique_lock lock(mutex_);
+  wake_.wait(lock, [&] { return rings() != seen; });
+}
+
+Job::Job(int size)
+    : size_(size),
+      spins_(size <= usable_processors() ? 4000 : 0),
+      bells_(std::make_unique<Doorbell[]>(static_cast<std::size_t>(size))),
+      left_(std::make_unique<std::atomic<bool>[]>(static_cast<std::size_t>(size))) {}
+
+void Job::fail(int rank, const std::string& what) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (failed_rank_ >= 0) return;
+    failed_rank_ = rank;
+    what_ = what;
+  }
+  failed_.store(true);
+  for (int other = 0; other < size_; ++other) bell(other).ring();
+}
+
+void Job::leave(int rank) {
+  left_[static_cast<std::size_t>(rank)].store(true, std::memory_order_release);
+  for (int other = 0; other < size_; ++other) bell(other).ring();
+}
+
+int Job::failed_rank() {
+  const std::lock_guard lock(mutex_);
+  return failed_rank_;
+}
+
+void Job::throw_failure() {
+  wait_for_copies();
+  const std::lock_guard lock(mutex_);
+  throw PeerFailed(what_);
+}
+
+bool Job::begin_copy() {
+  // Either this add is seen by who waits for copies, or the failure is seen here.
+  copying_.fetch_add(1);
+  if (!failed_.load()) return true;
+  copying_.fetch_sub(1);
+  return false;
+}
+
+void Job::wait_for_copies() const {
+  while (copying_.load() != 0) std::this_thread::yield();
+}
+
+}  // namespace megalith

@@ -1,0 +1,71 @@
+// Job: what all ranks of one run_ranks share, whatever group they talk in: who is alive, and how to wake
+// them.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+namespace megalith {
+
+// One rank sleeps at it, others ring. A ring between `rings()` and `wait()` is not lost.
+class Doorbell {
+ public:
+  [[nodiscard]] std::uint32_t rings() const { return rings_.load(std::memory_order_acquire); }
+  void ring();
+  // Returns when rings() is no longer `seen`, after at most `spins` looks without sleeping.
+  void wait(std::uint32_t seen, int spins);
+
+ private:
+  std::atomic<std::uint32_t> rings_{0};
+  std::mutex mutex_;
+  std::condition_variable wake_;
+};
+
+class Job {
+ public:
+  explicit Job(int size);
+
+  [[nodiscard]] int size() const { return size_; }
+  Doorbell& bell(int rank) { return bells_[static_cast<std::size_t>(rank)]; }
+  // Looks worth taking before sleeping; none where ranks share processors.
+  [[nodiscard]] int spins() const { return spins_; }
+
+  // The first call decides what is said. Everybody who waits is woken.
+  void fail(int rank, const std::string& what);
+  // The rank will post nothing more.
+  void leave(int rank);
+  [[nodiscard]] bool has_left(int rank) const {
+    return left_[static_cast<std::size_t>(rank)].load(std::memory_order_acquire);
+  }
+  [[nodiscard]] bool failed() const { return failed_.load(); }
+  // The rank that failed first; -1 when none did.
+  [[nodiscard]] int failed_rank();
+  // Throws PeerFailed, after the last copy that might use the caller's buffers has ended.
+  [[noreturn]] void throw_failure();
+
+  // Around every piece of copying: false when the job has failed and nobody's buffers may be touched any
+  // more.
+  bool begin_copy();
+  void end_copy() { copying_.fetch_sub(1); }
+  // REQUIRES: failed(). Returns when nobody copies, and nobody will.
+  void wait_for_copies() const;
+
+ private:
+  int size_;
+  int spins_;
+  std::unique_ptr<Doorbell[]> bells_;
+  std::unique_ptr<std::atomic<bool>[]> left_;
+  std::atomic<bool> failed_{false};
+  std::atomic<int> copying_{0};
+  std::mutex mutex_;  // of what follows
+  int failed_rank_ = -1;
+  std::string what_;
+};
+
+}  // namespace megalith
