@@ -16,7 +16,8 @@ void FeedForward::append_specs(const BlockShape& shape, std::vector<ParameterSpe
                         .outputs = shape.up_columns(),
                         .inputs = shape.hidden,
                         .bias = shape.biases,
-                        .deviation = shape.init_deviation},
+                        .deviation = shape.init_deviation,
+                        .members = members_of(shape)},
                        specs);
 }
 

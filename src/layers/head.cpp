@@ -24,7 +24,8 @@ std::vector<ParameterSpec> Head::specs(const HeadShape& shape) {
                     .initial = Initial::normal,
                     .standard_deviation = shape.init_deviation,
                     .decay = true,
-                    .is_matrix = true});
+                    .is_matrix = true,
+                    .cut = Cut::rows});
   }
   return list;
 }

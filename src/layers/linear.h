@@ -15,7 +15,9 @@ struct LinearShape {
   std::string name;
   std::int64_t outputs = 0, inputs = 0;
   bool bias = true;
-  double deviation = 0.02;  // of the initial weights
+  double deviation = 0.02;                // of the initial weights
+  Cut cut = Cut::rows;                    // of the weight [outputs, inputs]; a bias is cut with the outputs
+  std::array<std::int64_t, 3> members{};  // of the dimension that is cut
 };
 
 // M tokens of the micro batch, N outputs, K inputs.
@@ -51,7 +53,7 @@ class Linear {
   void pack(Device& device, const NumericsProfile& profile, WeightFormat format, Arena& arena);
   [[nodiscard]] const void* packed() const { return packed_; }  // null: not packed
 
-  [[nodiscard]] Tensor bias() const { return bias_ == nullptr ? Tensor{} : bias_->master; }
+  [[nodiscard]] Tensor bias() const { return bias_ == nullptr ? Tensor{} : bias_->working; }
 
  private:
   const Parameter& weight_;

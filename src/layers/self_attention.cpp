@@ -18,7 +18,8 @@ void SelfAttention::append_specs(const BlockShape& shape, std::vector<ParameterS
                         .outputs = shape.qkv_columns(),
                         .inputs = shape.hidden,
                         .bias = shape.biases || shape.qkv_biases,
-                        .deviation = shape.init_deviation},
+                        .deviation = shape.init_deviation,
+                        .members = {shape.query_columns(), shape.kv_columns(), shape.kv_columns()}},
                        specs);
   if (!shape.head_norms) return;
   for (const char* part : {"attention.query_norm.gain", "attention.key_norm.gain"}) {
@@ -62,7 +63,7 @@ AttentionShape SelfAttention::attention_shape(const StepContext& step) const {
 
 HeadRotation SelfAttention::rotation(const Parameter* gain, const std::int32_t* positions) const {
   return {.head_size = shape_.head_size,
-          .gain = gain == nullptr ? Tensor{} : as_vector(gain->master),
+          .gain = gain == nullptr ? Tensor{} : as_vector(gain->working),
           .epsilon = shape_.norm_epsilon,
           .table = rotary_,
           .positions = positions};

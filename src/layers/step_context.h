@@ -9,6 +9,7 @@
 #include "core/numerics_profile.h"
 #include "device/device.h"
 #include "layers/deferred_weights.h"
+#include "layers/unit_gate.h"
 
 namespace megalith {
 
@@ -48,7 +49,8 @@ struct StepContext {
   Verdict* verdict = nullptr;  // of the step
   TensorObserver* observer = nullptr;
   float* log_probability =
-      nullptr;  // f32 [tokens]: where training leaves those of all targets; null: nowhere
+      nullptr;                // f32 [tokens]: where training leaves those of all targets; null: nowhere
+  UnitGate* units = nullptr;  // told what is used; null: nobody wants to know
   DeferredWeights* deferred = nullptr;  // where backward leaves its weight halves; null: done at once
 
   void observe(int layer, std::string_view operation, Direction direction, const Tensor& tensor) const {

@@ -9,12 +9,15 @@ Tensor as_vector(const Tensor& tensor) {
   return {tensor.data, tensor.dtype, {tensor.count()}};
 }
 
-LinearShape output_shape(const BlockShape& shape, const char* part, std::int64_t inputs, bool bias) {
+LinearShape output_shape(const BlockShape& shape, const char* part, std::array<std::int64_t, 3> inputs,
+                         bool bias) {
   return {.name = shape.name(part),
           .outputs = shape.hidden,
-          .inputs = inputs,
+          .inputs = inputs[0] + inputs[1] + inputs[2],
           .bias = bias,
-          .deviation = shape.residual_init_deviation};
+          .deviation = shape.residual_init_deviation,
+          .cut = Cut::columns,
+          .members = inputs};
 }
 
 Linear first_output(const BlockShape& shape, const Parameters& parameters) {
@@ -40,15 +43,15 @@ std::vector<ParameterSpec> TransformerBlock::specs(const BlockShape& shape) {
   NormLayer::append_specs(shape.norm_shape(), shape.name("attention.norm"), list);
   SelfAttention::append_specs(shape, list);
   if (!shape.parallel_residual) {
-    Linear::append_specs(output_shape(shape, "attention.out", shape.query_columns(), shape.biases), list);
+    Linear::append_specs(output_shape(shape, "attention.out", {shape.query_columns()}, shape.biases), list);
   }
   NormLayer::append_specs(shape.norm_shape(), shape.name("feed_forward.norm"), list);
   FeedForward::append_specs(shape, list);
   if (!shape.parallel_residual) {
-    Linear::append_specs(output_shape(shape, "feed_forward.down", shape.feed_forward, shape.biases), list);
+    Linear::append_specs(output_shape(shape, "feed_forward.down", {shape.feed_forward}, shape.biases), list);
     return list;
   }
-  Linear::append_specs(output_shape(shape, "out", shape.query_columns() + shape.feed_forward, false), list);
+  Linear::append_specs(output_shape(shape, "out", {shape.query_columns(), shape.feed_forward}, false), list);
   if (!shape.biases) return list;
   for (const char* part : {"attention.out.bias", "feed_forward.down.bias"}) {
     list.push_back({.name = shape.name(part), .columns = shape.hidden});
@@ -92,7 +95,7 @@ void TransformerBlock::residual_add(const StepContext& step, const Linear& produ
   step.device.elementwise().forward(
       BiasDropoutResidual{.x = sum,
                           .bias = product.bias(),
-                          .second_bias = second_bias_ == nullptr ? Tensor{} : second_bias_->master,
+                          .second_bias = second_bias_ == nullptr ? Tensor{} : second_bias_->working,
                           .residual = residual,
                           .y = y,
                           .dropout = step.dropout(shape_.dropout, site)});

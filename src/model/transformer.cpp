@@ -79,13 +79,18 @@ KeyValueCache::KeyValueCache(const ModelConfig& config, DType dtype, std::int64_
 }
 
 std::vector<ParameterSpec> Transformer::specs(const ModelConfig& config, const NumericsProfile& profile) {
-  std::vector<ParameterSpec> list = Embedding::specs(embedding_shape(config, profile));
-  const auto append = [&list](std::vector<ParameterSpec> more) {
-    for (ParameterSpec& spec : more) list.push_back(std::move(spec));
+  std::vector<ParameterSpec> list;
+  const auto append = [&list](std::vector<ParameterSpec> more, int unit) {
+    for (ParameterSpec& spec : more) {
+      spec.unit = spec.name == Embedding::kTokenTable ? kTokenTableUnit : unit;
+      list.push_back(std::move(spec));
+    }
   };
+  append(Embedding::specs(embedding_shape(config, profile)), kEmbeddingUnit);
   for (int layer = 0; layer < config.layers; ++layer)
-    append(TransformerBlock::specs(block_shape(config, layer)));
-  append(Head::specs(head_shape(config, profile)));
+    append(TransformerBlock::specs(block_shape(config, layer)), block_unit(layer));
+  append(Head::specs(head_shape(config, profile)), head_unit(static_cast<int>(config.layers)));
+  number_elements(list);
   return list;
 }
 
