@@ -10,6 +10,7 @@
 #include "core/thread_pool.h"
 #include "device/cpu/cpu_device.h"
 #include "model/huggingface_weights.h"
+#include "model/stored_parameters.h"
 
 namespace megalith::app {
 
@@ -32,7 +33,7 @@ namespace {
 // A checkpoint has masters; what keeps no master is rounded from them, some rows at a time.
 Expected<void> load_weights(const Checkpoint& checkpoint, const Parameter& p, ThreadPool& pool) {
   const std::string name = "model." + p.spec.name;
-  if (!p.master.empty()) return checkpoint.load(name, p.master.row_slice(0, p.spec.rows));
+  if (!p.master.empty()) return load_pieces(checkpoint, name, p, p.master);
   constexpr std::int64_t kValuesAtOnce = std::int64_t{1} << 20;
   const std::int64_t most = std::clamp<std::int64_t>(kValuesAtOnce / p.spec.columns, 1, p.spec.rows);
   std::vector<float> values(static_cast<std::size_t>(most * p.spec.columns));

@@ -99,7 +99,7 @@ struct BiasDropoutResidual {
   Dropout dropout;
 };
 
-// dx = dropout mask * scale * dy.
+// dx = dropout mask * scale * dy; dx = dy where dropout is off.
 struct DropoutBackward {
   Tensor dy, dx;  // dt [M, H]
   Dropout dropout;

@@ -49,8 +49,14 @@ class OptimizerOps {
   virtual SquareSum squared_norm(const SquaredNorm&) = 0;
   virtual void update(const AdamUpdate&) = 0;
   virtual void cast(const Cast&) = 0;
-  // Sum mod 2^64 of element_digest(first_index + i, bits) over a dense f32 tensor.
-  virtual std::uint64_t digest(const Tensor& values, std::uint64_t first_index) = 0;
+  // Sum mod 2^64 of element_digest(first_index + r * index_stride + c, bits) over the rows and columns of a
+  // dense or strided f32 tensor.
+  virtual std::uint64_t digest(const Tensor& values, std::uint64_t first_index,
+                               std::int64_t index_stride) = 0;
+  // Of a tensor whose elements are numbered one after another.
+  std::uint64_t digest(const Tensor& values, std::uint64_t first_index) {
+    return digest(values, first_index, values.columns());
+  }
   virtual void zero(const Tensor& tensor) = 0;
   // True when every element of a dense or strided bf16/f32 tensor is finite; used to name the first bad
   // tensor.

@@ -19,6 +19,7 @@ std::vector<ParameterSpec> Embedding::specs(const EmbeddingShape& shape) {
                          .is_matrix = true};
   };
   std::vector<ParameterSpec> specs = {table(kTokenTable, shape.vocabulary, shape.padded_vocabulary)};
+  specs.front().cut = Cut::rows;
   if (shape.positions > 0) specs.push_back(table(kPositionTable, shape.positions, shape.positions));
   return specs;
 }

@@ -12,8 +12,15 @@ void Linear::append_specs(const LinearShape& shape, std::vector<ParameterSpec>& 
                    .initial = Initial::normal,
                    .standard_deviation = shape.deviation,
                    .decay = true,
-                   .is_matrix = true});
-  if (shape.bias) specs.push_back({.name = shape.name + ".bias", .columns = shape.outputs});
+                   .is_matrix = true,
+                   .cut = shape.cut,
+                   .members = shape.members});
+  if (!shape.bias) return;
+  const bool cut = shape.cut == megalith::Cut::rows;
+  specs.push_back({.name = shape.name + ".bias",
+                   .columns = shape.outputs,
+                   .cut = cut ? megalith::Cut::columns : megalith::Cut::none,
+                   .members = cut ? shape.members : std::array<std::int64_t, 3>{}});
 }
 
 void Linear::forward(const StepContext& step, const Tensor& x, const Tensor& y) const {
@@ -53,6 +60,7 @@ void Linear::input_gradient(const StepContext& step, const Tensor& dy, const Ten
 }
 
 void Linear::weight_gradient(const StepContext& step, const Tensor& dy, const Tensor& x) const {
+  if (step.deferred != nullptr) return step.deferred->add(*this, dy, x);
   step.device.matmul().weight_gradient({.dy = dy,
                                         .x = x,
                                         .dw = weight_.gradient,
@@ -60,10 +68,11 @@ void Linear::weight_gradient(const StepContext& step, const Tensor& dy, const Te
                                         .shift = step.gradient_shift,
                                         .verdict = step.verdict});
   if (bias_ == nullptr) return;
-  step.device.matmul().bias_gradient({.dy = dy,
-                                      .db = Tensor(bias_->gradient.data, DType::i64, {bias_->spec.columns}),
-                                      .shift = step.gradient_shift,
-                                      .verdict = step.verdict});
+  step.device.matmul().bias_gradient(
+      {.dy = dy,
+       .db = Tensor(bias_->gradient.data, DType::i64, {bias_->gradient.count()}),
+       .shift = step.gradient_shift,
+       .verdict = step.verdict});
 }
 
 }  // namespace megalith

@@ -15,7 +15,9 @@ struct LinearShape {
   std::string name;
   std::int64_t outputs = 0, inputs = 0;
   bool bias = true;
-  double deviation = 0.02;  // of the initial weights
+  double deviation = 0.02;                // of the initial weights
+  Cut cut = Cut::rows;                    // of the weight [outputs, inputs]; a bias is cut with the outputs
+  std::array<std::int64_t, 3> members{};  // of the dimension that is cut
 };
 
 // M tokens of the micro batch, N outputs, K inputs.
@@ -40,7 +42,8 @@ class Linear {
   // dx in the compute dtype or, for row, also f32. Row: of inputs first_input .. first_input + dx.columns().
   void input_gradient(const StepContext& step, const Tensor& dy, const Tensor& dx,
                       std::int64_t first_input = 0) const;
-  // Adds to the fixed-point gradients of weight and bias.
+  // Adds to the fixed-point gradients of weight and bias; where weight halves wait, later, and until then dy
+  // and x must stay: they live in the stash or in weight_half_memory().
   void weight_gradient(const StepContext& step, const Tensor& dy, const Tensor& x) const;
 
   // Moves the weight to where the device's products read it best, in packed_bytes() of the arena, and gives
@@ -50,7 +53,7 @@ class Linear {
   void pack(Device& device, const NumericsProfile& profile, WeightFormat format, Arena& arena);
   [[nodiscard]] const void* packed() const { return packed_; }  // null: not packed
 
-  [[nodiscard]] Tensor bias() const { return bias_ == nullptr ? Tensor{} : bias_->master; }
+  [[nodiscard]] Tensor bias() const { return bias_ == nullptr ? Tensor{} : bias_->working; }
 
  private:
   const Parameter& weight_;

@@ -104,6 +104,7 @@ void copy_rows(const WeightPiece& piece, const StoredTensor& tensor, const Param
                std::int64_t begin, std::int64_t end) {
   std::vector<float> values(static_cast<std::size_t>(piece.columns));
   for (std::int64_t r = begin; r < end; ++r) {
+    if (!parameter.holds(piece.row + r, piece.column, piece.columns)) continue;
     read_row(piece, tensor, r, values);
     Parameters::set_row(parameter, piece.row + r, piece.column, values);
   }

@@ -5,6 +5,8 @@
 #include <string_view>
 #include <utility>
 
+#include "model/stored_parameters.h"
+
 namespace megalith {
 namespace {
 
@@ -58,8 +60,8 @@ Expected<void> InitialWeights::load(const Parameters& parameters) const {
     return {};
   }
   for (const Parameter& p : parameters.all()) {
-    Expected<void> loaded = checkpoint_->load("model." + p.spec.name, p.master.row_slice(0, p.spec.rows));
-    if (!loaded) return loaded;
+    if (Expected<void> loaded = load_pieces(*checkpoint_, "model." + p.spec.name, p, p.master); !loaded)
+      return loaded;
   }
   return {};
 }

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "core/digest.h"
+#include "model/stored_parameters.h"
 #include "train/rate_rules.h"
 
 namespace megalith {
@@ -32,19 +33,19 @@ AdamSettings adam_settings(const OptimizerConfig& config) {
           .clip = config.clip};
 }
 
-// What a checkpoint holds of one parameter: logical rows only, so that padding is nobody's business.
+// What a checkpoint holds of the parameters.
 struct SavedTensor {
   std::string name;
-  Tensor tensor;
+  const Parameter& parameter;
+  const Tensor& local;
 };
 
 std::vector<SavedTensor> saved_tensors(const Parameters& parameters) {
   std::vector<SavedTensor> list;
   for (const Parameter& p : parameters.all()) {
-    const auto logical = [&p](const Tensor& tensor) { return tensor.row_slice(0, p.spec.rows); };
-    list.push_back({"model." + p.spec.name, logical(p.master)});
-    list.push_back({"adam.first." + p.spec.name, logical(p.first_moment)});
-    list.push_back({"adam.second." + p.spec.name, logical(p.second_moment)});
+    list.push_back({"model." + p.spec.name, p, p.master});
+    list.push_back({"adam.first." + p.spec.name, p, p.first_moment});
+    list.push_back({"adam.second." + p.spec.name, p, p.second_moment});
   }
   return list;
 }
@@ -237,12 +238,14 @@ Expected<void> Trainer::begin_with(const InitialWeights& weights) {
 }
 
 void Trainer::save(CheckpointWriter& writer) const {
-  for (const SavedTensor& saved : saved_tensors(parameters_)) writer.add(saved.name, saved.tensor);
+  for (const SavedTensor& saved : saved_tensors(parameters_))
+    add_pieces(writer, saved.name, saved.parameter, saved.local);
 }
 
 Expected<void> Trainer::load(const Checkpoint& checkpoint) {
   for (const SavedTensor& saved : saved_tensors(parameters_)) {
-    if (Expected<void> loaded = checkpoint.load(saved.name, saved.tensor); !loaded) return loaded;
+    Expected<void> loaded = load_pieces(checkpoint, saved.name, saved.parameter, saved.local);
+    if (!loaded) return loaded;
   }
   parameters_.refresh_working(device_);
   return {};

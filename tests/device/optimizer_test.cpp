@@ -133,6 +133,11 @@ TEST(ParameterDigest, ComposesOverCutsAndSeesEveryBit) {
     };
     EXPECT_EQ(part(0, kCount), expected);
     EXPECT_EQ(part(0, 9) + part(9, kCount - 9), expected);
+    // 40,000 elements as rows of 1,000, cut by columns, and the seven that are left.
+    const Tensor rows(state.master.data(), DType::f32, {40, 1000});
+    EXPECT_EQ(ops.digest(rows.column_slice(0, 333), 100, 1000) +
+                  ops.digest(rows.column_slice(333, 667), 433, 1000) + part(40'000, 7),
+              expected);
   });
   state.master[1234] = std::nextafter(state.master[1234], 10.0f);
   ThreadPool pool(1);

@@ -135,7 +135,7 @@ TEST_P(TransformerTruth, GradientsEqualFiniteDifferencesOfTheFloat64Model) {
   for (const Parameter& p : machine.parameters.all()) {
     for (int probe = 0; probe < 3; ++probe) {
       const auto i =
-          static_cast<std::size_t>(test::draw(static_cast<std::uint32_t>(p.first_index), 7u + probe) %
+          static_cast<std::size_t>(test::draw(static_cast<std::uint32_t>(p.spec.first_index), 7u + probe) %
                                    static_cast<std::uint64_t>(p.logical_count()));
       double& value = map[p.spec.name][i];
       const double before = value;

@@ -68,7 +68,15 @@ class Optimizer final : public OptimizerOps {
         CastArgs{.from = args.from.as<float>(), .count = args.from.count(), .to = args.to.as<bf16>()});
   }
 
-  std::uint64_t digest(const Tensor& values, std::uint64_t first_index) override {
+  std::uint64_t digest(const Tensor& values, std::uint64_t first_index, std::int64_t index_stride) override {
+    if (values.rows() > 1 && !(values.dense() && index_stride == values.columns())) {
+      std::uint64_t sum = 0;
+      for (std::int64_t r = 0; r < values.rows(); ++r) {
+        const std::uint64_t first = first_index + static_cast<std::uint64_t>(r * index_stride);
+        sum += digest(values.row_slice(r, 1), first, values.columns());
+      }
+      return sum;
+    }
     check_dense("digest", {values}, values.count());
     launcher_.launch(plan_sum(values.count(), launcher_.shape()), DigestArgs{.values = values.as<float>(),
                                                                              .count = values.count(),

@@ -94,9 +94,9 @@ class ProfilingOptimizer final : public Timed<OptimizerOps> {
   }
   void update(const AdamUpdate& a) override { pass(&OptimizerOps::update, a); }
   void cast(const Cast& a) override { pass(&OptimizerOps::cast, a); }
-  std::uint64_t digest(const Tensor& values, std::uint64_t first_index) override {
+  std::uint64_t digest(const Tensor& values, std::uint64_t first_index, std::int64_t index_stride) override {
     return timed(log_, count_label("digest", values), cost_of_digest(values),
-                 [&] { return inner_.digest(values, first_index); });
+                 [&] { return inner_.digest(values, first_index, index_stride); });
   }
   void zero(const Tensor& tensor) override {
     timed(log_, count_label("zero", tensor), cost_of_zero(tensor), [&] { inner_.zero(tensor); });

@@ -85,7 +85,7 @@ class SimulatedOptimizer final : public OptimizerOps {
   }
   void update(const AdamUpdate& operation) override { meter_.add(operation); }
   void cast(const Cast& operation) override { meter_.add(operation); }
-  std::uint64_t digest(const Tensor& values, std::uint64_t) override {
+  std::uint64_t digest(const Tensor& values, std::uint64_t, std::int64_t) override {
     meter_.add(cost_of_digest(values));
     return 0;
   }

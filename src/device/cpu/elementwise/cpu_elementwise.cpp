@@ -189,9 +189,12 @@ class CpuElementwise final : public ElementwiseOps {
 
   void backward(const DropoutBackward& args) override {
     check_same("dropout backward", args.dy, args.dx);
-    MEGALITH_CHECK(args.dropout.active(), "backward of a dropout that is off");
     with_kernels(args.dy.dtype, [&]<class T>(const ElementwiseKernels<T>& kernels) {
       for_rows(args.dy.rows(), [&](std::int64_t r, int thread) {
+        if (!args.dropout.active()) {
+          std::copy_n(args.dy.row<T>(r), args.dy.columns(), args.dx.row<T>(r));
+          return;
+        }
         kernels.dropout_backward(args.dy.row<T>(r), multipliers(args.dropout, r, args.dy.columns(), thread),
                                  args.dy.columns(), args.dx.row<T>(r));
       });

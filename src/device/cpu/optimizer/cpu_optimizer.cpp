@@ -88,13 +88,25 @@ class CpuOptimizer final : public OptimizerOps {
     });
   }
 
-  std::uint64_t digest(const Tensor& values, std::uint64_t first_index) override {
-    const float* from = values.as<float>();
+  std::uint64_t digest(const Tensor& values, std::uint64_t first_index, std::int64_t index_stride) override {
     std::fill(sums_.begin(), sums_.end(), 0);
-    pool_.for_range(values.count(), kChunk, [&](std::int64_t begin, std::int64_t end, int thread) {
-      sums_[static_cast<std::size_t>(thread)] +=
-          kernels_.digest(from + begin, first_index + static_cast<std::uint64_t>(begin), end - begin);
-    });
+    if (values.dense() && (index_stride == values.columns() || values.rows() == 1)) {
+      const float* from = values.as<float>();
+      pool_.for_range(values.count(), kChunk, [&](std::int64_t begin, std::int64_t end, int thread) {
+        sums_[static_cast<std::size_t>(thread)] +=
+            kernels_.digest(from + begin, first_index + static_cast<std::uint64_t>(begin), end - begin);
+      });
+    } else {
+      const std::int64_t rows =
+          std::max<std::int64_t>(1, kChunk / std::max<std::int64_t>(1, values.columns()));
+      pool_.for_range(values.rows(), rows, [&](std::int64_t begin, std::int64_t end, int thread) {
+        for (std::int64_t r = begin; r < end; ++r) {
+          sums_[static_cast<std::size_t>(thread)] +=
+              kernels_.digest(values.row<float>(r),
+                              first_index + static_cast<std::uint64_t>(r * index_stride), values.columns());
+        }
+      });
+    }
     std::uint64_t total = 0;
     for (const std::uint64_t part : sums_) total += part;
     return total;

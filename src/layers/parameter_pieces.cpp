@@ -1,0 +1,98 @@
+#include "layers/parameter_pieces.h"
+
+#include <algorithm>
+
+#include "core/error.h"
+
+namespace megalith {
+namespace {
+
+// A run of the cut dimension: logical, and where it stands locally.
+struct Run {
+  std::int64_t logical = 0;
+  std::int64_t local = 0;
+  std::int64_t length = 0;
+};
+
+// The runs that a place holds of `extent` things made of members. Neighbours that stay neighbours are one.
+std::vector<Run> runs_of(std::int64_t extent, std::array<std::int64_t, 3> members, TensorPlace place) {
+  if (members[0] == 0) members[0] = extent;
+  std::vector<Run> runs;
+  std::int64_t first = 0;
+  std::int64_t local = 0;
+  for (const std::int64_t member : members) {
+    const Run run{first + place.begin(member), local, place.part(member)};
+    first += member;
+    local += run.length;
+    if (run.length == 0) continue;
+    if (!runs.empty() && runs.back().logical + runs.back().length == run.logical) {
+      runs.back().length += run.length;
+    } else {
+      runs.push_back(run);
+    }
+  }
+  MEGALITH_CHECK(first == extent, "members of {} make up {}", extent, first);
+  return runs;
+}
+
+std::int64_t length_of(const std::vector<Run>& runs) {
+  return runs.empty() ? 0 : runs.back().local + runs.back().length;
+}
+
+}  // namespace
+
+Tensor ParameterPiece::of(const Tensor& local) const {
+  MEGALITH_CHECK(local.dense() && offset + (rows - 1) * stride + columns <= local.count(), "{}",
+                 describe(local));
+  auto* data = static_cast<std::byte*>(local.data);
+  if (data != nullptr) data += static_cast<std::size_t>(offset) * size_of(local.dtype);
+  Tensor box(data, local.dtype, {rows, columns});
+  box.row_stride = stride;
+  return box;
+}
+
+LocalShape local_shape(const ParameterSpec& spec, TensorPlace place) {
+  switch (spec.cut) {
+    case Cut::none:
+      return {spec.padded_rows, spec.columns};
+    case Cut::rows:
+      return {length_of(runs_of(spec.padded_rows, spec.members, place)), spec.columns};
+    case Cut::columns:
+      return {spec.padded_rows, length_of(runs_of(spec.columns, spec.members, place))};
+  }
+  return {};
+}
+
+std::vector<ParameterPiece> pieces_of(const ParameterSpec& spec, TensorPlace place) {
+  const std::int64_t stride = local_shape(spec, place).columns;
+  std::vector<ParameterPiece> pieces;
+  const auto add = [&](std::int64_t row, std::int64_t column, std::int64_t rows, std::int64_t columns,
+                       std::int64_t offset) {
+    rows = std::min(rows, spec.rows - row);  // what is left is padding
+    if (rows > 0 && columns > 0) pieces.push_back({row, column, rows, columns, offset, stride});
+  };
+  switch (spec.cut) {
+    case Cut::none:
+      add(0, 0, spec.rows, spec.columns, 0);
+      break;
+    case Cut::rows:
+      for (const Run& run : runs_of(spec.padded_rows, spec.members, place))
+        add(run.logical, 0, run.length, spec.columns, run.local * stride);
+      break;
+    case Cut::columns:
+      for (const Run& run : runs_of(spec.columns, spec.members, place))
+        add(0, run.logical, spec.rows, run.length, run.local);
+      break;
+  }
+  return pieces;
+}
+
+void number_elements(std::vector<ParameterSpec>& specs) {
+  std::uint64_t next = 0;
+  for (ParameterSpec& spec : specs) {
+    spec.first_index = next;
+    next += static_cast<std::uint64_t>(spec.rows) * static_cast<std::uint64_t>(spec.columns);
+  }
+}
+
+}  // namespace megalith
