@@ -7,6 +7,7 @@
 #include "device/activation.h"
 #include "device/elementwise.h"
 #include "layers/norm_layer.h"
+#include "layers/recompute.h"
 
 namespace megalith {
 
@@ -30,6 +31,7 @@ struct BlockShape {
   double attention_dropout = 0;  // of the attention weights
   double init_deviation = 0.02;
   double residual_init_deviation = 0.02;  // of products that write to the residual stream
+  Recompute recompute = Recompute::none;  // of the run, not of the model
 
   [[nodiscard]] std::int64_t query_columns() const { return std::int64_t{heads} * head_size; }  // N D
   [[nodiscard]] std::int64_t kv_columns() const { return std::int64_t{kv_heads} * head_size; }  // G D

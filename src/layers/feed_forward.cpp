@@ -25,13 +25,17 @@ FeedForward::FeedForward(const BlockShape& shape, const Parameters& parameters)
     : shape_(shape),
       up_(parameters, shape.name("feed_forward.up"), shape.biases, Linear::Cut::column, members_of(shape)) {}
 
+void FeedForward::activate(const StepContext& step, const Tensor& up, const Tensor& activated) const {
+  step.device.elementwise().forward(
+      ActivationForward{.activation = shape_.activation, .x = up, .y = activated});
+}
+
 void FeedForward::forward(const StepContext& step, const Tensor& input, const Tensor& activated,
                           Stash& stash) const {
   const Tensor up = stash.allocate(input.dtype, {input.rows(), shape_.up_columns()});
   up_.forward(step, input, up);
   step.observe(shape_.layer, "feed_forward.up", Direction::forward, up);
-  step.device.elementwise().forward(
-      ActivationForward{.activation = shape_.activation, .x = up, .y = activated});
+  activate(step, up, activated);
   stash.put(input);
   stash.put(up);
 }
@@ -40,8 +44,7 @@ void FeedForward::forward(const StepContext& step, const Tensor& input, const Te
   const ArenaScope scope(step.workspace);
   const Tensor up = step.workspace.allocate(input.dtype, {input.rows(), shape_.up_columns()});
   up_.forward(step, input, up);
-  step.device.elementwise().forward(
-      ActivationForward{.activation = shape_.activation, .x = up, .y = activated});
+  activate(step, up, activated);
 }
 
 void FeedForward::backward(const StepContext& step, const Tensor& dactivated, const Tensor& dinput,

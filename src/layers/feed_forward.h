@@ -25,6 +25,9 @@ class FeedForward {
   // The same numbers as forward without a stash.
   void forward(const StepContext& step, const Tensor& input, const Tensor& activated) const;
 
+  // activated from the product's result, as forward computed it.
+  void activate(const StepContext& step, const Tensor& up, const Tensor& activated) const;
+
   // The product with a weight, for packing.
   Linear& product() { return up_; }
 

@@ -79,11 +79,13 @@ void Head::evaluate(const StepContext& step, const Tensor& x, const Tensor& log_
   }
 }
 
-void Head::forward_backward(const StepContext& step, const Tensor& x, const Tensor& dx,
+void Head::forward_backward(const StepContext& whole_step, const Tensor& x, const Tensor& dx, Stash& stash,
                             LossTotals& totals) const {
+  StepContext step = whole_step;
+  step.deferred = nullptr;  // logits exist for one chunk at a time: their weight half cannot wait
   const std::int64_t tokens = x.rows();
   const ArenaScope scope(step.workspace);
-  Stash stash(step.workspace, 3);
+  const Stash::Elsewhere here(stash, step.workspace);
   const Tensor normed = step.workspace.allocate(x.dtype, {tokens, shape_.hidden});
   norm_.forward(step, x, normed, stash);
   step.observe(kHeadLayer, "norm", Direction::forward, normed);

@@ -35,7 +35,9 @@ class Head {
   Head(const HeadShape& shape, const Parameters& parameters);
 
   // Loss of the micro batch and the gradient of x [M, H], written to dx; adds to the parameters' gradients.
-  void forward_backward(const StepContext& step, const Tensor& x, const Tensor& dx, LossTotals& totals) const;
+  // Leaves the stash as it was.
+  void forward_backward(const StepContext& step, const Tensor& x, const Tensor& dx, Stash& stash,
+                        LossTotals& totals) const;
   // log_probability f32 [M] of each target, without gradients.
   void evaluate(const StepContext& step, const Tensor& x, const Tensor& log_probability) const;
   // Logits f32 [rows, padded vocabulary] of rows x [rows, H]: for sampling.

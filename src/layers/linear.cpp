@@ -60,6 +60,7 @@ void Linear::input_gradient(const StepContext& step, const Tensor& dy, const Ten
 }
 
 void Linear::weight_gradient(const StepContext& step, const Tensor& dy, const Tensor& x) const {
+  if (step.deferred != nullptr) return step.deferred->add(*this, dy, x);
   step.device.matmul().weight_gradient({.dy = dy,
                                         .x = x,
                                         .dw = weight_.gradient,

@@ -42,7 +42,8 @@ class Linear {
   // dx in the compute dtype or, for row, also f32. Row: of inputs first_input .. first_input + dx.columns().
   void input_gradient(const StepContext& step, const Tensor& dy, const Tensor& dx,
                       std::int64_t first_input = 0) const;
-  // Adds to the fixed-point gradients of weight and bias.
+  // Adds to the fixed-point gradients of weight and bias; where weight halves wait, later, and until then dy
+  // and x must stay: they live in the stash or in weight_half_memory().
   void weight_gradient(const StepContext& step, const Tensor& dy, const Tensor& x) const;
 
   // Moves the weight to where the device's products read it best, in packed_bytes() of the arena, and gives

@@ -88,6 +88,20 @@ void SelfAttention::turn(const StepContext& step, const std::int32_t* positions,
                                   .rstd = statistics(shape_.heads, shape_.kv_heads)});
 }
 
+void SelfAttention::core(const StepContext& step, const Tensor& qkv, const Tensor& normed,
+                         const Tensor& context, const Tensor& log_sum_exp) const {
+  const Heads heads = turned(qkv, normed);
+  step.device.attention().forward(
+      {.shape = attention_shape(step),
+       .q = heads.q,
+       .k = heads.k,
+       .v = heads.v,
+       .document_start = step.batch.document_start,
+       .out = context,
+       .log_sum_exp = log_sum_exp,
+       .dropout = step.dropout(shape_.attention_dropout, attention_weights_site(shape_.layer))});
+}
+
 void SelfAttention::forward(const StepContext& step, const Tensor& input, const Tensor& context,
                             Stash& stash) const {
   const std::int64_t tokens = input.rows();
@@ -101,19 +115,26 @@ void SelfAttention::forward(const StepContext& step, const Tensor& input, const 
     rstd = stash.allocate(DType::f32, {tokens, shape_.heads + shape_.kv_heads});
   }
   turn(step, step.batch.positions, qkv, normed, rstd);
-  const Tensor log_sum_exp = stash.allocate(DType::f32, {shape_.heads, tokens});
-  const Heads heads = turned(qkv, normed);
-  step.device.attention().forward(
-      {.shape = attention_shape(step),
-       .q = heads.q,
-       .k = heads.k,
-       .v = heads.v,
-       .document_start = step.batch.document_start,
-       .out = context,
-       .log_sum_exp = log_sum_exp,
-       .dropout = step.dropout(shape_.attention_dropout, attention_weights_site(shape_.layer))});
-  for (const Tensor& kept : {input, qkv, normed, rstd, context, log_sum_exp}) stash.put(kept);
+  for (const Tensor& kept : {input, qkv, normed, rstd}) stash.put(kept);
+  if (shape_.recompute == Recompute::selective) {
+    const ArenaScope scope(step.workspace);
+    core(step, qkv, normed, context, step.workspace.allocate(DType::f32, {shape_.heads, tokens}));
+  } else {
+    const Tensor log_sum_exp = stash.allocate(DType::f32, {shape_.heads, tokens});
+    core(step, qkv, normed, context, log_sum_exp);
+    for (const Tensor& kept : {context, log_sum_exp}) stash.put(kept);
+  }
   step.observe(shape_.layer, "attention.core", Direction::forward, context);
+}
+
+void SelfAttention::forward_core_again(const StepContext& step, const Tensor& context, Stash& stash) const {
+  const Tensor rstd = stash.take();
+  const Tensor normed = stash.take();
+  const Tensor qkv = stash.take();
+  const Tensor input = stash.take();
+  const Tensor log_sum_exp = step.workspace.allocate(DType::f32, {shape_.heads, qkv.rows()});
+  core(step, qkv, normed, context, log_sum_exp);
+  for (const Tensor& made : {input, qkv, normed, rstd, context, log_sum_exp}) stash.put(made);
 }
 
 void SelfAttention::turn_back(const StepContext& step, const Tensor& qkv, const Tensor& rstd,
@@ -146,7 +167,7 @@ void SelfAttention::backward(const StepContext& step, const Tensor& dcontext, co
   const Tensor qkv = stash.take();
   const Tensor input = stash.take();
   const ArenaScope scope(step.workspace);
-  const Tensor dqkv = step.workspace.allocate(input.dtype, {input.rows(), shape_.qkv_columns()});
+  const Tensor dqkv = step.weight_half_memory().allocate(input.dtype, {input.rows(), shape_.qkv_columns()});
   const Heads heads = turned(qkv, normed);
   const Heads gradient = split(dqkv);
   step.device.attention().backward(

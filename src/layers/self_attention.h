@@ -31,8 +31,12 @@ class SelfAttention {
   // rotary: f32 [positions, features that turn], or empty; outlives the layer.
   SelfAttention(const BlockShape& shape, const Tensor& rotary, const Parameters& parameters);
 
-  // context [M, N D] of input [M, H]. context lives as long as the stash.
+  // context [M, N D] of input [M, H]. context lives as long as the stash, or under selective recompute as
+  // long as the caller needs it.
   void forward(const StepContext& step, const Tensor& input, const Tensor& context, Stash& stash) const;
+  // Computes again what a selective forward did not keep, before backward: context [M, N D] as forward had
+  // it, and, in the workspace, what backward needs besides.
+  void forward_core_again(const StepContext& step, const Tensor& context, Stash& stash) const;
   // dinput [M, H] from dcontext [M, N D]; adds to the parameters' gradients.
   void backward(const StepContext& step, const Tensor& dcontext, const Tensor& dinput, Stash& stash) const;
   // context of rows whose keys and values are written to the cache first. The same bits as forward.
@@ -55,6 +59,9 @@ class SelfAttention {
   // Norms and turns q and k; rstd f32 [M, N + G] where there are norms.
   void turn(const StepContext& step, const std::int32_t* positions, const Tensor& qkv, const Tensor& normed,
             const Tensor& rstd) const;
+  // The attention itself, of heads that were turned.
+  void core(const StepContext& step, const Tensor& qkv, const Tensor& normed, const Tensor& context,
+            const Tensor& log_sum_exp) const;
   void turn_back(const StepContext& step, const Tensor& qkv, const Tensor& rstd, const Tensor& dqkv) const;
 
   BlockShape shape_;

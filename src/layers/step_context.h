@@ -8,6 +8,7 @@
 #include "core/arena.h"
 #include "core/numerics_profile.h"
 #include "device/device.h"
+#include "layers/deferred_weights.h"
 #include "layers/unit_gate.h"
 
 namespace megalith {
@@ -50,10 +51,15 @@ struct StepContext {
   float* log_probability =
       nullptr;                // f32 [tokens]: where training leaves those of all targets; null: nowhere
   UnitGate* units = nullptr;  // told what is used; null: nobody wants to know
+  DeferredWeights* deferred = nullptr;  // where backward leaves its weight halves; null: done at once
 
   void observe(int layer, std::string_view operation, Direction direction, const Tensor& tensor) const {
     if (observer != nullptr) [[unlikely]]
       observer->observe(layer, operation, direction, tensor);
+  }
+  // Memory of what a weight half reads: of this call or, where weight halves wait, until they are done.
+  [[nodiscard]] Arena& weight_half_memory() const {
+    return deferred == nullptr ? workspace : deferred->arena();
   }
   [[nodiscard]] Dropout dropout(double rate, std::uint32_t site) const {
     return {.threshold = training ? dropout_threshold(rate) : 0,

@@ -101,8 +101,26 @@ void TransformerBlock::residual_add(const StepContext& step, const Linear& produ
                           .dropout = step.dropout(shape_.dropout, site)});
 }
 
-Tensor TransformerBlock::forward(const StepContext& step, const Tensor& x, Stash& stash) const {
-  if (shape_.parallel_residual) return forward_parallel(step, x, stash);
+void TransformerBlock::forward(const StepContext& step, const Tensor& x, const Tensor& y,
+                               Stash& stash) const {
+  const ArenaScope scope(step.workspace);
+  if (shape_.recompute != Recompute::full) return forward_ending(step, forward_to_ending(step, x, stash), y);
+  {
+    const Stash::Elsewhere forgotten(stash, step.workspace);
+    forward_ending(step, forward_to_ending(step, x, stash), y);
+  }
+  stash.put(x);
+}
+
+Tensor TransformerBlock::context_memory(const StepContext& step, Stash& stash, std::int64_t rows,
+                                        std::int64_t columns) const {
+  return selective() ? step.workspace.allocate(step.profile.compute, {rows, columns})
+                     : stash.allocate(step.profile.compute, {rows, columns});
+}
+
+TransformerBlock::Ending TransformerBlock::forward_to_ending(const StepContext& step, const Tensor& x,
+                                                             Stash& stash) const {
+  if (shape_.parallel_residual) return forward_to_ending_parallel(step, x, stash);
   const std::int64_t tokens = x.rows();
   const DType dtype = step.profile.compute;
   const int layer = shape_.layer;
@@ -110,9 +128,9 @@ Tensor TransformerBlock::forward(const StepContext& step, const Tensor& x, Stash
   const Tensor attention_input = stash.allocate(dtype, {tokens, shape_.hidden});
   attention_norm_.forward(step, x, attention_input, stash);
   step.observe(layer, "attention.norm", Direction::forward, attention_input);
-  const Tensor context = stash.allocate(dtype, {tokens, shape_.query_columns()});
+  const Tensor context = context_memory(step, stash, tokens, shape_.query_columns());
   attention_.forward(step, attention_input, context, stash);
-  stash.put(context);
+  if (!selective()) stash.put(context);
   const Tensor middle = stash.allocate(dtype, {tokens, shape_.hidden});
   residual_add(step, attention_out_, context, x, middle, attention_out_site(layer));
   step.observe(layer, "attention.out", Direction::forward, middle);
@@ -123,13 +141,22 @@ Tensor TransformerBlock::forward(const StepContext& step, const Tensor& x, Stash
   const Tensor activated = stash.allocate(dtype, {tokens, shape_.feed_forward});
   feed_forward_.forward(step, feed_forward_input, activated, stash);
   stash.put(activated);
-  const Tensor y = stash.allocate(dtype, {tokens, shape_.hidden});
-  residual_add(step, *down_, activated, middle, y, feed_forward_out_site(layer));
-  step.observe(layer, "feed_forward.down", Direction::forward, y);
-  return y;
+  return {.input = activated, .residual = middle};
 }
 
-Tensor TransformerBlock::forward_parallel(const StepContext& step, const Tensor& x, Stash& stash) const {
+void TransformerBlock::forward_ending(const StepContext& step, const Ending& ending, const Tensor& y) const {
+  const int layer = shape_.layer;
+  if (shape_.parallel_residual) {
+    residual_add(step, attention_out_, ending.input, ending.residual, y, attention_out_site(layer));
+    step.observe(layer, "out", Direction::forward, y);
+  } else {
+    residual_add(step, *down_, ending.input, ending.residual, y, feed_forward_out_site(layer));
+    step.observe(layer, "feed_forward.down", Direction::forward, y);
+  }
+}
+
+TransformerBlock::Ending TransformerBlock::forward_to_ending_parallel(const StepContext& step,
+                                                                      const Tensor& x, Stash& stash) const {
   const std::int64_t tokens = x.rows();
   const DType dtype = step.profile.compute;
   const int layer = shape_.layer;
@@ -139,23 +166,42 @@ Tensor TransformerBlock::forward_parallel(const StepContext& step, const Tensor&
   const Tensor feed_forward_input = stash.allocate(dtype, {tokens, shape_.hidden});
   feed_forward_norm_.forward(step, x, feed_forward_input, stash);
   step.observe(layer, "feed_forward.norm", Direction::forward, feed_forward_input);
-  const Parts parts = parts_of(stash.allocate(dtype, {tokens, shape_.query_columns() + shape_.feed_forward}));
+  const Parts parts =
+      parts_of(context_memory(step, stash, tokens, shape_.query_columns() + shape_.feed_forward));
   attention_.forward(step, attention_input, parts.context, stash);
   feed_forward_.forward(step, feed_forward_input, parts.activated, stash);
-  stash.put(parts.both);
-  const Tensor y = stash.allocate(dtype, {tokens, shape_.hidden});
-  residual_add(step, attention_out_, parts.both, x, y, attention_out_site(layer));
-  step.observe(layer, "out", Direction::forward, y);
-  return y;
+  if (!selective()) stash.put(parts.both);
+  return {.input = parts.both, .residual = x};
 }
 
 Tensor TransformerBlock::through_dropout(const StepContext& step, const Tensor& gradient,
                                          std::uint32_t site) const {
   const Dropout dropout = step.dropout(shape_.dropout, site);
-  if (!dropout.active()) return gradient;
-  const Tensor dx = row_memory(step, gradient.rows());
+  if (!dropout.active() && step.deferred == nullptr) return gradient;
+  const Tensor dx =
+      step.weight_half_memory().allocate(step.profile.compute, {gradient.rows(), shape_.hidden});
   step.device.elementwise().backward(DropoutBackward{.dy = gradient, .dx = dx, .dropout = dropout});
   return dx;
+}
+
+Tensor TransformerBlock::take_context(const StepContext& step, Stash& stash) const {
+  if (!selective()) return stash.take();
+  const Tensor context =
+      step.weight_half_memory().allocate(step.profile.compute, {step.batch.tokens(), shape_.query_columns()});
+  attention_.forward_core_again(step, context, stash);
+  return context;
+}
+
+TransformerBlock::Parts TransformerBlock::take_parts(const StepContext& step, Stash& stash) const {
+  if (!selective()) return parts_of(stash.take());
+  const Parts parts = parts_of(step.weight_half_memory().allocate(
+      step.profile.compute, {step.batch.tokens(), shape_.query_columns() + shape_.feed_forward}));
+  const Tensor up = stash.take();
+  const Tensor feed_forward_input = stash.take();
+  attention_.forward_core_again(step, parts.context, stash);
+  feed_forward_.activate(step, up, parts.activated);
+  for (const Tensor& kept : {feed_forward_input, up}) stash.put(kept);
+  return parts;
 }
 
 // gradient: of y on entry, of what the feed-forward's norm normalised on return.
@@ -179,7 +225,7 @@ void TransformerBlock::backward_feed_forward(const StepContext& step, const Tens
 void TransformerBlock::backward_attention(const StepContext& step, const Tensor& gradient,
                                           Stash& stash) const {
   const ArenaScope scope(step.workspace);
-  const Tensor context = stash.take();
+  const Tensor context = take_context(step, stash);
   const Tensor dinput = row_memory(step, gradient.rows());
   {
     const ArenaScope inner(step.workspace);
@@ -196,7 +242,7 @@ void TransformerBlock::backward_attention(const StepContext& step, const Tensor&
 void TransformerBlock::backward_parallel(const StepContext& step, const Tensor& gradient,
                                          Stash& stash) const {
   const ArenaScope scope(step.workspace);
-  const Parts parts = parts_of(stash.take());
+  const Parts parts = take_parts(step, stash);
   const Tensor dfeed_forward = row_memory(step, gradient.rows());
   const Tensor dattention = row_memory(step, gradient.rows());
   {
@@ -224,6 +270,17 @@ void TransformerBlock::backward_parallel(const StepContext& step, const Tensor& 
 }
 
 void TransformerBlock::backward(const StepContext& step, const Tensor& gradient, Stash& stash) const {
+  if (shape_.recompute != Recompute::full) return backward_kept(step, gradient, stash);
+  const Tensor x = stash.take();
+  const ArenaScope scope(step.workspace);
+  const Stash::Elsewhere again(stash, step.weight_half_memory());
+  StepContext unobserved = step;  // what this forward makes was observed the first time
+  unobserved.observer = nullptr;
+  forward_to_ending(unobserved, x, stash);
+  backward_kept(step, gradient, stash);
+}
+
+void TransformerBlock::backward_kept(const StepContext& step, const Tensor& gradient, Stash& stash) const {
   if (shape_.parallel_residual) return backward_parallel(step, gradient, stash);
   backward_feed_forward(step, gradient, stash);
   backward_attention(step, gradient, stash);

@@ -25,8 +25,8 @@ class TransformerBlock {
   // rotary: f32 [positions, features that turn], or empty; outlives the block.
   TransformerBlock(const BlockShape& shape, const Tensor& rotary, const Parameters& parameters);
 
-  // Returns y [M, H] in the stash's memory; x must live as long as the stash.
-  Tensor forward(const StepContext& step, const Tensor& x, Stash& stash) const;
+  // y [M, H] of x [M, H]; x must live as long as the stash.
+  void forward(const StepContext& step, const Tensor& x, const Tensor& y, Stash& stash) const;
   // gradient [M, H]: of y on entry, of x on return. Adds to the parameters' gradients.
   void backward(const StepContext& step, const Tensor& gradient, Stash& stash) const;
   // In place on x [rows, H]; writes the rows' keys and values to the cache first. Same bits as forward
@@ -42,7 +42,20 @@ class TransformerBlock {
     Tensor context, activated, both;
   };
   [[nodiscard]] Parts parts_of(const Tensor& both) const;
-  Tensor forward_parallel(const StepContext& step, const Tensor& x, Stash& stash) const;
+  // The operands of the block's last product and sum.
+  struct Ending {
+    Tensor input, residual;
+  };
+  // Forward up to there: all that backward needs.
+  Ending forward_to_ending(const StepContext& step, const Tensor& x, Stash& stash) const;
+  Ending forward_to_ending_parallel(const StepContext& step, const Tensor& x, Stash& stash) const;
+  void forward_ending(const StepContext& step, const Ending& ending, const Tensor& y) const;
+  void backward_kept(const StepContext& step, const Tensor& gradient, Stash& stash) const;
+  // Memory of the attention's result, which selective recompute does not keep.
+  Tensor context_memory(const StepContext& step, Stash& stash, std::int64_t rows, std::int64_t columns) const;
+  [[nodiscard]] bool selective() const { return shape_.recompute == Recompute::selective; }
+  Tensor take_context(const StepContext& step, Stash& stash) const;
+  Parts take_parts(const StepContext& step, Stash& stash) const;
   void backward_parallel(const StepContext& step, const Tensor& gradient, Stash& stash) const;
   void forward_cached_parallel(const StepContext& step, const Tensor& x, const LayerCache& cache,
                                const CacheRows& rows) const;
@@ -51,7 +64,8 @@ class TransformerBlock {
   // y = residual + dropout(product(input) + biases)
   void residual_add(const StepContext& step, const Linear& product, const Tensor& input,
                     const Tensor& residual, const Tensor& y, std::uint32_t site) const;
-  // The gradient of a branch's output before its dropout: `gradient` itself without dropout.
+  // The gradient of a branch's output before its dropout, in memory that nothing overwrites until the weight
+  // half is done.
   Tensor through_dropout(const StepContext& step, const Tensor& gradient, std::uint32_t site) const;
   // Memory of [rows, H] in the compute dtype that the caller's scope gives back.
   Tensor row_memory(const StepContext& step, std::int64_t rows) const;

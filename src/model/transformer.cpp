@@ -14,7 +14,7 @@ EmbeddingShape embedding_shape(const ModelConfig& config, const NumericsProfile&
           .init_deviation = init_deviation(config)};
 }
 
-BlockShape block_shape(const ModelConfig& config, int layer) {
+BlockShape block_shape(const ModelConfig& config, int layer, Recompute recompute = Recompute::none) {
   return {.layer = layer,
           .hidden = config.hidden,
           .feed_forward = config.feed_forward,
@@ -32,7 +32,8 @@ BlockShape block_shape(const ModelConfig& config, int layer) {
           .dropout = config.dropout,
           .attention_dropout = config.attention_dropout,
           .init_deviation = init_deviation(config),
-          .residual_init_deviation = residual_init_deviation(config)};
+          .residual_init_deviation = residual_init_deviation(config),
+          .recompute = recompute};
 }
 
 RotaryShape rotary_shape(const ModelConfig& config) {
@@ -94,14 +95,14 @@ std::vector<ParameterSpec> Transformer::specs(const ModelConfig& config, const N
 }
 
 Transformer::Transformer(const ModelConfig& config, const NumericsProfile& profile,
-                         const Parameters& parameters)
+                         const Parameters& parameters, const RecomputePlan& recompute)
     : config_(config),
       padded_vocabulary_(megalith::padded_vocabulary(config, profile.tree)),
       rotary_(rotary_shape(config), config.sequence, parameters.measuring()),
       embedding_(embedding_shape(config, profile), parameters),
       head_(head_shape(config, profile), parameters) {
   for (int layer = 0; layer < config.layers; ++layer)
-    blocks_.emplace_back(block_shape(config, layer), rotary_.tensor(), parameters);
+    blocks_.emplace_back(block_shape(config, layer, recompute.of_block(layer)), rotary_.tensor(), parameters);
 }
 
 void Transformer::pack(Device& device, const NumericsProfile& profile, WeightFormat format) {
@@ -126,7 +127,11 @@ Tensor Transformer::forward(const StepContext& step, Stash& stash) const {
   Tensor x = stash.allocate(step.profile.compute, {step.batch.tokens(), config_.hidden});
   embedding_.forward(step, step.batch.ids, step.batch.positions, x);
   step.observe(kEmbeddingLayer, "embedding", Direction::forward, x);
-  for (const TransformerBlock& block : blocks_) x = block.forward(step, x, stash);
+  for (const TransformerBlock& block : blocks_) {
+    const Tensor y = stash.allocate(step.profile.compute, {step.batch.tokens(), config_.hidden});
+    block.forward(step, x, y, stash);
+    x = y;
+  }
   return x;
 }
 
@@ -135,7 +140,7 @@ void Transformer::forward_backward(const StepContext& step, Stash& stash, LossTo
   const ArenaScope scope(step.workspace);
   const Tensor gradient =
       step.workspace.allocate(step.profile.compute, {step.batch.tokens(), config_.hidden});
-  head_.forward_backward(step, x, gradient, totals);
+  head_.forward_backward(step, x, gradient, stash, totals);
   for (auto block = blocks_.rbegin(); block != blocks_.rend(); ++block)
     block->backward(step, gradient, stash);
   embedding_.backward(step, gradient);
@@ -161,10 +166,11 @@ void Transformer::forward_cached(const StepContext& step, const std::int32_t* id
 }
 
 MicroBatchNeeds measure_micro_batch(const ModelConfig& config, const NumericsProfile& profile,
-                                    std::int64_t sequences, std::int64_t sequence) {
+                                    std::int64_t sequences, std::int64_t sequence,
+                                    const RecomputePlan& recompute) {
   const Parameters parameters(Transformer::specs(config, profile), profile.compute,
                               Parameters::Use::measuring);
-  const Transformer transformer(config, profile, parameters);
+  const Transformer transformer(config, profile, parameters, recompute);
   const std::unique_ptr<sim::SimulatedDevice> device = sim::make_device();
   Arena stash_arena = Arena::measuring("stash");
   Arena workspace = Arena::measuring("workspace");

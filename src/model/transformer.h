@@ -27,7 +27,8 @@ class Transformer {
   static std::vector<ParameterSpec> specs(const ModelConfig& config, const NumericsProfile& profile);
 
   // REQUIRES: parameters made from specs(config, profile); they outlive the transformer.
-  Transformer(const ModelConfig& config, const NumericsProfile& profile, const Parameters& parameters);
+  Transformer(const ModelConfig& config, const NumericsProfile& profile, const Parameters& parameters,
+              const RecomputePlan& recompute = {});
 
   // One micro batch: adds to loss totals and to the parameters' gradients. The stash is empty before and
   // after.
@@ -68,6 +69,7 @@ struct MicroBatchNeeds {
   Cost training;                    // forward and backward
 };
 MicroBatchNeeds measure_micro_batch(const ModelConfig& config, const NumericsProfile& profile,
-                                    std::int64_t sequences, std::int64_t sequence);
+                                    std::int64_t sequences, std::int64_t sequence,
+                                    const RecomputePlan& recompute = {});
 
 }  // namespace megalith

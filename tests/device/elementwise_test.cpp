@@ -333,6 +333,17 @@ TEST_P(ElementwiseOperations, ADroppedInfinityDoesNotSurvive) {
   }
 }
 
+TEST_P(ElementwiseOperations, TheGradientThroughADropoutThatIsOffIsACopy) {
+  RandomTensor dy(GetParam(), 5, 24, 1);
+  RandomTensor dx(GetParam(), 5, 24, 2);
+  ThreadPool pool(2);
+  cpu::make_elementwise(pool, cpu::available_isas().back())
+      ->backward(DropoutBackward{.dy = dy.tensor(), .dx = dx.tensor(), .dropout = {}});
+  for (std::int64_t r = 0; r < 5; ++r) {
+    for (std::int64_t c = 0; c < 24; ++c) ASSERT_EQ(dx.at(r, c), dy.at(r, c));
+  }
+}
+
 TEST_P(ElementwiseOperations, EmbeddingAddsBothTablesAndItsGradientIsAddedPerToken) {
   constexpr int kShift = 34;
   const std::int32_t ids[] = {3, 0, 3, 10, 3, 9};

@@ -139,12 +139,13 @@ inline Batch random_batch(std::int64_t sequences, std::int64_t sequence, std::in
 class Machine {
  public:
   Machine(const ModelConfig& config, const NumericsProfile& profile, std::int64_t micro_sequences,
-          std::int64_t sequence, int num_threads = 1, cpu::Isa isa = cpu::available_isas().back())
+          std::int64_t sequence, int num_threads = 1, cpu::Isa isa = cpu::available_isas().back(),
+          const RecomputePlan& recompute = {})
       : profile_(profile),
-        needs_(measure_micro_batch(config, profile, micro_sequences, sequence)),
+        needs_(measure_micro_batch(config, profile, micro_sequences, sequence, recompute)),
         device(cpu::make_device(num_threads, isa)),
         parameters(Transformer::specs(config, profile), profile.compute, Parameters::Use::training),
-        transformer(config, profile, parameters),
+        transformer(config, profile, parameters, recompute),
         stash_arena_("stash", needs_.stash_bytes),
         workspace_("workspace", needs_.workspace_bytes),
         stash_(stash_arena_, transformer.stash_depth()) {

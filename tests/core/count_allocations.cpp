@@ -1,0 +1,21 @@
+#include "core/count_allocations.h"
+
+#include <cstdlib>
+#include <new>
+
+namespace megalith::test {
+std::atomic<std::int64_t> allocations{0};
+}  // namespace megalith::test
+
+// These replace the library's own.
+void* operator new(std::size_t bytes) {
+  megalith::test::allocations.fetch_add(1, std::memory_order_relaxed);
+  if (void* memory = std::malloc(bytes == 0 ? 1 : bytes)) return memory;
+  throw std::bad_alloc();
+}
+void operator delete(void* memory) noexcept {
+  std::free(memory);
+}
+void operator delete(void* memory, std::size_t /*bytes*/) noexcept {
+  std::free(memory);
+}
