@@ -1,5 +1,5 @@
 // Bandwidth of every operation between ranks, as a share of what plain copies by all ranks at once reach in
-// the same run: bytes are those that must be written, every rank's result, which a copy writes too.
+// the same run: bytes are half of what must be read and written, which for a copy is what it copies.
 //   bench_collectives [--rounds N] [--json] [ranks [MiB per rank]]      ranks as threads
 //   mpirun -n N bench_collectives ...                                   ranks as processes
 
@@ -46,7 +46,7 @@ class Bench {
     add("all_gather in place", all / ranks * (ranks - 1),
         [=, this] { world_.wait(world_.all_gather(to.subspan(place, part_), to)); });
     add("all_to_all", all, [=, this] { world_.wait(world_.all_to_all(from, to)); });
-    add("reduce_scatter", all / ranks,
+    add("reduce_scatter", (all + all / ranks) / 2,
         [=, this] { world_.wait(world_.reduce_scatter(from_, std::span(to_).first(part_ / 8))); });
     add("all_reduce", all, [this] { world_.wait(world_.all_reduce(to_, IntegerReduction::sum)); });
     add("broadcast", all / ranks * (ranks - 1), [=, this] { world_.wait(world_.broadcast(to, 0)); });
@@ -85,8 +85,8 @@ void measure(const bench::Options& options, Communicator& world, const char* car
   const std::vector<bench::Candidate> candidates = bench.candidates();
   const std::vector<bench::Timing> timings = bench::take_turns(candidates, options.rounds);
   if (world.rank() != 0) return;
-  bench::Report report(options, fmt::format("{} ranks as {} on {} processors, {} MiB each, written bytes",
-                                            world.size(), carrier, usable_processors(), mebibytes));
+  bench::Report report(options, fmt::format("{} ranks as {} on {} processors, {} MiB each", world.size(),
+                                            carrier, usable_processors(), mebibytes));
   const double copy = candidates[0].work / timings[0].best_seconds;
   for (std::size_t i = 0; i < candidates.size(); ++i) {
     const double spread = timings[i].median_seconds / timings[i].best_seconds;
