@@ -103,7 +103,8 @@ std::vector<ParameterSpec> Transformer::specs(const ModelConfig& config, const N
   append(Embedding::specs(embedding_shape(config, profile)), kEmbeddingUnit);
   for (int layer = 0; layer < config.layers; ++layer)
     append(TransformerBlock::specs(block_shape(config, layer, tensor)), block_unit(layer));
-  append(Head::specs(head_shape(config, profile, tensor)), megalith::head_unit(static_cast<int>(config.layers)));
+  append(Head::specs(head_shape(config, profile, tensor)),
+         megalith::head_unit(static_cast<int>(config.layers)));
   number_elements(list);
   return list;
 }
