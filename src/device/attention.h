@@ -36,7 +36,9 @@
 //   positions in the sequence.
 // The query heads of a group are leaves joined ((0+1)+(2+3))+...; where their number is no power of two,
 // there are as many leaves as the largest power of two that divides it, and a leaf adds its heads in order.
-// In bf16 dk and dv of a packed document therefore equal those of the document alone at even offsets only.
+// Ranks that share a group's heads evenly, each with some of its leaves, give dk and dv in f32; their tree
+// sum, rounded, is what one rank writes. In bf16 dk and dv of a packed document therefore equal those of the
+// document alone at even offsets only.
 #pragma once
 
 #include <cstdint>
@@ -74,8 +76,9 @@ struct AttentionBackward {
   AttentionShape shape;
   Tensor q, k, v, out, dout, log_sum_exp;
   const std::int32_t* document_start = nullptr;
-  Tensor dq, dk, dv;  // as q, k, v; rounded once
-  Tensor row_dots;    // f32 [N, B*S] workspace: sum over D of dout * out
+  Tensor dq, dk,
+      dv;           // as q, k, v, rounded once; dk and dv also f32, where they are shares of a sum over heads
+  Tensor row_dots;  // f32 [N, B*S] workspace: sum over D of dout * out
   Dropout dropout;
 };
 

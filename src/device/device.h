@@ -12,6 +12,7 @@
 #include "device/loss.h"
 #include "device/matmul.h"
 #include "device/optimizer.h"
+#include "device/shards.h"
 
 namespace megalith {
 
@@ -23,6 +24,7 @@ class Device {
   virtual ElementwiseOps& elementwise() = 0;
   virtual LossOps& loss() = 0;
   virtual OptimizerOps& optimizer() = 0;
+  virtual ShardOps& shards() = 0;
 
   // Where arenas of this device's operands get their memory; it lives as long as the device.
   virtual ArenaMemory& memory() { return host_memory(); }

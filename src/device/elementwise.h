@@ -116,14 +116,16 @@ struct EmbeddingForward {
 };
 
 // Each token converts its row of dropout'(dy) to fixed point and adds it; the limit is 2^16 per contribution.
+// Tokens whose row is not among those of dtoken_table add to the position table alone.
 struct EmbeddingBackward {
   const std::int32_t* ids = nullptr;
   const std::int32_t* positions = nullptr;
   Tensor dy;                             // dt [M, H]
-  Tensor dtoken_table, dposition_table;  // i64 [V, H], [P, H] or empty
+  Tensor dtoken_table, dposition_table;  // i64 [V, H] or some of its rows, [P, H] or empty
   Dropout dropout;
   int shift = 0;
   Verdict* verdict = nullptr;
+  std::int64_t first_row = 0;  // of dtoken_table among the V
 };
 
 class ElementwiseOps {

@@ -18,7 +18,7 @@ namespace megalith {
 
 struct CrossEntropyShape {
   std::int64_t vocabulary = 0;  // V, logical
-  int leaves = 1;
+  int leaves = 1;               // of the columns given
   int vocab_block = 1024;
   float softcap = 0;  // of the logits (SoftCap), 0: none; backward goes through it
   float z_loss = 0;   // adds z_loss * (log sum exp)^2 to what is minimised (de Brebisson and Vincent, arXiv
@@ -32,7 +32,7 @@ struct SoftCap {
   float cap = 0;
 };
 
-// Log-probability of each row's target, and on request what backward needs.
+// Log-probability of each row's target, and what backward needs.
 struct CrossEntropyForward {
   CrossEntropyShape shape;
   Tensor logits;                          // f32 [M, padded V]
@@ -41,17 +41,37 @@ struct CrossEntropyForward {
   Tensor log_sum_exp;                     // f32 [M, 2]: (M, S) of the row
 };
 
+// The same in two halves, for logits that are cut by columns into R equal shares of whole leaves. First, of
+// each share: the softmax state of its columns, and the target's logit where the target is one of them.
+struct CrossEntropyPartial {
+  CrossEntropyShape shape;                // leaves: of this share
+  std::int64_t first_column = 0;          // of this share among the padded V
+  Tensor logits;                          // f32 [M, padded V / R]
+  const std::int32_t* targets = nullptr;  // [M], each < V
+  Tensor partial;                         // f32 [M, 3]: (m, s, z[target]), z[target] 0 where it is elsewhere
+};
+
+// Then the states of all shares join by tree, and the target's logit is the one of the share that has it.
+struct CrossEntropyJoin {
+  std::int64_t share_columns = 0;         // padded V / R
+  Tensor partials;                        // f32 [R, M, 3], dense
+  const std::int32_t* targets = nullptr;  // [M]
+  Tensor log_probability;                 // f32 [M]
+  Tensor log_sum_exp;                     // f32 [M, 2]
+};
+
 // dlogits = (p f - 1[target]) (1 - (z / softcap)^2) where the mask is set, p = exp(z - M) / S, f = 1 + 2
 // z_loss (M + log S), the last factor only with a softcap; rounded to dt; exact zero rows where
 // it is not (selected, not multiplied) and in padding columns. May overwrite nothing of logits: dlogits is
 // another tensor.
 struct CrossEntropyBackward {
   CrossEntropyShape shape;
-  Tensor logits;                            // f32 [M, padded V]
+  std::int64_t first_column = 0;            // of these columns among the padded V
+  Tensor logits;                            // f32 [M, padded V], or a share of its columns
   const std::int32_t* targets = nullptr;    // [M]
   const std::uint8_t* loss_mask = nullptr;  // [M], 0 or 1
   Tensor log_sum_exp;                       // f32 [M, 2]
-  Tensor dlogits;                           // dt [M, padded V]
+  Tensor dlogits;                           // dt, as the logits
 };
 
 // sum += fixed_point(-log_probability, 2^-32) over rows whose mask is set. A loss of 2^20 or more, or NaN,
@@ -69,12 +89,16 @@ class LossOps {
   virtual ~LossOps() = default;
   virtual void cap(const SoftCap&) = 0;
   virtual void forward(const CrossEntropyForward&) = 0;
+  virtual void partial(const CrossEntropyPartial&) = 0;
+  virtual void join(const CrossEntropyJoin&) = 0;
   virtual void backward(const CrossEntropyBackward&) = 0;
   virtual void sum(const LossSum&) = 0;
 };
 
 Cost cost_of(const SoftCap&);
 Cost cost_of(const CrossEntropyForward&);
+Cost cost_of(const CrossEntropyPartial&);
+Cost cost_of(const CrossEntropyJoin&);
 Cost cost_of(const CrossEntropyBackward&);
 Cost cost_of(const LossSum&);
 

@@ -2,6 +2,7 @@
 
 #include "device/loss.h"
 #include "device/optimizer.h"
+#include "device/shards.h"
 
 namespace megalith {
 namespace {
@@ -58,12 +59,31 @@ Cost cost_of(const SoftCap& args) {
 Cost cost_of(const CrossEntropyForward& args) {
   return {.flops = 15 * count_of(args.logits), .bytes = bytes_of(args.logits)};
 }
+Cost cost_of(const CrossEntropyPartial& args) {
+  return {.flops = 15 * count_of(args.logits), .bytes = bytes_of(args.logits)};
+}
+Cost cost_of(const CrossEntropyJoin& args) {
+  return {.flops = 15 * count_of(args.partials),
+          .bytes = bytes_of(args.partials) + bytes_of(args.log_sum_exp)};
+}
 Cost cost_of(const CrossEntropyBackward& args) {
   return {.flops = 15 * count_of(args.logits), .bytes = bytes_of(args.logits) + bytes_of(args.dlogits)};
 }
 Cost cost_of(const LossSum& args) {
   return {.flops = 2 * count_of(args.log_probability),
           .bytes = bytes_of(args.log_probability) + count_of(args.log_probability)};  // and the mask
+}
+Cost cost_of(const TreeSum& args) {
+  return {.flops = count_of(args.parts) - count_of(args.y), .bytes = bytes_of(args.parts) + bytes_of(args.y)};
+}
+Cost cost_of(const RowLookup& args) {
+  return {.flops = 0, .bytes = 2 * bytes_of(args.y)};
+}
+Cost cost_of(const RowSelect& args) {
+  return {.flops = 0, .bytes = 2 * bytes_of(args.y)};
+}
+Cost cost_of(const ColumnPieces& args) {
+  return {.flops = 0, .bytes = 2 * bytes_of(args.whole)};
 }
 Cost cost_of(const SquaredNorm& args) {
   return {.flops = 8 * count_of(args.gradient), .bytes = bytes_of(args.gradient)};

@@ -1,8 +1,8 @@
 // Where a dropout draw comes from: logical coordinates only, never a rank, micro-batch slot or thread.
 //
-// Element (token t, feature j) of a [M, N] tensor draws 16 bits: half j % 2 (low first) of word (j % 8) / 2
-// of dropout_block(sample of t, position of t, j / 8). One call thus serves 8 neighbouring features. The
-// element is dropped when its 16 bits are below `threshold`.
+// Element (token t of the micro batch, feature j) of a [M, N] tensor draws 16 bits: half j % 2 (low first) of
+// word (j % 8) / 2 of dropout_block(sample of t, position of t, j / 8). One call thus serves 8 neighbouring
+// features. The element is dropped when its 16 bits are below `threshold`.
 #pragma once
 
 #include <cstdint>
@@ -16,8 +16,9 @@ struct Dropout {
   std::uint64_t seed = 0;
   std::uint32_t site = 0;                 // which place in the model
   const std::int64_t* samples = nullptr;  // [number of sequences] sample index of each sequence
-  std::int64_t sequence =
-      0;  // tokens per sequence: token t is position t % sequence of sequence t / sequence
+  // Tokens per sequence: token t of the micro batch is position t % sequence of sequence t / sequence.
+  std::int64_t sequence = 0;
+  std::int64_t first_token = 0;  // token 0 of a tensor that holds a stretch of the micro batch's tokens
 
   [[nodiscard]] bool active() const { return threshold != 0; }
   [[nodiscard]] float scale() const { return 65536.0f / static_cast<float>(65536 - threshold); }

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -65,11 +66,21 @@ struct CheckpointOptions {
   std::uint64_t shard_bytes = std::uint64_t{2}
                               << 30;  // of tensor data per file; a larger tensor has its own file
   std::uint64_t chunk_bytes = DigestedFile::default_chunk_bytes;
+  int writer = 0;   // which of
+  int writers = 1;  // those that write this checkpoint together
 };
+
+// Every writer's text, in the order of writers: what they tell each other. Called by all of them equally
+// often; whatever it throws ends the save.
+using GatherTexts = std::function<std::vector<std::string>(const std::string& mine)>;
 
 // Writes one checkpoint. Whatever fails throws WorldFailed, leaves nothing behind and touches no other
 // checkpoint; so does destruction before finish(). May run on any one thread, beside the training of the next
 // step.
+//
+// Several writers (ranks) write one checkpoint together: each adds the boxes that it holds and writes files
+// of its own into one folder; writer 0 makes the folder, puts the parts together and gives it its name. Who
+// is killed at any moment leaves at most a temporary folder of a dead process.
 class CheckpointWriter {
  public:
   // `checkpoints` is the folder that the checkpoint's folder will stand in.
@@ -80,14 +91,19 @@ class CheckpointWriter {
 
   // The tensor's memory is read in finish(). REQUIRES: a name not added before, not "__metadata__".
   void add(std::string name, Tensor tensor);
-  // A box of a tensor of shape `whole`. REQUIRES: finish() sees boxes that cover the tensor exactly once.
+  // A box of a tensor of shape `whole`; an empty one is left out. REQUIRES: finish() sees boxes that cover
+  // the tensor exactly once, those of all writers together.
   void add_slice(std::string name, const Extents& whole, const Extents& offset, Tensor box);
-  // A small file of its own beside the manifest. REQUIRES: is_plain_name(file_name).
+  // A small file of its own beside the manifest. REQUIRES: is_plain_name(file_name), and one writer adds it.
   void add_file(std::string file_name, std::string text);
 
   // Checks the free space, writes, syncs, renames, and returns the folder. A checkpoint of the same step is
   // replaced. REQUIRES: facts.step is the step, and the ledger line's step where there is one.
   std::filesystem::path finish(const CheckpointFacts& facts);
+  // The same by several writers: all of them call it, and all return the folder or throw the first failure of
+  // any. The free space is checked for the sum. REQUIRES: of `facts`, which count from writer 0, all know the
+  // step.
+  std::filesystem::path finish_together(const CheckpointFacts& facts, const GatherTexts& gather);
 
  private:
   struct Part {
@@ -97,15 +113,18 @@ class CheckpointWriter {
     Tensor tensor;
   };
   [[nodiscard]] std::uint64_t total_bytes() const;
-  void write_shards(Manifest& manifest);
-  void write_shard(Manifest& manifest, std::span<const Part> parts);
-  void write_files(Manifest& manifest);
+  std::string make_folder(const std::vector<std::string>& bytes_of_writers);
+  std::string write_part();
+  void write_shards(ManifestPart& part);
+  void write_shard(ManifestPart& written, std::span<const Part> parts);
+  void write_files(ManifestPart& part);
+  void put_together(const CheckpointFacts& facts, const std::vector<std::string>& parts);
   void put_in_place(const std::filesystem::path& final_folder);
 
   std::filesystem::path checkpoints_;
   std::int64_t step_;
   CheckpointOptions options_;
-  std::filesystem::path temporary_;
+  std::filesystem::path temporary_;  // known to others than writer 0 once it is made
   std::vector<Part> parts_;
   std::map<std::string, CheckpointTensor, std::less<>> tensors_;
   std::map<std::string, std::string> texts_;

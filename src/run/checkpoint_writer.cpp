@@ -44,16 +44,37 @@ TensorDeclaration declaration(const std::string& key, const Tensor& tensor) {
       fmt::format("{} {}: {}", doing, path.string(), std::strerror(errno)));  // NOLINT(concurrency-mt-unsafe)
 }
 
+// Each writer does its part and hears the texts of all, or the first failure of any.
+std::vector<std::string> in_step(const GatherTexts& gather, const std::function<std::string()>& work) {
+  std::string mine;
+  try {
+    mine = "+" + work();
+  } catch (const std::exception& failure) {
+    mine = std::string("-") + failure.what();
+  }
+  std::vector<std::string> texts = gather(mine);
+  for (std::size_t w = 0; w < texts.size(); ++w) {
+    std::string& text = texts[w];
+    if (text.starts_with('-'))
+      throw WorldFailed(texts.size() == 1 ? text.substr(1) : fmt::format("writer {}: {}", w, text.substr(1)));
+    text.erase(0, 1);
+  }
+  return texts;
+}
+
 }  // namespace
 
 CheckpointWriter::CheckpointWriter(std::filesystem::path checkpoints, std::int64_t step,
                                    CheckpointOptions options)
     : checkpoints_(std::move(checkpoints)), step_(step), options_(options) {
   MEGALITH_CHECK(step >= 0 && options.shard_bytes > 0 && options.chunk_bytes > 0);
-  temporary_ = checkpoints_ / fmt::format("{}.tmp-{}", checkpoint_folder_name(step), ::getpid());
+  MEGALITH_CHECK(options.writer >= 0 && options.writer < options.writers);
+  if (options.writer == 0)
+    temporary_ = checkpoints_ / fmt::format("{}.tmp-{}", checkpoint_folder_name(step), ::getpid());
 }
 
 CheckpointWriter::~CheckpointWriter() {
+  if (options_.writer != 0) return;
   std::error_code ignored;  // nothing left to tell: the failure that brought us here was thrown
   std::filesystem::remove_all(temporary_, ignored);
 }
@@ -65,6 +86,7 @@ void CheckpointWriter::add(std::string name, Tensor tensor) {
 
 void CheckpointWriter::add_slice(std::string name, const Extents& whole, const Extents& offset, Tensor box) {
   MEGALITH_CHECK(name != "__metadata__" && !name.empty());
+  if (box.count() == 0 && box.shape != whole) return;
   const auto [place, fresh] = tensors_.try_emplace(name, CheckpointTensor{box.dtype, whole, {}});
   MEGALITH_CHECK(place->second.dtype == box.dtype && place->second.shape == whole, "{} is {}", name,
                  describe(box));
@@ -91,39 +113,78 @@ std::uint64_t CheckpointWriter::total_bytes() const {
 }
 
 std::filesystem::path CheckpointWriter::finish(const CheckpointFacts& facts) {
-  MEGALITH_CHECK(facts.step == step_ && (!facts.ledger || facts.ledger->step == step_));
+  MEGALITH_CHECK(options_.writers == 1, "{} writers", options_.writers);
   std::map<std::string_view, std::int64_t> covered;
   for (const Part& part : parts_) covered[part.name] += part.tensor.count();
   for (const auto& [name, tensor] : tensors_) {
     MEGALITH_CHECK(covered[name] == count_of(tensor.shape), "{} of {} elements of {}", covered[name],
                    count_of(tensor.shape), name);
   }
-  std::filesystem::path final_folder = checkpoints_ / checkpoint_folder_name(step_);
-  try {
-    require_free_space(checkpoints_, total_bytes());
-    std::filesystem::remove_all(temporary_);  // left by a dead process that had our id
-    std::filesystem::create_directory(temporary_);
-    Manifest manifest;
-    manifest.facts = facts;
-    manifest.chunk_bytes = options_.chunk_bytes;
-    write_shards(manifest);
-    write_files(manifest);
-    write_file_atomically(temporary_ / "manifest.json", to_text(manifest));  // syncs the folder, too
-    put_in_place(final_folder);
-  } catch (const std::filesystem::filesystem_error& error) {
-    std::error_code ignored;
-    std::filesystem::remove_all(temporary_, ignored);
-    throw WorldFailed(error.what());
-  } catch (...) {
-    std::error_code ignored;
-    std::filesystem::remove_all(temporary_, ignored);
-    throw;
-  }
-  return final_folder;
+  return finish_together(facts, [](const std::string& mine) { return std::vector<std::string>{mine}; });
 }
 
-void CheckpointWriter::write_shards(Manifest& manifest) {
-  manifest.tensors = tensors_;
+std::filesystem::path CheckpointWriter::finish_together(const CheckpointFacts& facts,
+                                                        const GatherTexts& gather) {
+  MEGALITH_CHECK(facts.step == step_ && (!facts.ledger || facts.ledger->step == step_));
+  const bool first = options_.writer == 0;
+  try {
+    const std::vector<std::string> bytes = in_step(gather, [&] { return std::to_string(total_bytes()); });
+    MEGALITH_CHECK(std::cmp_equal(bytes.size(), options_.writers), "{} texts of {} writers", bytes.size(),
+                   options_.writers);
+    const std::vector<std::string> folder =
+        in_step(gather, [&] { return first ? make_folder(bytes) : std::string(); });
+    temporary_ = checkpoints_ / folder.front();
+    const std::vector<std::string> parts = in_step(gather, [&] { return write_part(); });
+    in_step(gather, [&] {
+      if (first) put_together(facts, parts);
+      return std::string();
+    });
+  } catch (...) {
+    std::error_code ignored;
+    if (first) std::filesystem::remove_all(temporary_, ignored);
+    throw;
+  }
+  return checkpoints_ / checkpoint_folder_name(step_);
+}
+
+std::string CheckpointWriter::make_folder(const std::vector<std::string>& bytes_of_writers) {
+  std::uint64_t sum = 0;
+  for (const std::string& bytes : bytes_of_writers) {
+    if (__builtin_add_overflow(sum, std::stoull(bytes), &sum)) sum = UINT64_MAX;
+  }
+  require_free_space(checkpoints_, sum);
+  std::filesystem::remove_all(temporary_);  // left by a dead process that had our id
+  std::filesystem::create_directory(temporary_);
+  return temporary_.filename().string();
+}
+
+std::string CheckpointWriter::write_part() {
+  ManifestPart part;
+  write_shards(part);
+  write_files(part);
+  return to_text(part);
+}
+
+// The parts come from other processes, perhaps of other versions: they are read as strictly as a file.
+void CheckpointWriter::put_together(const CheckpointFacts& facts, const std::vector<std::string>& parts) {
+  Manifest manifest;
+  manifest.facts = facts;
+  manifest.chunk_bytes = options_.chunk_bytes;
+  const auto or_fail = [](auto expected) {
+    if (!expected) throw WorldFailed(to_string(expected.error()));
+    return expected;
+  };
+  for (std::size_t w = 0; w < parts.size(); ++w) {
+    const std::string where = fmt::format("what writer {} saved", w);
+    or_fail(add_part(manifest, *or_fail(parse_manifest_part(parts[w], where, options_.chunk_bytes)), where));
+  }
+  or_fail(check_cover(manifest, "what the writers saved"));
+  write_file_atomically(temporary_ / "manifest.json", to_text(manifest));  // syncs the folder, too
+  put_in_place(checkpoints_ / checkpoint_folder_name(step_));
+}
+
+void CheckpointWriter::write_shards(ManifestPart& part) {
+  part.tensors = tensors_;
   // Wide elements first: then every tensor is aligned to its element in the file, and can be used where it is
   // mapped.
   std::stable_sort(parts_.begin(), parts_.end(), [](const Part& a, const Part& b) {
@@ -136,20 +197,21 @@ void CheckpointWriter::write_shards(Manifest& manifest) {
     while (end < parts_.size() && bytes + bytes_of(parts_[end].tensor) <= options_.shard_bytes) {
       bytes += bytes_of(parts_[end++].tensor);
     }
-    write_shard(manifest, std::span<const Part>(parts_).subspan(begin, end - begin));
+    write_shard(part, std::span<const Part>(parts_).subspan(begin, end - begin));
     begin = end;
   }
 }
 
-void CheckpointWriter::write_shard(Manifest& manifest, std::span<const Part> parts) {
-  const std::string name = fmt::format("shard-{:05}.safetensors", manifest.files.size() + 1);
+void CheckpointWriter::write_shard(ManifestPart& written, std::span<const Part> parts) {
+  const std::string writer_number = options_.writers == 1 ? "" : fmt::format("{:03}-", options_.writer);
+  const std::string name = fmt::format("shard-{}{:05}.safetensors", writer_number, written.files.size() + 1);
   std::map<std::string, std::string> metadata{{"format", "megalith-checkpoint"},
                                               {"step", fmt::format("{}", step_)}};
   std::vector<TensorDeclaration> declarations;
   for (const Part& part : parts) {
     declarations.push_back(declaration(part.key, part.tensor));
-    CheckpointTensor& tensor = manifest.tensors.find(part.name)->second;
-    tensor.slices.push_back({manifest.files.size(), part.key, part.offset, part.tensor.shape});
+    CheckpointTensor& tensor = written.tensors.find(part.name)->second;
+    tensor.slices.push_back({written.files.size(), part.key, part.offset, part.tensor.shape});
     // A file should explain itself to other programs: which part of what its tensors are.
     if (part.key != part.name) {
       metadata["slice of " + part.key] = fmt::format("{} {}", part.name, describe(tensor.shape));
@@ -157,14 +219,14 @@ void CheckpointWriter::write_shard(Manifest& manifest, std::span<const Part> par
   }
   SafetensorsWriter writer(temporary_ / name, declarations, metadata, options_.chunk_bytes);
   for (const Part& part : parts) writer.append(part.tensor);
-  manifest.files.push_back({name, writer.finish()});
+  written.files.push_back({name, writer.finish()});
 }
 
-void CheckpointWriter::write_files(Manifest& manifest) {
+void CheckpointWriter::write_files(ManifestPart& part) {
   for (const auto& [name, text] : texts_) {
     DigestedFile file(temporary_ / name, options_.chunk_bytes);
     file.write(text.data(), text.size());
-    manifest.files.push_back({name, file.finish()});
+    part.files.push_back({name, file.finish()});
   }
 }
 

@@ -1,6 +1,7 @@
 #include "run/manifest.h"
 
 #include <algorithm>
+#include <iterator>
 #include <set>
 #include <utility>
 
@@ -16,7 +17,8 @@ using nlohmann::ordered_json;
 constexpr const char* kFormat = "megalith-checkpoint";
 constexpr int kVersion = 1;
 constexpr int kMaxDepth = 8;
-// The check for overlap compares slices in pairs; a tensor cut by every rank of a large job stays far below.
+// Slices that begin in the same row are compared in pairs; a tensor cut by every rank of a large job stays
+// far below.
 constexpr std::size_t kMaxSlices = 8192;
 // The text ends with this line, a digest, and a brace: the digest covers all that stands before the line.
 constexpr std::string_view kDigestLead = ",\n\"digest\":\"";
@@ -42,6 +44,22 @@ ordered_json to_json(const CheckpointTensor& tensor) {
                       {"shape", to_json(slice.shape)}});
   }
   return {{"dtype", name_of(tensor.dtype)}, {"shape", to_json(tensor.shape)}, {"slices", slices}};
+}
+
+ordered_json to_json(const std::vector<CheckpointFile>& files) {
+  ordered_json array = ordered_json::array();
+  for (const CheckpointFile& file : files) array.push_back(to_json(file));
+  return array;
+}
+
+// One a line.
+std::string to_lines(const std::map<std::string, CheckpointTensor, std::less<>>& tensors) {
+  std::string lines;
+  for (const auto& [name, tensor] : tensors) {
+    lines +=
+        fmt::format("{}\n{}:{}", lines.empty() ? "" : ",", dump_json(json(name)), dump_json(to_json(tensor)));
+  }
+  return "{" + lines + "}";
 }
 
 Extents read_extents(const JsonFields& fields, const char* name) {
@@ -116,25 +134,68 @@ StoredSlice read_slice(const json& entry, const std::string& where, const Extent
   return slice;
 }
 
-CheckpointTensor read_tensor(const json& entry, const std::string& where, std::size_t num_files) {
+// What is wrong with a set of slices, each inside its tensor: nothing, or two that overlap, or elements left
+// out. Swept along the rows, so that only slices that share a row are compared.
+std::string problem_of_cover(const CheckpointTensor& tensor) {
+  std::size_t swept = 0;
+  while (swept < 3 && tensor.shape[swept] == 1) ++swept;
+  std::vector<const StoredSlice*> slices;
+  for (const StoredSlice& slice : tensor.slices) slices.push_back(&slice);
+  std::sort(slices.begin(), slices.end(),
+            [&](const StoredSlice* a, const StoredSlice* b) { return a->offset[swept] < b->offset[swept]; });
+  std::vector<const StoredSlice*> reaching;  // past the row that the sweep is at
+  for (const StoredSlice* slice : slices) {
+    std::erase_if(reaching, [&](const StoredSlice* other) {
+      return other->offset[swept] + other->shape[swept] <= slice->offset[swept];
+    });
+    for (const StoredSlice* other : reaching) {
+      if (overlap(*other, *slice)) return "slices that do not overlap";
+    }
+    reaching.push_back(slice);
+  }
+  std::int64_t covered = 0;  // without overlap no more than there are
+  for (const StoredSlice* slice : slices) covered += count_of(slice->shape);
+  const std::int64_t count = count_of(tensor.shape);
+  return covered == count ? "" : fmt::format("slices that cover all {} elements, not {}", count, covered);
+}
+
+// `whole`: refuses slices that do not cover the tensor exactly once.
+CheckpointTensor read_tensor(const json& entry, const std::string& where, std::size_t num_files, bool whole) {
   const JsonFields fields(entry, where);
   CheckpointTensor tensor;
   tensor.dtype = read_dtype(fields);
   tensor.shape = read_extents(fields, "shape");
-  const std::int64_t count = checked_count(tensor.shape, fields);
+  checked_count(tensor.shape, fields);
   const json& slices = fields.array("slices");
   if (slices.size() > kMaxSlices) fields.bad("slices", fmt::format("at most {} slices", kMaxSlices));
-  std::int64_t covered = 0;  // at most kMaxSlices times 2^60 without overlap; checked as it grows
-  for (const json& slice : slices) {
+  for (const json& slice : slices)
     tensor.slices.push_back(read_slice(slice, where + " slice", tensor.shape, num_files));
-    const StoredSlice& last = tensor.slices.back();
-    for (std::size_t s = 0; s + 1 < tensor.slices.size(); ++s) {
-      if (overlap(tensor.slices[s], last)) fields.bad("slices", "slices that do not overlap");
-    }
-    covered += count_of(last.shape);
-  }
-  if (covered != count) fields.bad("slices", fmt::format("slices that cover all {} elements", count));
+  if (const std::string problem = whole ? problem_of_cover(tensor) : ""; !problem.empty())
+    fields.bad("slices", problem);
   return tensor;
+}
+
+std::vector<CheckpointFile> read_files(const JsonFields& fields, const std::string& where,
+                                       std::uint64_t chunk_bytes) {
+  std::vector<CheckpointFile> files;
+  std::set<std::string> names;
+  for (const json& entry : fields.array("files")) {
+    files.push_back(read_file_entry(entry, where + " file", chunk_bytes));
+    if (!names.insert(files.back().name).second) fields.bad("files", "each file once");
+  }
+  return files;
+}
+
+std::map<std::string, CheckpointTensor, std::less<>> read_tensors(const JsonFields& fields,
+                                                                  const std::string& where,
+                                                                  std::size_t num_files, bool whole) {
+  const json& entries = fields.any("tensors");
+  if (!entries.is_object()) fields.bad("tensors", "an object");
+  std::map<std::string, CheckpointTensor, std::less<>> tensors;
+  for (const auto& [name, entry] : entries.items()) {
+    tensors.emplace(name, read_tensor(entry, where + " tensor " + in_quotes(name), num_files, whole));
+  }
+  return tensors;
 }
 
 // The text without its trailer, after its digest was found right; closed again to be a JSON document.
@@ -186,17 +247,8 @@ Manifest read_manifest(std::string_view text, const std::string& where) {
   Manifest manifest;
   manifest.facts = read_facts(fields);
   manifest.chunk_bytes = static_cast<std::uint64_t>(fields.integer("chunk_bytes", 1, std::int64_t{1} << 40));
-  std::set<std::string> names;
-  for (const json& entry : fields.array("files")) {
-    manifest.files.push_back(read_file_entry(entry, where + " file", manifest.chunk_bytes));
-    if (!names.insert(manifest.files.back().name).second) fields.bad("files", "each file once");
-  }
-  const json& tensors = fields.any("tensors");
-  if (!tensors.is_object()) fields.bad("tensors", "an object");
-  for (const auto& [name, entry] : tensors.items()) {
-    manifest.tensors.emplace(name,
-                             read_tensor(entry, where + " tensor " + in_quotes(name), manifest.files.size()));
-  }
+  manifest.files = read_files(fields, where, manifest.chunk_bytes);
+  manifest.tensors = read_tensors(fields, where, manifest.files.size(), true);
   return manifest;
 }
 
@@ -224,8 +276,6 @@ bool is_plain_name(std::string_view name) {
 
 std::string to_text(const Manifest& manifest) {
   const CheckpointFacts& facts = manifest.facts;
-  ordered_json files = ordered_json::array();
-  for (const CheckpointFile& file : manifest.files) files.push_back(to_json(file));
   std::string body = "{";
   const auto add = [&](const char* name, const std::string& value) {
     body += fmt::format("{}\"{}\":{}", body.size() == 1 ? "\n" : ",\n", name, value);
@@ -240,13 +290,8 @@ std::string to_text(const Manifest& manifest) {
   add("notes", dump_json(json(facts.notes)));
   add("config", dump_json(json(facts.config)));
   add("chunk_bytes", fmt::format("{}", manifest.chunk_bytes));
-  add("files", dump_json(files));
-  std::string tensors;  // one a line
-  for (const auto& [name, tensor] : manifest.tensors) {
-    tensors += fmt::format("{}\n{}:{}", tensors.empty() ? "" : ",", dump_json(json(name)),
-                           dump_json(to_json(tensor)));
-  }
-  add("tensors", "{" + tensors + "}");
+  add("files", dump_json(to_json(manifest.files)));
+  add("tensors", to_lines(manifest.tensors));
   return fmt::format("{}{}{}{}", body, kDigestLead, to_hex(digest_bytes(body.data(), body.size())),
                      kDigestTail);
 }
@@ -257,6 +302,71 @@ Expected<Manifest> parse_manifest(std::string_view text, const std::string& wher
   } catch (const BadField& bad) {
     return refuse(bad.refusal);
   }
+}
+
+std::string to_text(const ManifestPart& part) {
+  return fmt::format("{{\n\"files\":{},\n\"tensors\":{}}}\n", dump_json(to_json(part.files)),
+                     to_lines(part.tensors));
+}
+
+Expected<ManifestPart> parse_manifest_part(std::string_view text, const std::string& where,
+                                           std::uint64_t chunk_bytes) {
+  try {
+    const json document = parse_json(text, where, kMaxDepth);
+    const JsonFields fields(document, where);
+    ManifestPart part;
+    part.files = read_files(fields, where, chunk_bytes);
+    part.tensors = read_tensors(fields, where, part.files.size(), false);
+    return part;
+  } catch (const BadField& bad) {
+    return refuse(bad.refusal);
+  }
+}
+
+Expected<void> add_part(Manifest& manifest, ManifestPart part, const std::string& where) {
+  const std::size_t files_before = manifest.files.size();
+  std::set<std::string_view> names;
+  for (const CheckpointFile& file : manifest.files) names.insert(file.name);
+  for (const CheckpointFile& file : part.files) {
+    if (!names.contains(file.name)) continue;
+    return refuse({.where = where,
+                   .found = "file " + in_quotes(file.name) + " again",
+                   .allowed = "each file once",
+                   .nearest = ""});
+  }
+  for (auto& [name, tensor] : part.tensors) {
+    const auto [place, fresh] =
+        manifest.tensors.try_emplace(name, CheckpointTensor{tensor.dtype, tensor.shape, {}});
+    CheckpointTensor& whole = place->second;
+    if (whole.dtype != tensor.dtype || whole.shape != tensor.shape) {
+      return refuse(
+          {.where = where + " tensor " + in_quotes(name),
+           .found = fmt::format("{} {}", name_of(tensor.dtype), describe(tensor.shape)),
+           .allowed = fmt::format("{} {}, as other writers say", name_of(whole.dtype), describe(whole.shape)),
+           .nearest = ""});
+    }
+    for (StoredSlice& slice : tensor.slices) {
+      slice.file += files_before;
+      whole.slices.push_back(std::move(slice));
+    }
+  }
+  std::move(part.files.begin(), part.files.end(), std::back_inserter(manifest.files));
+  return {};
+}
+
+Expected<void> check_cover(const Manifest& manifest, const std::string& where) {
+  Refusals broken;
+  for (const auto& [name, tensor] : manifest.tensors) {
+    std::string allowed = tensor.slices.size() > kMaxSlices ? fmt::format("at most {} slices", kMaxSlices)
+                                                            : problem_of_cover(tensor);
+    if (allowed.empty()) continue;
+    broken.push_back({.where = where + " tensor " + in_quotes(name),
+                      .found = fmt::format("{} slices of {}", tensor.slices.size(), describe(tensor.shape)),
+                      .allowed = std::move(allowed),
+                      .nearest = ""});
+  }
+  if (!broken.empty()) return refuse(std::move(broken));
+  return {};
 }
 
 }  // namespace megalith

@@ -61,6 +61,21 @@ struct Manifest {
   std::map<std::string, CheckpointTensor, std::less<>> tensors;
 };
 
+// What one of several writers of a checkpoint has written; slices count its own files.
+struct ManifestPart {
+  std::vector<CheckpointFile> files;
+  std::map<std::string, CheckpointTensor, std::less<>> tensors;
+};
+
+std::string to_text(const ManifestPart& part);
+// Refuses what parse_manifest refuses, but for boxes that leave elements to other writers.
+Expected<ManifestPart> parse_manifest_part(std::string_view text, const std::string& where,
+                                           std::uint64_t chunk_bytes);
+// Refuses a part that contradicts those put in before: another shape or type of a tensor, a file twice.
+Expected<void> add_part(Manifest& manifest, ManifestPart part, const std::string& where);
+// Refuses every tensor whose boxes overlap or leave elements out.
+Expected<void> check_cover(const Manifest& manifest, const std::string& where);
+
 std::string to_text(const Manifest& manifest);
 // Refuses a text that is damaged, of another format or version, or whose parts contradict each other.
 Expected<Manifest> parse_manifest(std::string_view text, const std::string& where);

@@ -43,6 +43,13 @@ TEST(ProfilingDevice, LogsWhatTheSimulatedDeviceCounts) {
   outer->optimizer().digest(count, 0);
   outer->optimizer().all_finite(a.tensor());
   outer->loss().sum({.log_probability = count});
+  outer->loss().partial({.logits = a.tensor(), .partial = b.tensor().column_slice(0, 3)});
+  outer->loss().join({.partials = Tensor(&log, DType::f32, {2, 6, 3}), .log_sum_exp = count});
+  const Tensor parts(&log, DType::f32, {2, 6, 5});
+  outer->shards().sum({.parts = parts, .y = a.tensor().column_slice(0, 5)});
+  outer->shards().lookup({.table = a.tensor(), .y = b.tensor()});
+  outer->shards().select({.parts = parts, .y = b.tensor()});
+  outer->shards().join({.pieces = parts, .whole = a.tensor()});
   const std::int32_t slots[] = {0, 0};
   const std::int32_t positions[] = {3, 4};
   const Tensor cache(&log, DType::f32, {1, 8, 10});
@@ -70,8 +77,8 @@ TEST(ProfilingDevice, LogsWhatTheSimulatedDeviceCounts) {
     sum.flops += total.cost.flops;
     sum.bytes += total.cost.bytes;
   }
-  EXPECT_EQ(log.totals().size(), 9u);
-  EXPECT_EQ(log.spans().size(), 9u);
+  EXPECT_EQ(log.totals().size(), 15u);
+  EXPECT_EQ(log.spans().size(), 15u);
   EXPECT_EQ(sum.flops, simulated->total().flops);
   EXPECT_EQ(sum.bytes, simulated->total().bytes);
 }

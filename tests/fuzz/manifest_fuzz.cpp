@@ -14,6 +14,17 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string closed =
       fmt::format("{},\n\"digest\":\"{}\"}}\n", text, megalith::to_hex(megalith::digest_bytes(data, size)));
   if (megalith::parse_manifest(text, "fuzz")) MEGALITH_CHECK(size > 0);
+  // What one of several writers tells is read as strictly, and put together with what is read from itself.
+  if (auto part = megalith::parse_manifest_part(text, "fuzz", 64)) {
+    const auto part_again = megalith::parse_manifest_part(to_text(*part), "fuzz", 64);
+    MEGALITH_CHECK(part_again && to_text(*part_again) == to_text(*part));
+    megalith::Manifest whole;
+    whole.chunk_bytes = 64;
+    MEGALITH_CHECK(megalith::add_part(whole, *part, "fuzz"));
+    if (!part->files.empty()) MEGALITH_CHECK(!megalith::add_part(whole, std::move(*part), "fuzz"));
+    if (megalith::check_cover(whole, "fuzz"))
+      MEGALITH_CHECK(megalith::parse_manifest(to_text(whole), "fuzz"));
+  }
   const auto manifest = megalith::parse_manifest(closed, "fuzz");
   if (!manifest) return 0;
   const auto again = megalith::parse_manifest(to_text(*manifest), "fuzz");

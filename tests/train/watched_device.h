@@ -101,6 +101,11 @@ class WatchedLoss final : public LossOps {
     ops_.forward(a);
     after_("loss forward", a.log_probability);
   }
+  void partial(const CrossEntropyPartial& a) override { ops_.partial(a); }
+  void join(const CrossEntropyJoin& a) override {
+    ops_.join(a);
+    after_("loss forward", a.log_probability);
+  }
   void backward(const CrossEntropyBackward& a) override {
     ops_.backward(a);
     after_("loss backward", a.dlogits);
@@ -128,6 +133,7 @@ class WatchedDevice final : public Device {
   ElementwiseOps& elementwise() override { return elementwise_; }
   LossOps& loss() override { return loss_; }
   OptimizerOps& optimizer() override { return device_->optimizer(); }
+  ShardOps& shards() override { return device_->shards(); }
   [[nodiscard]] std::string description() const override { return device_->description(); }
   [[nodiscard]] int num_threads() const override { return device_->num_threads(); }
   double peak_flops(DType) override { return 0; }

@@ -14,13 +14,15 @@ class CpuDevice final : public Device {
         attention_(make_attention(pool_, isa)),
         elementwise_(make_elementwise(pool_, isa)),
         loss_(make_loss(pool_, isa)),
-        optimizer_(make_optimizer(pool_, isa)) {}
+        optimizer_(make_optimizer(pool_, isa)),
+        shards_(make_shards(pool_, isa)) {}
 
   MatmulOps& matmul() override { return *matmul_; }
   AttentionOps& attention() override { return *attention_; }
   ElementwiseOps& elementwise() override { return *elementwise_; }
   LossOps& loss() override { return *loss_; }
   OptimizerOps& optimizer() override { return *optimizer_; }
+  ShardOps& shards() override { return *shards_; }
   [[nodiscard]] int num_threads() const override { return pool_.num_threads(); }
   double peak_flops(DType dtype) override {
     double& peak = dtype == DType::bf16 ? peak_bf16_ : peak_f32_;
@@ -47,6 +49,7 @@ class CpuDevice final : public Device {
   std::unique_ptr<ElementwiseOps> elementwise_;
   std::unique_ptr<LossOps> loss_;
   std::unique_ptr<OptimizerOps> optimizer_;
+  std::unique_ptr<ShardOps> shards_;
 };
 
 }  // namespace

@@ -31,6 +31,8 @@ constexpr OperationCoverage kCoverage[] = {
     {"embedding backward", false},
     {"logit softcap", false},
     {"cross entropy forward", false},
+    {"cross entropy partial", false},
+    {"cross entropy join", false},
     {"cross entropy backward", false},
     {"loss sum", false},
     {"squared norm", true},
@@ -39,6 +41,11 @@ constexpr OperationCoverage kCoverage[] = {
     {"parameter digest", true},
     {"zero", true},
     {"all finite", true},
+    {"tree sum", false},
+    {"row lookup", false},
+    {"row select", false},
+    {"column join", false},
+    {"column split", false},
 };
 
 class AbsentAttention final : public AttentionOps {
@@ -53,8 +60,19 @@ class AbsentLoss final : public LossOps {
  public:
   void cap(const SoftCap&) override { throw_not_on_cuda("logit softcap"); }
   void forward(const CrossEntropyForward&) override { throw_not_on_cuda("cross entropy forward"); }
+  void partial(const CrossEntropyPartial&) override { throw_not_on_cuda("cross entropy partial"); }
+  void join(const CrossEntropyJoin&) override { throw_not_on_cuda("cross entropy join"); }
   void backward(const CrossEntropyBackward&) override { throw_not_on_cuda("cross entropy backward"); }
   void sum(const LossSum&) override { throw_not_on_cuda("loss sum"); }
+};
+
+class AbsentShards final : public ShardOps {
+ public:
+  void sum(const TreeSum&) override { throw_not_on_cuda("tree sum"); }
+  void lookup(const RowLookup&) override { throw_not_on_cuda("row lookup"); }
+  void select(const RowSelect&) override { throw_not_on_cuda("row select"); }
+  void join(const ColumnPieces&) override { throw_not_on_cuda("column join"); }
+  void split(const ColumnPieces&) override { throw_not_on_cuda("column split"); }
 };
 
 }  // namespace
@@ -80,6 +98,9 @@ std::unique_ptr<AttentionOps> make_absent_attention() {
 }
 std::unique_ptr<LossOps> make_absent_loss() {
   return std::make_unique<AbsentLoss>();
+}
+std::unique_ptr<ShardOps> make_absent_shards() {
+  return std::make_unique<AbsentShards>();
 }
 
 }  // namespace megalith::cuda

@@ -9,6 +9,7 @@
 #include "device/loss.h"
 #include "device/matmul.h"
 #include "device/optimizer.h"
+#include "device/shards.h"
 
 namespace megalith::cuda {
 
@@ -24,5 +25,6 @@ std::unique_ptr<OptimizerOps> make_optimizer(KernelLauncher& launcher);
 // All of whose operations throw NotOnCuda.
 std::unique_ptr<AttentionOps> make_absent_attention();
 std::unique_ptr<LossOps> make_absent_loss();
+std::unique_ptr<ShardOps> make_absent_shards();
 
 }  // namespace megalith::cuda

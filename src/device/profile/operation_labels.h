@@ -96,11 +96,30 @@ inline OperationLabel label_of(const SoftCap& a) {
 inline OperationLabel label_of(const CrossEntropyForward& a) {
   return matrix_label("cross entropy forward", a.logits);
 }
+inline OperationLabel label_of(const CrossEntropyPartial& a) {
+  return matrix_label("cross entropy partial", a.logits);
+}
+inline OperationLabel label_of(const CrossEntropyJoin& a) {
+  return matrix_label("cross entropy join", a.log_sum_exp);
+}
 inline OperationLabel label_of(const CrossEntropyBackward& a) {
   return matrix_label("cross entropy backward", a.dlogits);
 }
 inline OperationLabel label_of(const LossSum& a) {
   return count_label("loss sum", a.log_probability);
+}
+
+inline OperationLabel label_of(const TreeSum& a) {
+  return {.name = "tree sum", .dtype = a.y.dtype, .sizes = {a.parts.shape[1], a.y.rows(), a.y.columns()}};
+}
+inline OperationLabel label_of(const RowLookup& a) {
+  return matrix_label("row lookup", a.y);
+}
+inline OperationLabel label_of(const RowSelect& a) {
+  return matrix_label("row select", a.y);
+}
+inline OperationLabel label_of(const ColumnPieces& a) {
+  return matrix_label("column pieces", a.whole);
 }
 
 inline OperationLabel label_of(const SquaredNorm& a) {

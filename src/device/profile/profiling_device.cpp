@@ -80,6 +80,8 @@ class ProfilingLoss final : public Timed<LossOps> {
   using Timed::Timed;
   void cap(const SoftCap& a) override { pass(&LossOps::cap, a); }
   void forward(const CrossEntropyForward& a) override { pass(&LossOps::forward, a); }
+  void partial(const CrossEntropyPartial& a) override { pass(&LossOps::partial, a); }
+  void join(const CrossEntropyJoin& a) override { pass(&LossOps::join, a); }
   void backward(const CrossEntropyBackward& a) override { pass(&LossOps::backward, a); }
   void sum(const LossSum& a) override { pass(&LossOps::sum, a); }
 };
@@ -105,6 +107,16 @@ class ProfilingOptimizer final : public Timed<OptimizerOps> {
   }
 };
 
+class ProfilingShards final : public Timed<ShardOps> {
+ public:
+  using Timed::Timed;
+  void sum(const TreeSum& a) override { pass(&ShardOps::sum, a); }
+  void lookup(const RowLookup& a) override { pass(&ShardOps::lookup, a); }
+  void select(const RowSelect& a) override { pass(&ShardOps::select, a); }
+  void join(const ColumnPieces& a) override { pass(&ShardOps::join, a); }
+  void split(const ColumnPieces& a) override { pass(&ShardOps::split, a); }
+};
+
 class ProfilingDevice final : public Device {
  public:
   ProfilingDevice(Device& inner, OperationLog& log)
@@ -113,13 +125,15 @@ class ProfilingDevice final : public Device {
         attention_(inner.attention(), log),
         elementwise_(inner.elementwise(), log),
         loss_(inner.loss(), log),
-        optimizer_(inner.optimizer(), log) {}
+        optimizer_(inner.optimizer(), log),
+        shards_(inner.shards(), log) {}
 
   MatmulOps& matmul() override { return matmul_; }
   AttentionOps& attention() override { return attention_; }
   ElementwiseOps& elementwise() override { return elementwise_; }
   LossOps& loss() override { return loss_; }
   OptimizerOps& optimizer() override { return optimizer_; }
+  ShardOps& shards() override { return shards_; }
   ArenaMemory& memory() override { return inner_.memory(); }
   [[nodiscard]] std::string description() const override { return inner_.description(); }
   [[nodiscard]] int num_threads() const override { return inner_.num_threads(); }
@@ -133,6 +147,7 @@ class ProfilingDevice final : public Device {
   ProfilingElementwise elementwise_;
   ProfilingLoss loss_;
   ProfilingOptimizer optimizer_;
+  ProfilingShards shards_;
 };
 
 }  // namespace

@@ -67,6 +67,8 @@ class SimulatedLoss final : public LossOps {
   explicit SimulatedLoss(Meter& meter) : meter_(meter) {}
   void cap(const SoftCap& operation) override { meter_.add(operation); }
   void forward(const CrossEntropyForward& operation) override { meter_.add(operation); }
+  void partial(const CrossEntropyPartial& operation) override { meter_.add(operation); }
+  void join(const CrossEntropyJoin& operation) override { meter_.add(operation); }
   void backward(const CrossEntropyBackward& operation) override { meter_.add(operation); }
   void sum(const LossSum& operation) override { meter_.add(operation); }
 
@@ -97,6 +99,19 @@ class SimulatedOptimizer final : public OptimizerOps {
   Meter& meter_;
 };
 
+class SimulatedShards final : public ShardOps {
+ public:
+  explicit SimulatedShards(Meter& meter) : meter_(meter) {}
+  void sum(const TreeSum& operation) override { meter_.add(operation); }
+  void lookup(const RowLookup& operation) override { meter_.add(operation); }
+  void select(const RowSelect& operation) override { meter_.add(operation); }
+  void join(const ColumnPieces& operation) override { meter_.add(operation); }
+  void split(const ColumnPieces& operation) override { meter_.add(operation); }
+
+ private:
+  Meter& meter_;
+};
+
 class Simulated final : public SimulatedDevice {
  public:
   MatmulOps& matmul() override { return matmul_; }
@@ -104,6 +119,7 @@ class Simulated final : public SimulatedDevice {
   ElementwiseOps& elementwise() override { return elementwise_; }
   LossOps& loss() override { return loss_; }
   OptimizerOps& optimizer() override { return optimizer_; }
+  ShardOps& shards() override { return shards_; }
   [[nodiscard]] std::string description() const override { return "simulated"; }
   [[nodiscard]] int num_threads() const override { return 1; }
   double peak_flops(DType) override { return 0; }
@@ -116,6 +132,7 @@ class Simulated final : public SimulatedDevice {
   SimulatedElementwise elementwise_{meter_};
   SimulatedLoss loss_{meter_};
   SimulatedOptimizer optimizer_{meter_};
+  SimulatedShards shards_{meter_};
 };
 
 }  // namespace

@@ -28,6 +28,7 @@ TEST(Coverage, EveryMissingOperationThrowsItsName) {
   test::EmulatedLauncher launcher;
   const auto attention = make_absent_attention();
   const auto loss = make_absent_loss();
+  const auto shards = make_absent_shards();
   const auto elementwise = make_elementwise(launcher);
   const auto matmul = make_matmul(launcher, ProductMode::fast);
   const std::pair<const char*, std::function<void()>> calls[] = {
@@ -46,8 +47,15 @@ TEST(Coverage, EveryMissingOperationThrowsItsName) {
       {"embedding backward", [&] { elementwise->backward(EmbeddingBackward{}); }},
       {"logit softcap", [&] { loss->cap(SoftCap{}); }},
       {"cross entropy forward", [&] { loss->forward(CrossEntropyForward{}); }},
+      {"cross entropy partial", [&] { loss->partial(CrossEntropyPartial{}); }},
+      {"cross entropy join", [&] { loss->join(CrossEntropyJoin{}); }},
       {"cross entropy backward", [&] { loss->backward(CrossEntropyBackward{}); }},
       {"loss sum", [&] { loss->sum(LossSum{}); }},
+      {"tree sum", [&] { shards->sum(TreeSum{}); }},
+      {"row lookup", [&] { shards->lookup(RowLookup{}); }},
+      {"row select", [&] { shards->select(RowSelect{}); }},
+      {"column join", [&] { shards->join(ColumnPieces{}); }},
+      {"column split", [&] { shards->split(ColumnPieces{}); }},
   };
   std::size_t missing = 0;
   for (const OperationCoverage& operation : coverage()) missing += operation.on_cuda ? 0 : 1;

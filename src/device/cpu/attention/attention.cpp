@@ -164,8 +164,10 @@ void CpuAttention::backward(const AttentionBackward& args) {
   for (const Tensor* t : {&args.q, &args.dq, &args.out, &args.dout}) {
     check_tensor("q, dq, out or dout", *t, dtype, tokens, s.heads * d);
   }
-  for (const Tensor* t : {&args.k, &args.v, &args.dk, &args.dv}) {
-    check_tensor("k, v, dk or dv", *t, dtype, tokens, s.kv_heads * d);
+  for (const Tensor* t : {&args.k, &args.v}) check_tensor("k or v", *t, dtype, tokens, s.kv_heads * d);
+  const DType key_dtype = args.dk.dtype == DType::f32 ? DType::f32 : dtype;
+  for (const Tensor* t : {&args.dk, &args.dv}) {
+    check_tensor("dk or dv", *t, key_dtype, tokens, s.kv_heads * d);
   }
   for (const Tensor* t : {&args.log_sum_exp, &args.row_dots}) {
     check_tensor("log_sum_exp or row_dots", *t, DType::f32, s.heads, tokens);
@@ -229,6 +231,7 @@ void CpuAttention::run_backward(const AttentionBackward& args, bool want_keys, b
                      .dq = rows_of(args.dq, row, head * d),
                      .dk = rows_of(args.dk, key_row, kv_head * d),
                      .dv = rows_of(args.dv, key_row, kv_head * d),
+                     .wide_keys = args.dk.dtype == DType::f32,
                      .log_sum_exp = args.log_sum_exp.row<float>(head) + row,
                      .row_dots = args.row_dots.row<float>(head) + row,
                      .statistics_head = args.log_sum_exp.row_stride,

@@ -95,12 +95,10 @@ struct BackwardKernel {
       }
     }
     if (piece.want_keys) {
-      T* dk = static_cast<T*>(piece.dk.base) + block * piece.dk.row;
-      T* dv = static_cast<T*>(piece.dv.base) + block * piece.dv.row;
       join_heads(at.dk);
       join_heads(at.dv);
-      store_rows(scratch + at.dk, valid, dk, piece.dk.row);
-      store_rows(scratch + at.dv, valid, dv, piece.dv.row);
+      store_keys(scratch + at.dk, block, valid, piece.dk);
+      store_keys(scratch + at.dv, block, valid, piece.dv);
     }
   }
 
@@ -214,7 +212,15 @@ struct BackwardKernel {
     for (std::size_t d = 0; d < block_floats; d += 16) (F::load(sum + d) + F::load(other + d)).store(sum + d);
   }
 
-  void store_rows(const float* from, std::int64_t count, T* to, std::int64_t to_row) {
+  void store_keys(const float* from, std::int64_t block, std::int64_t count, const Rows& to) {
+    if (piece.wide_keys) {
+      store_rows(from, count, static_cast<float*>(to.base) + block * to.row, to.row);
+    } else {
+      store_rows(from, count, static_cast<T*>(to.base) + block * to.row, to.row);
+    }
+  }
+  template <class To>
+  void store_rows(const float* from, std::int64_t count, To* to, std::int64_t to_row) {
     for (std::int64_t i = 0; i < count; ++i) {
       for (int d = 0; d < geometry.head_size; d += 16) {
         const F result = F::load(from + static_cast<std::size_t>(i) * padded + d) + F::zero();  // -0 + 0 = +0

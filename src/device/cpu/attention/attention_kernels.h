@@ -72,6 +72,7 @@ struct BackwardPiece {
   ConstRows k, v;            // at key 0
   Rows dq;                   // at query `first`
   Rows dk, dv;               // at key 0
+  bool wide_keys;            // dk and dv are f32, whatever the operands are
   const float* log_sum_exp;  // at query `first` of the first head
   const float* row_dots;
   std::int64_t statistics_head;  // distance between heads of the two

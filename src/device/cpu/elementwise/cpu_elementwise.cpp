@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <utility>
 #include <vector>
 
 #include "core/fixed_point.h"
@@ -31,10 +32,11 @@ float power_of_two(int exponent) {
   return std::bit_cast<float>(static_cast<std::uint32_t>(exponent + 127) << 23);
 }
 
-// The multipliers of features [begin, end) of token t: 0 where dropped, else the scale. begin is a multiple
+// The multipliers of features [begin, end) of a row: 0 where dropped, else the scale. begin is a multiple
 // of 8.
-void fill_multipliers(const Dropout& dropout, std::int64_t t, std::int64_t begin, std::int64_t end,
+void fill_multipliers(const Dropout& dropout, std::int64_t row, std::int64_t begin, std::int64_t end,
                       float* out) {
+  const std::int64_t t = dropout.first_token + row;
   const std::int64_t sample = dropout.samples[t / dropout.sequence];
   const auto position = static_cast<std::uint32_t>(t % dropout.sequence);
   const float scale = dropout.scale();
@@ -224,11 +226,16 @@ class CpuElementwise final : public ElementwiseOps {
         std::uint32_t greatest = 0;
         float* mask = args.dropout.active() ? scratch(thread) : nullptr;
         for (std::int64_t t = 0; t < args.dy.rows(); ++t) {
-          if (mask != nullptr) fill_multipliers(args.dropout, t, begin, end, mask);
-          std::int64_t* token = args.dtoken_table.row<std::int64_t>(args.ids[t]) + begin;
+          const std::int64_t id = args.ids[t] - args.first_row;
+          std::int64_t* token = id >= 0 && id < args.dtoken_table.rows()
+                                    ? args.dtoken_table.row<std::int64_t>(id) + begin
+                                    : nullptr;
           std::int64_t* position = args.dposition_table.empty()
                                        ? nullptr
                                        : args.dposition_table.row<std::int64_t>(args.positions[t]) + begin;
+          if (token == nullptr) std::swap(token, position);
+          if (token == nullptr) continue;
+          if (mask != nullptr) fill_multipliers(args.dropout, t, begin, end, mask);
           greatest = std::max(greatest, kernels.add_row(args.dy.row<T>(t) + begin, mask, scale, end - begin,
                                                         token, position));
         }

@@ -23,7 +23,7 @@ LossKernels kernels_of(Isa isa) {
 }
 
 // An empty part changes nothing. Otherwise M = max, S = s1 exp(m1 - M) + s2 exp(m2 - M).
-SoftmaxPart join(SoftmaxPart a, SoftmaxPart b) {
+SoftmaxPart joined(SoftmaxPart a, SoftmaxPart b) {
   if (b.sum == 0) return a;
   if (a.sum == 0) return b;
   const float greatest = a.greatest > b.greatest ? a.greatest : b.greatest;
@@ -48,13 +48,43 @@ class CpuLoss final : public LossOps {
 
   void forward(const CrossEntropyForward& args) override {
     check(args.shape, args.logits);
+    MEGALITH_CHECK(args.shape.vocabulary <= args.logits.columns(), "{} of a vocabulary of {}",
+                   describe(args.logits), args.shape.vocabulary);
     for_rows(args.logits.rows(), [&](std::int64_t r) {
       const float* logits = args.logits.row<float>(r);
-      const SoftmaxPart row = softmax_state(args.shape, logits, args.logits.columns());
-      float* state = args.log_sum_exp.as<float>() + 2 * r;
-      state[0] = row.greatest;
-      state[1] = row.sum;
-      args.log_probability.as<float>()[r] = (logits[args.targets[r]] - row.greatest) - log_exact(row.sum);
+      const SoftmaxPart row = softmax_state(args.shape, logits, args.logits.columns(), args.shape.vocabulary);
+      finish_row(row, logits[args.targets[r]], r, args.log_sum_exp, args.log_probability);
+    });
+  }
+
+  void partial(const CrossEntropyPartial& args) override {
+    check(args.shape, args.logits);
+    const std::int64_t columns = args.logits.columns();
+    const std::int64_t vocabulary = columns_within(args.shape, args.first_column, columns);
+    for_rows(args.logits.rows(), [&](std::int64_t r) {
+      const float* logits = args.logits.row<float>(r);
+      const SoftmaxPart part = softmax_state(args.shape, logits, columns, vocabulary);
+      const std::int64_t target = args.targets[r] - args.first_column;
+      float* out = args.partial.row<float>(r);
+      out[0] = part.greatest;
+      out[1] = part.sum;
+      out[2] = target >= 0 && target < columns ? logits[target] : 0.0f;
+    });
+  }
+
+  void join(const CrossEntropyJoin& args) override {
+    const std::int64_t rows = args.partials.shape[2];
+    const auto shares = static_cast<int>(args.partials.shape[1]);
+    MEGALITH_CHECK(args.partials.columns() == 3 && args.partials.dense() && shares <= (1 << kMostLevels) &&
+                       args.log_sum_exp.rows() == rows,
+                   "partials {} of {}", describe(args.partials), describe(args.log_sum_exp));
+    for_rows(rows, [&](std::int64_t r) {
+      const auto part_of = [&](std::int64_t share) { return args.partials.row<float>(share * rows + r); };
+      const SoftmaxPart row = join_by_tree(shares, [&](int share) {
+        return SoftmaxPart{.greatest = part_of(share)[0], .sum = part_of(share)[1]};
+      });
+      const float target_logit = part_of(args.targets[r] / args.share_columns)[2];
+      finish_row(row, target_logit, r, args.log_sum_exp, args.log_probability);
     });
   }
 
@@ -93,48 +123,77 @@ class CpuLoss final : public LossOps {
 
   static void check(const CrossEntropyShape& shape, const Tensor& logits) {
     MEGALITH_CHECK(shape.leaves >= 1 && shape.leaves <= (1 << kMostLevels) && shape.vocab_block > 0 &&
-                       logits.columns() % shape.leaves == 0 && shape.vocabulary <= logits.columns(),
+                       logits.columns() % shape.leaves == 0,
                    "{} in {} leaves of a vocabulary of {}", describe(logits), shape.leaves, shape.vocabulary);
   }
 
-  [[nodiscard]] SoftmaxPart softmax_state(const CrossEntropyShape& shape, const float* logits,
-                                          std::int64_t padded) const {
-    const std::int64_t leaf_columns = padded / shape.leaves;
-    SoftmaxPart waiting[kMostLevels + 1];  // finished subtrees of 2^level leaves
+  // Of `columns` columns from first_column on, those before the padding.
+  static std::int64_t columns_within(const CrossEntropyShape& shape, std::int64_t first_column,
+                                     std::int64_t columns) {
+    return std::clamp<std::int64_t>(shape.vocabulary - first_column, 0, columns);
+  }
+
+  static void finish_row(SoftmaxPart row, float target_logit, std::int64_t r, const Tensor& log_sum_exp,
+                         const Tensor& log_probability) {
+    float* state = log_sum_exp.as<float>() + 2 * r;
+    state[0] = row.greatest;
+    state[1] = row.sum;
+    log_probability.as<float>()[r] = (target_logit - row.greatest) - log_exact(row.sum);
+  }
+
+  // part_of(0), part_of(1), ... joined ((0+1)+(2+3))+...
+  template <class PartOf>
+  static SoftmaxPart join_by_tree(int count, PartOf part_of) {
+    SoftmaxPart waiting[kMostLevels + 1];  // finished subtrees of 2^level parts
     SoftmaxPart part;
-    for (int leaf = 0; leaf < shape.leaves; ++leaf) {
-      part = {};
-      const std::int64_t end = std::min((leaf + 1) * leaf_columns, shape.vocabulary);
-      for (std::int64_t begin = leaf * leaf_columns; begin < end; begin += shape.vocab_block) {
-        part = join(part,
-                    kernels_.block(logits + begin, std::min<std::int64_t>(shape.vocab_block, end - begin)));
-      }
+    for (int i = 0; i < count; ++i) {
+      part = part_of(i);
       int level = 0;
-      for (int carry = leaf; (carry & 1) != 0; carry >>= 1) part = join(waiting[level++], part);
+      for (int carry = i; (carry & 1) != 0; carry >>= 1) part = joined(waiting[level++], part);
       waiting[level] = part;
     }
     return part;
   }
 
+  // vocabulary: the columns before the padding.
+  [[nodiscard]] SoftmaxPart softmax_state(const CrossEntropyShape& shape, const float* logits,
+                                          std::int64_t padded, std::int64_t vocabulary) const {
+    const std::int64_t leaf_columns = padded / shape.leaves;
+    return join_by_tree(shape.leaves, [&](int leaf) {
+      SoftmaxPart part;
+      const std::int64_t end = std::min((leaf + 1) * leaf_columns, vocabulary);
+      for (std::int64_t begin = leaf * leaf_columns; begin < end; begin += shape.vocab_block) {
+        part = joined(part,
+                      kernels_.block(logits + begin, std::min<std::int64_t>(shape.vocab_block, end - begin)));
+      }
+      return part;
+    });
+  }
+
   template <class T>
   void gradient_row(const CrossEntropyBackward& args, std::int64_t r) const {
     T* out = args.dlogits.row<T>(r);
-    const std::int64_t vocabulary = args.loss_mask[r] == 0 ? 0 : args.shape.vocabulary;
+    const std::int64_t vocabulary =
+        args.loss_mask[r] == 0 ? 0 : columns_within(args.shape, args.first_column, args.dlogits.columns());
     std::fill(out + vocabulary, out + args.dlogits.columns(), T{});
     if (vocabulary == 0) return;
     const float* logits = args.logits.row<float>(r);
     const float* state = args.log_sum_exp.as<float>() + 2 * r;
     const SoftmaxPart row{.greatest = state[0], .sum = state[1]};
-    const std::int32_t target = args.targets[r];
     const SoftmaxSlope slope{.scale = z_loss_scale(args.shape.z_loss, row), .softcap = args.shape.softcap};
+    if constexpr (std::is_same_v<T, bf16>) {
+      kernels_.softmax_bf16(logits, row, slope, vocabulary, out);
+    } else {
+      kernels_.softmax_f32(logits, row, slope, vocabulary, out);
+    }
+    const std::int64_t target = args.targets[r] - args.first_column;
+    if (target < 0 || target >= vocabulary) return;
     float gradient = exp_exact(logits[target] - row.greatest) / row.sum * slope.scale - 1.0f;
     if (slope.softcap != 0)
       gradient *= cap_slope(ScalarFloat{logits[target]}, ScalarFloat{slope.softcap}).value;
     if constexpr (std::is_same_v<T, bf16>) {
-      kernels_.softmax_bf16(logits, row, slope, vocabulary, out);
       out[target] = to_bf16(gradient);
     } else {
-      kernels_.softmax_f32(logits, row, slope, vocabulary, out);
       out[target] = gradient;
     }
   }

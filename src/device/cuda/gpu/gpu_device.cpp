@@ -40,13 +40,15 @@ class GpuDevice final : public CudaDevice {
         attention_(make_absent_attention()),
         elementwise_(make_elementwise(launcher_)),
         loss_(make_absent_loss()),
-        optimizer_(make_optimizer(launcher_)) {}
+        optimizer_(make_optimizer(launcher_)),
+        shards_(make_absent_shards()) {}
 
   MatmulOps& matmul() override { return *matmul_; }
   AttentionOps& attention() override { return *attention_; }
   ElementwiseOps& elementwise() override { return *elementwise_; }
   LossOps& loss() override { return *loss_; }
   OptimizerOps& optimizer() override { return *optimizer_; }
+  ShardOps& shards() override { return *shards_; }
   ArenaMemory& memory() override { return memory_; }
   [[nodiscard]] std::string description() const override { return description_; }
   [[nodiscard]] int num_threads() const override { return 1; }
@@ -92,6 +94,7 @@ class GpuDevice final : public CudaDevice {
   std::unique_ptr<ElementwiseOps> elementwise_;
   std::unique_ptr<LossOps> loss_;
   std::unique_ptr<OptimizerOps> optimizer_;
+  std::unique_ptr<ShardOps> shards_;
 };
 
 }  // namespace
