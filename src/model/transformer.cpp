@@ -17,7 +17,8 @@ EmbeddingShape embedding_shape(const ModelConfig& config, const NumericsProfile&
           .init_deviation = init_deviation(config)};
 }
 
-BlockShape block_shape(const ModelConfig& config, int layer, Recompute recompute = Recompute::none) {
+BlockShape block_shape(const ModelConfig& config, int layer, const TensorSharing& tensor,
+                       Recompute recompute = Recompute::none) {
   return {.layer = layer,
           .hidden = config.hidden,
           .feed_forward = config.feed_forward,
@@ -36,7 +37,8 @@ BlockShape block_shape(const ModelConfig& config, int layer, Recompute recompute
           .attention_dropout = config.attention_dropout,
           .init_deviation = init_deviation(config),
           .residual_init_deviation = residual_init_deviation(config),
-          .recompute = recompute};
+          .recompute = recompute,
+          .tensor = tensor};
 }
 
 RotaryShape rotary_shape(const ModelConfig& config) {
@@ -50,21 +52,29 @@ RotaryShape rotary_shape(const ModelConfig& config) {
           .original_sequence = rotary.original_sequence};
 }
 
-HeadShape head_shape(const ModelConfig& config, const NumericsProfile& profile) {
+HeadShape head_shape(const ModelConfig& config, const NumericsProfile& profile, const TensorSharing& tensor) {
   return {.vocabulary = config.vocabulary,
           .padded_vocabulary = padded_vocabulary(config, profile.tree),
           .hidden = config.hidden,
           .tied = config.tied_output,
-          .norm = block_shape(config, 0).norm_shape(),
+          .norm = block_shape(config, 0, tensor).norm_shape(),
           .softcap = static_cast<float>(config.logit_softcap),
-          .init_deviation = init_deviation(config)};
+          .init_deviation = init_deviation(config),
+          .tensor = tensor.place};
 }
 
 constexpr int kEmbeddingLayer = -1;
 
+// Key/value heads that a tensor rank's queries see.
+std::int64_t cached_heads(const ModelConfig& config, TensorPlace place) {
+  return std::max<std::int64_t>(1, config.kv_heads / place.size);
+}
+
 std::size_t cache_bytes(const ModelConfig& config, std::int64_t layers, DType dtype, std::int64_t slots,
-                        std::int64_t capacity) {
-  return static_cast<std::size_t>(2 * layers * slots * capacity * config.kv_columns()) * size_of(dtype) +
+                        std::int64_t capacity, TensorPlace place) {
+  return static_cast<std::size_t>(2 * layers * slots * capacity * cached_heads(config, place) *
+                                  config.head_size) *
+             size_of(dtype) +
          static_cast<std::size_t>(layers) * 128;
 }
 
@@ -81,17 +91,20 @@ int layers_of(const ModelPart& part, const ModelConfig& config) {
 }  // namespace
 
 KeyValueCache::KeyValueCache(const ModelConfig& config, DType dtype, std::int64_t slots_,
-                             std::int64_t capacity_, const ModelPart& part)
+                             std::int64_t capacity_, TensorPlace place, const ModelPart& part)
     : slots(slots_),
       capacity(capacity_),
-      arena("key/value cache", cache_bytes(config, layers_of(part, config), dtype, slots_, capacity_)) {
+      arena("key/value cache",
+            cache_bytes(config, layers_of(part, config), dtype, slots_, capacity_, place)) {
+  const std::int64_t heads = cached_heads(config, place);
   for (int layer = 0; layer < layers_of(part, config); ++layer) {
-    layers.push_back({.keys = arena.allocate(dtype, {slots, config.kv_heads, capacity, config.head_size}),
-                      .values = arena.allocate(dtype, {slots, config.kv_heads, capacity, config.head_size})});
+    layers.push_back({.keys = arena.allocate(dtype, {slots, heads, capacity, config.head_size}),
+                      .values = arena.allocate(dtype, {slots, heads, capacity, config.head_size})});
   }
 }
 
-std::vector<ParameterSpec> Transformer::specs(const ModelConfig& config, const NumericsProfile& profile) {
+std::vector<ParameterSpec> Transformer::specs(const ModelConfig& config, const NumericsProfile& profile,
+                                              const TensorSharing& tensor) {
   std::vector<ParameterSpec> list;
   const auto append = [&list](std::vector<ParameterSpec> more, int unit) {
     for (ParameterSpec& spec : more) {
@@ -101,20 +114,21 @@ std::vector<ParameterSpec> Transformer::specs(const ModelConfig& config, const N
   };
   append(Embedding::specs(embedding_shape(config, profile)), kEmbeddingUnit);
   for (int layer = 0; layer < config.layers; ++layer)
-    append(TransformerBlock::specs(block_shape(config, layer)), block_unit(layer));
-  append(Head::specs(head_shape(config, profile)), megalith::head_unit(static_cast<int>(config.layers)));
+    append(TransformerBlock::specs(block_shape(config, layer, tensor)), block_unit(layer));
+  append(Head::specs(head_shape(config, profile, tensor)),
+         megalith::head_unit(static_cast<int>(config.layers)));
   number_elements(list);
   return list;
 }
 
 std::vector<ParameterSpec> Transformer::specs(const ModelConfig& config, const NumericsProfile& profile,
-                                              std::span<const ModelPart> parts) {
+                                              std::span<const ModelPart> parts, const TensorSharing& tensor) {
   const auto any = [&](auto holds) { return std::any_of(parts.begin(), parts.end(), holds); };
   const bool embedding = any([](const ModelPart& part) { return part.embedding; });
   const bool head = any([](const ModelPart& part) { return part.head; });
   const int layers = static_cast<int>(config.layers);
   std::vector<ParameterSpec> list;
-  for (ParameterSpec& spec : specs(config, profile)) {
+  for (ParameterSpec& spec : specs(config, profile, tensor)) {
     const int layer = spec.unit - block_unit(0);
     const bool tied = spec.unit == kTokenTableUnit && head && config.tied_output;
     if (!embedding && tied) spec.held_elsewhere = true;
@@ -129,17 +143,20 @@ std::vector<ParameterSpec> Transformer::specs(const ModelConfig& config, const N
 }
 
 Transformer::Transformer(const ModelConfig& config, const NumericsProfile& profile,
-                         const Parameters& parameters, const RecomputePlan& recompute, const ModelPart& part)
+                         const Parameters& parameters, const RecomputePlan& recompute,
+                         const TensorSharing& tensor, const ModelPart& part)
     : config_(config),
+      tensor_(tensor),
       part_(of_model(part, config)),
       padded_vocabulary_(megalith::padded_vocabulary(config, profile.tree)),
       rotary_(rotary_shape(config), config.sequence, parameters.measuring()) {
+  MEGALITH_CHECK(tensor.place == parameters.place(), "parameters of another tensor rank");
   if (part_.embedding) embedding_.emplace(embedding_shape(config, profile), parameters);
   for (int layer = part_.first_layer; layer < part_.end_layer; ++layer) {
-    blocks_.emplace_back(block_shape(config, layer, recompute.of_block(layer - part_.first_layer)),
+    blocks_.emplace_back(block_shape(config, layer, tensor, recompute.of_block(layer - part_.first_layer)),
                          rotary_.tensor(), parameters);
   }
-  if (part_.head) head_.emplace(head_shape(config, profile), parameters);
+  if (part_.head) head_.emplace(head_shape(config, profile, tensor), parameters);
 }
 
 void Transformer::pack(Device& device, const NumericsProfile& profile, WeightFormat format) {
@@ -181,7 +198,7 @@ void Transformer::forward(const StepContext& step, const Tensor& x, const Tensor
   if (embedding_) {
     stream = memory();
     const UnitUse tokens(step.units, kTokenTableUnit), rest(step.units, kEmbeddingUnit);
-    embedding_->forward(step, step.batch.ids, step.batch.positions, stream);
+    embedding_->forward(step, step.batch.ids, step.batch.positions, step.batch.tokens(), stream);
     step.observe(kEmbeddingLayer, "embedding", Direction::forward, stream);
   }
   for (std::size_t i = 0; i < blocks_.size(); ++i) {
@@ -254,7 +271,7 @@ void Transformer::forward_cached(const StepContext& step, const std::int32_t* id
                                  const CacheRows& rows, KeyValueCache& cache) const {
   if (embedding_) {
     const UnitUse tokens(step.units, kTokenTableUnit), rest(step.units, kEmbeddingUnit);
-    embedding_->forward(step, ids, rows.position, x);
+    embedding_->forward(step, ids, rows.position, rows.rows, x);
   }
   for (std::size_t i = 0; i < blocks_.size(); ++i) {
     const UnitUse use(step.units, block_unit(part_.first_layer + static_cast<int>(i)));
@@ -277,10 +294,11 @@ void Transformer::forward_cached(const StepContext& step, const std::int32_t* id
 
 MicroBatchNeeds measure_micro_batch(const ModelConfig& config, const NumericsProfile& profile,
                                     std::int64_t sequences, std::int64_t sequence,
-                                    const RecomputePlan& recompute) {
-  const Parameters parameters(Transformer::specs(config, profile), profile.compute,
-                              Parameters::Use::measuring);
-  const Transformer transformer(config, profile, parameters, recompute);
+                                    const RecomputePlan& recompute, const TensorSharing& tensor) {
+  const Parameters parameters(Transformer::specs(config, profile, tensor), profile.compute,
+                              Parameters::Use::measuring, tensor.place);
+  const Transformer transformer(config, profile, parameters, recompute, tensor);
+  const TensorGroup group = TensorGroup::simulated(tensor.place, static_cast<int>(config.kv_heads));
   const std::unique_ptr<sim::SimulatedDevice> device = sim::make_device();
   Arena stash_arena = Arena::measuring("stash");
   Arena workspace = Arena::measuring("workspace");
@@ -292,7 +310,8 @@ MicroBatchNeeds measure_micro_batch(const ModelConfig& config, const NumericsPro
                          .workspace = workspace,
                          .batch = batch,
                          .training = true,
-                         .verdict = &verdict};
+                         .verdict = &verdict,
+                         .tensor = tensor.place.size > 1 ? &group : nullptr};
   LossTotals totals;
   transformer.forward_backward(step, stash, totals);
   return {.stash_bytes = stash_arena.peak(),

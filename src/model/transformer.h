@@ -18,7 +18,7 @@ namespace megalith {
 // Keys and values of the blocks of a part for a number of slots, zero where nothing was written.
 struct KeyValueCache {
   KeyValueCache(const ModelConfig& config, DType dtype, std::int64_t slots, std::int64_t capacity,
-                const ModelPart& part = {});
+                TensorPlace place = {}, const ModelPart& part = {});
   std::vector<LayerCache> layers;
   std::int64_t slots;
   std::int64_t capacity;  // tokens per slot
@@ -29,13 +29,15 @@ class Transformer {
  public:
   // Of the whole model, and what of that a rank needs for its parts. A tied token table is needed at both
   // ends; the last one's is a copy.
-  static std::vector<ParameterSpec> specs(const ModelConfig& config, const NumericsProfile& profile);
   static std::vector<ParameterSpec> specs(const ModelConfig& config, const NumericsProfile& profile,
-                                          std::span<const ModelPart> parts);
+                                          const TensorSharing& tensor = {});
+  static std::vector<ParameterSpec> specs(const ModelConfig& config, const NumericsProfile& profile,
+                                          std::span<const ModelPart> parts, const TensorSharing& tensor = {});
 
   // REQUIRES: parameters made from specs of parts that include this one; they outlive the transformer.
   Transformer(const ModelConfig& config, const NumericsProfile& profile, const Parameters& parameters,
-              const RecomputePlan& recompute = {}, const ModelPart& part = {});
+              const RecomputePlan& recompute = {}, const TensorSharing& tensor = {},
+              const ModelPart& part = {});
 
   // One micro batch through the part. x [M, H]: what the part before made, which must live as long as the
   // stash; unused by a part with the embedding, which reads the batch's ids. y [M, H]: memory for what the
@@ -72,7 +74,7 @@ class Transformer {
   // Weight halves of one micro batch, at most.
   [[nodiscard]] std::size_t weight_halves() const;
   // Rows of what parts hand on, of a micro batch of so many tokens.
-  [[nodiscard]] std::int64_t rows_handed_on(std::int64_t tokens) const { return tokens; }
+  [[nodiscard]] std::int64_t rows_handed_on(std::int64_t tokens) const { return tensor_.held_tokens(tokens); }
   [[nodiscard]] const ModelConfig& config() const { return config_; }
   [[nodiscard]] const ModelPart& part() const { return part_; }
   [[nodiscard]] std::int64_t padded_vocabulary() const { return padded_vocabulary_; }
@@ -86,6 +88,7 @@ class Transformer {
   void embedding_backward(const StepContext& step, const Tensor& gradient) const;
 
   ModelConfig config_;
+  TensorSharing tensor_;
   ModelPart part_;
   std::int64_t padded_vocabulary_;
   RotaryTable rotary_;
@@ -105,6 +108,6 @@ struct MicroBatchNeeds {
 };
 MicroBatchNeeds measure_micro_batch(const ModelConfig& config, const NumericsProfile& profile,
                                     std::int64_t sequences, std::int64_t sequence,
-                                    const RecomputePlan& recompute = {});
+                                    const RecomputePlan& recompute = {}, const TensorSharing& tensor = {});
 
 }  // namespace megalith

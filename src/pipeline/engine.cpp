@@ -60,15 +60,22 @@ std::vector<ModelPart> parts_of_stage(const PipelineConfig& config, int stage) {
   return parts;
 }
 
+TensorSharing sharing_of(const PipelineConfig& config, const Mesh& mesh) {
+  return {.place = {mesh.layout().tensor, mesh.place().tensor},
+          .sequence_parallel = config.sequence_parallel && mesh.layout().tensor > 1};
+}
+
 PipelineNeeds measure_pipeline(const PipelineConfig& config, const Mesh& mesh) {
   const int stage = mesh.place().pipeline;
   const std::vector<ModelPart> parts = parts_of_stage(config, stage);
-  const Parameters parameters(Transformer::specs(config.model, config.numerics, parts),
-                              config.numerics.compute, Parameters::Use::measuring);
+  const TensorSharing tensor = sharing_of(config, mesh);
+  const Parameters parameters(Transformer::specs(config.model, config.numerics, parts, tensor),
+                              config.numerics.compute, Parameters::Use::measuring, tensor.place);
   const int slots = peak_in_flight(training_schedule(shape_of(config, config.max_micro_batches), stage));
   const std::unique_ptr<sim::SimulatedDevice> device = sim::make_device();
   const Mesh simulated = Mesh::simulated(mesh.layout(), rank_of(mesh.layout(), mesh.place()));
   PipelineEngine engine(PipelineEngine::Measuring{}, config, simulated, *device, parameters);
+  const TensorGroup group = TensorGroup::simulated(tensor.place, static_cast<int>(config.model.kv_heads));
   NoData data(config);
   LossTotals totals;
   Verdict verdict;
@@ -77,7 +84,8 @@ PipelineNeeds measure_pipeline(const PipelineConfig& config, const Mesh& mesh) {
                          .workspace = engine.workspace(),
                          .batch = {},
                          .training = true,
-                         .verdict = &verdict};
+                         .verdict = &verdict,
+                         .tensor = tensor.place.size > 1 ? &group : nullptr};
   engine.run(step, data, 1, totals);
   PipelineNeeds needs = engine.used();
   needs.slots = std::max(slots, 1);
@@ -101,7 +109,7 @@ PipelineEngine::PipelineEngine(const PipelineConfig& config, const Mesh& mesh, D
       needs_(needs),
       message_arena_("pipeline messages", needs.message_bytes, device.memory()),
       workspace_("workspace", needs.workspace_bytes, device.memory()) {
-  make_chunks(parameters);
+  make_chunks(parameters, sharing_of(config, mesh));
   for (int i = 0; i < needs.slots; ++i) {
     slots_.emplace_back(Arena("activations", needs.slot_bytes, device.memory()),
                         Arena("weight halves", needs.half_bytes, device.memory()), chunks_);
@@ -118,17 +126,17 @@ PipelineEngine::PipelineEngine(Measuring, const PipelineConfig& config, const Me
       gradients_(mesh.pipeline_gradients()),
       message_arena_(Arena::measuring("pipeline messages")),
       workspace_(Arena::measuring("workspace")) {
-  make_chunks(parameters);
+  make_chunks(parameters, sharing_of(config, mesh));
   for (int i = 0; i < config.chunks; ++i)  // of one micro batch
     slots_.emplace_back(Arena::measuring("activations"), Arena::measuring("weight halves"), chunks_);
   make_buffers();
 }
 
-void PipelineEngine::make_chunks(const Parameters& parameters) {
+void PipelineEngine::make_chunks(const Parameters& parameters, const TensorSharing& tensor) {
   int before = 0;
   for (const ModelPart& part : parts_of_stage(config_, stage_)) {
     chunks_.emplace_back(config_.model, config_.numerics, parameters,
-                         recompute_after(config_.recompute, before), part);
+                         recompute_after(config_.recompute, before), tensor, part);
     before += chunks_.back().part().end_layer - part.first_layer;
   }
 }

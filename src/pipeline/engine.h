@@ -29,10 +29,14 @@ struct PipelineConfig {
   std::int64_t sequences = 1;        // of a micro batch
   std::int64_t sequence = 1;         // tokens
   int max_micro_batches = 1;         // of any step on any data rank
+  bool sequence_parallel = false;    // over the mesh's tensor ranks
 };
 
 // What the chunks of a stage hold of the model.
 std::vector<ModelPart> parts_of_stage(const PipelineConfig& config, int stage);
+
+// How this rank shares the stage's matrices.
+TensorSharing sharing_of(const PipelineConfig& config, const Mesh& mesh);
 
 // Memory of one rank in bytes, measured by running its list on the simulated device.
 struct PipelineNeeds {
@@ -106,7 +110,7 @@ class PipelineEngine {
     std::optional<Communicator::Request> sending;
   };
 
-  void make_chunks(const Parameters& parameters);
+  void make_chunks(const Parameters& parameters, const TensorSharing& tensor);
   void make_buffers();
   void obey(const std::vector<Instruction>& list, const StepContext& step, PipelineClient& client,
             LossTotals* totals);
