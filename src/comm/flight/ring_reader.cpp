@@ -97,7 +97,7 @@ Expected<std::vector<RankRing>> read_rings(const fs::path& folder) {
   }
   if (rings.empty()) {
     return refuse(
-        {.where = folder.string(), .found = "no rings", .allowed = "the folder of a run of several ranks"});
+        {.where = folder.string(), .found = "no rings", .allowed = "the folder that several ranks of a run write"});
   }
   std::sort(rings.begin(), rings.end(), [](const RankRing& a, const RankRing& b) { return a.rank < b.rank; });
   return rings;
