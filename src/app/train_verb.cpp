@@ -114,17 +114,17 @@ std::string batch_text(const BatchConfig& batch) {
 
 // `devices`: like the trainer's own, which compute at once.
 void print_plan(const TrainConfig& config, const Trainer& trainer, const RunDirectory& run, double devices) {
-  const MicroBatchNeeds& needs = trainer.needs();
+  const RankNeeds& needs = trainer.needs();
   const auto mib = [](std::size_t bytes) { return static_cast<double>(bytes) / (1 << 20); };
   print(fmt::format("{} parameters, {} layers of {}; {} sequences of {} tokens a step, {} at a time\n",
                     compact(static_cast<double>(parameter_count(config.model))), config.model.layers,
                     config.model.hidden, batch_text(config.batch), config.batch.sequence,
                     config.batch.micro));
   print(fmt::format("{}; memory: {:.0f} MiB parameters and optimizer, {:.0f} activations, {:.0f} workspace\n",
-                    trainer.device().description(), mib(needs.parameter_bytes), mib(needs.stash_bytes),
-                    mib(needs.workspace_bytes)));
+                    trainer.device().description(), mib(needs.parameter_bytes), mib(needs.activation_bytes()),
+                    mib(needs.workspace_bytes())));
   if (const Mesh& mesh = trainer.mesh(); mesh.world().size() > 1)
-    print(fmt::format("{}, each as the line above\n", equation(mesh.layout())));
+    print(fmt::format("{}; the line above is of rank 0\n", equation(mesh.layout())));
   print(fmt::format("{}\n", to_string(config.numerics)));
   print(fmt::format("% of peak: tokens/s x {} / {:.0f} GFLOP/s measured\n",
                     training_flops_causal(config.model, config.batch.sequence).formula,
@@ -191,7 +191,8 @@ std::optional<OpenRun> open_run(Rank& rank, const Options& options) {
   const std::filesystem::path folder = run_folder_of(options.request);
   const bool exists = number_from(world, RunDirectory::is_run(folder) ? 1 : 0) != 0;
   if (!exists) {
-    require_memory(rank.config);
+    const int ranks_here = share_of_host(world).ranks;
+    if (rank.first()) require_memory(rank.config, rank.layout, ranks_here);
     if (options.request.minutes > 0 &&
         !fit_to_minutes(rank.config, *rank.device, *rank.data.train, Mesh(rank.layout, world),
                         options.request.minutes, options.json || !rank.first())) {

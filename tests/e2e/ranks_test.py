@@ -72,7 +72,7 @@ class Threads(Ranks):
             name = f"threads{ranks}"
             out = self.train(name, *STEPS, "--ranks", ranks, *more).out
             self.assertEqual(self.ledger(name), self.whole)
-            self.assertRegex(out, f"{ranks} ranks = .*data {ranks}, each")
+            self.assertRegex(out, f"{ranks} ranks = .*data {ranks};")
             self.assertEqual(out.count("step 1/24"), 1)
 
     def test_a_stop_is_continued_by_another_number_of_ranks(self):

@@ -9,7 +9,8 @@ namespace megalith::app {
 
 FollowingRank::FollowingRank(const TrainConfig& config, Trainer& trainer, const DataSources& data)
     : config_(config), trainer_(trainer), data_(data) {
-  if (config.metrics.norms_every > 0) norms_.emplace(trainer.parameters());
+  if (config.metrics.norms_every > 0)
+    norms_.emplace(trainer.parameters(), config.model.layers, trainer.mesh().world());
 }
 
 bool FollowingRank::norms_due(std::int64_t step) const {
