@@ -10,17 +10,29 @@ namespace {
 
 constexpr std::int64_t kPrefillRows = 128;  // tokens of one prefill call; the bits do not depend on it
 
-std::size_t workspace_bytes(const Transformer& transformer, const NumericsProfile& profile,
-                            std::int64_t rows) {
+std::size_t workspace_bytes(const Transformer& transformer, const NumericsProfile& profile, std::int64_t rows,
+                            TensorPlace place) {
   const std::unique_ptr<sim::SimulatedDevice> device = sim::make_device();
   Arena workspace = Arena::measuring("generation workspace");
   Arena buffers = Arena::measuring("logits");
-  KeyValueCache cache(transformer.config(), profile.compute, 1, 1);
+  KeyValueCache cache(transformer.config(), profile.compute, 1, 1, place);
+  const TensorGroup group = TensorGroup::simulated(place, static_cast<int>(transformer.config().kv_heads));
   const MicroBatch batch;
-  const StepContext step{.device = *device, .profile = profile, .workspace = workspace, .batch = batch};
+  const StepContext step{.device = *device,
+                         .profile = profile,
+                         .workspace = workspace,
+                         .batch = batch,
+                         .tensor = place.size > 1 ? &group : nullptr};
   const Tensor logits = buffers.allocate(DType::f32, {rows, transformer.padded_vocabulary()});
   transformer.forward_cached(step, nullptr, {.rows = rows}, cache, 0, logits);
   return workspace.peak();
+}
+
+// Rows that tensor ranks cannot share evenly go to all of them, so one row less may need more.
+std::size_t most_workspace_bytes(const Transformer& transformer, const NumericsProfile& profile,
+                                 std::int64_t rows, TensorPlace place) {
+  const std::size_t bytes = workspace_bytes(transformer, profile, rows, place);
+  return rows == 1 ? bytes : std::max(bytes, workspace_bytes(transformer, profile, rows - 1, place));
 }
 
 std::int64_t cache_capacity(const Transformer& transformer, std::int64_t wanted) {
@@ -31,13 +43,14 @@ std::int64_t cache_capacity(const Transformer& transformer, std::int64_t wanted)
 }  // namespace
 
 Generator::Generator(Device& device, const Transformer& transformer, const NumericsProfile& profile,
-                     std::int64_t slots, std::int64_t capacity)
+                     std::int64_t slots, std::int64_t capacity, const TensorGroup* tensor)
     : device_(device),
       transformer_(transformer),
       profile_(profile),
-      cache_(transformer.config(), profile.compute, slots, cache_capacity(transformer, capacity)),
+      tensor_(tensor),
+      cache_(transformer.config(), profile.compute, slots, cache_capacity(transformer, capacity), place()),
       most_rows_(std::max(kPrefillRows, slots)),
-      workspace_("generation workspace", workspace_bytes(transformer, profile, most_rows_)),
+      workspace_("generation workspace", most_workspace_bytes(transformer, profile, most_rows_, place())),
       buffers_("logits",
                static_cast<std::size_t>(most_rows_ * (transformer.padded_vocabulary() + 2)) * 4 + 256),
       logits_(buffers_.allocate(DType::f32, {most_rows_, transformer.padded_vocabulary()})),
@@ -45,7 +58,8 @@ Generator::Generator(Device& device, const Transformer& transformer, const Numer
       position_(static_cast<std::size_t>(most_rows_)) {}
 
 StepContext Generator::step(Arena& workspace) const {
-  return {.device = device_, .profile = profile_, .workspace = workspace, .batch = no_batch_};
+  return {
+      .device = device_, .profile = profile_, .workspace = workspace, .batch = no_batch_, .tensor = tensor_};
 }
 
 void Generator::forget() {

@@ -13,9 +13,10 @@ namespace megalith {
 class Generator {
  public:
   // `slots`: sequences decoded side by side, at least 1. The cache holds slots x `capacity` tokens; 0, or
-  // more than the model's longest sequence, is that.
+  // more than the model's longest sequence, is that. tensor: the ranks that share each matrix, all of which
+  // make the same calls and get the same logits; null: this one has them whole.
   Generator(Device& device, const Transformer& transformer, const NumericsProfile& profile,
-            std::int64_t slots, std::int64_t capacity = 0);
+            std::int64_t slots, std::int64_t capacity = 0, const TensorGroup* tensor = nullptr);
 
   // Log-probability of every token of a document after its first: ids.size() - 1 values, equal by bits to
   // training's forward pass without dropout. REQUIRES: 1 <= ids.size() <= context().
@@ -39,6 +40,7 @@ class Generator {
   [[nodiscard]] std::int64_t vocabulary() const { return transformer_.config().vocabulary; }
 
  private:
+  [[nodiscard]] TensorPlace place() const { return tensor_ == nullptr ? TensorPlace{} : tensor_->place(); }
   [[nodiscard]] StepContext step(Arena& workspace) const;
   void forget();
   // Runs rows through the model: `rows` ids at document positions from `first`, all in `slot`. Logits of the
@@ -51,6 +53,7 @@ class Generator {
   Device& device_;
   const Transformer& transformer_;
   NumericsProfile profile_;
+  const TensorGroup* tensor_;
   KeyValueCache cache_;
   MicroBatch no_batch_;
   std::int64_t most_rows_;  // of one call

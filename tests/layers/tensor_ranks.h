@@ -66,6 +66,7 @@ struct RankRun {
   bool deferred = false;   // weight halves wait for the end of the micro batch
   std::int64_t micro = 8;  // sequences
   int swap_from = WatchedRanks::kNone;
+  const char* poisoned = nullptr;  // a parameter whose last element is infinite
 };
 
 // What one rank computes with. Arenas are exactly as large as was measured.
@@ -88,6 +89,11 @@ class TensorRank {
         waiting_(waiting_arena_, 64),
         stash_(stash_arena_, transformer.stash_depth()) {
     parameters.initialise(1234);
+    if (run.poisoned != nullptr) {
+      const Parameter& p = parameters.named(run.poisoned);
+      const float infinite[] = {INFINITY};
+      Parameters::set_row(p, p.spec.rows - 1, p.spec.columns - 1, infinite);
+    }
     parameters.refresh_working(*device_);
     parameters.zero_gradients(*device_);
   }
