@@ -17,7 +17,7 @@ build_packages=(
   zlib1g-dev libzstd-dev liblzma-dev libxxhash-dev libpcre2-dev libutf8proc-dev libsimdjson-dev
 )
 text_packages=(jargon-text)
-test_packages=(libgtest-dev python3 binutils)
+test_packages=(libgtest-dev python3 binutils libopenmpi-dev openmpi-bin)
 
 usage() {
   echo "usage: scripts/packages.sh [list] build|test [--no-text] [--no-install]" >&2

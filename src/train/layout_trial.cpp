@@ -52,7 +52,8 @@ void save(const Trainer& trainer, const std::filesystem::path& folder, std::int6
 std::vector<std::byte> bytes_of(const Checkpoint& checkpoint, const std::string& name,
                                 const CheckpointTensor& shape) {
   std::vector<std::byte> bytes(static_cast<std::size_t>(count_of(shape.shape)) * size_of(shape.dtype));
-  value_or_throw(checkpoint.load(name, Tensor(bytes.data(), shape.dtype, shape.shape)));
+  value_or_throw(checkpoint.load(
+      name, {bytes.data(), shape.dtype, {shape.shape[0], shape.shape[1], shape.shape[2], shape.shape[3]}}));
   return bytes;
 }
 

@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "app/doctor/check.h"
+#include "comm/mpi/mpi_ranks.h"
 #include "device/cuda/coverage.h"
 #include "device/cuda/cuda_device.h"
 
@@ -45,19 +46,20 @@ std::string find_library(const std::string& name) {
 }
 
 Check mpi_check() {
-  const std::string program = find_program("mpirun");
-  if (!program.empty()) {
-    return {.name = "MPI",
-            .state = CheckState::ok,
-            .found = program,
-            .why = "optional; this version trains in one process and does not use it",
-            .to_do = ""};
+  const MpiSupport mpi = mpi_support();
+  const std::string launcher = find_program("mpirun");
+  Check check{.name = "MPI",
+              .state = CheckState::ok,
+              .found = mpi.text + "; " + (launcher.empty() ? "no mpirun on PATH" : launcher),
+              .why = "optional; for ranks that are processes, here or on several machines",
+              .to_do = ""};
+  if (!mpi.present) {
+    check.state = CheckState::missing;
+    check.to_do = "nothing, or install libopenmpi-dev and openmpi-bin and build again";
+  } else if (launcher.empty()) {
+    check.to_do = "nothing, or install openmpi-bin; Slurm's srun needs no mpirun";
   }
-  return {.name = "MPI",
-          .state = CheckState::missing,
-          .found = "no mpirun on PATH",
-          .why = "optional; this version trains in one process and does not use it",
-          .to_do = "nothing now (Debian: openmpi-bin libopenmpi-dev)"};
+  return check;
 }
 
 std::string joined(const std::vector<std::string>& parts) {
