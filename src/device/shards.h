@@ -35,7 +35,7 @@ struct RowSelect {
 // Column pieces as ranks exchange them, and the rows that they make up: whole[t] = pieces[0][t],
 // pieces[1][t], ...
 struct ColumnPieces {
-  Tensor pieces;  // f32 or bf16 [R, M, c], dense
+  Tensor pieces;  // f32 or bf16 [R, M, c], dense unless R is 1
   Tensor whole;   // as the pieces [M, R c]
 };
 

@@ -8,6 +8,7 @@
 #include "device/elementwise.h"
 #include "layers/norm_layer.h"
 #include "layers/recompute.h"
+#include "layers/tensor_group.h"
 
 namespace megalith {
 
@@ -32,6 +33,7 @@ struct BlockShape {
   double init_deviation = 0.02;
   double residual_init_deviation = 0.02;  // of products that write to the residual stream
   Recompute recompute = Recompute::none;  // of the run, not of the model
+  TensorSharing tensor = {};              // of the run, too
 
   [[nodiscard]] std::int64_t query_columns() const { return std::int64_t{heads} * head_size; }  // N D
   [[nodiscard]] std::int64_t kv_columns() const { return std::int64_t{kv_heads} * head_size; }  // G D
@@ -39,7 +41,20 @@ struct BlockShape {
   // Columns before the activation: a gated one has gate and up.
   [[nodiscard]] std::int64_t up_columns() const { return (is_gated(activation) ? 2 : 1) * feed_forward; }
   [[nodiscard]] NormShape norm_shape() const {
-    return {.norm = norm, .hidden = hidden, .bias = biases, .epsilon = norm_epsilon};
+    return {.norm = norm,
+            .hidden = hidden,
+            .bias = biases,
+            .epsilon = norm_epsilon,
+            .cut_tokens = tensor.sequence_parallel && tensor.place.size > 1};
+  }
+  // What one tensor rank computes: its query heads, the key/value heads that those use, its part of the
+  // feed-forward.
+  [[nodiscard]] BlockShape local() const {
+    BlockShape part = *this;
+    part.heads = heads / tensor.place.size;
+    part.kv_heads = kv_heads >= tensor.place.size ? kv_heads / tensor.place.size : 1;
+    part.feed_forward = feed_forward / tensor.place.size;
+    return part;
   }
   [[nodiscard]] std::string name(const std::string& part) const {
     return "layers." + std::to_string(layer) + "." + part;

@@ -1,6 +1,7 @@
 #include "layers/embedding.h"
 
 #include "layers/dropout_site.h"
+#include "layers/tensor_parallel.h"
 
 namespace megalith {
 namespace {
@@ -30,7 +31,8 @@ Embedding::Embedding(const EmbeddingShape& shape, const Parameters& parameters)
       positions_(shape.positions > 0 ? &parameters.named(kPositionTable) : nullptr) {}
 
 void Embedding::forward(const StepContext& step, const std::int32_t* ids, const std::int32_t* positions,
-                        const Tensor& y) const {
+                        std::int64_t tokens, const Tensor& y) const {
+  if (step.tensor != nullptr) return forward_shared(step, ids, positions, tokens, y);
   const ArenaScope scope(step.workspace);
   Tensor table = tokens_.working;
   if (packed_ != nullptr) {  // the rows that are read, in the order in which they are
@@ -43,21 +45,45 @@ void Embedding::forward(const StepContext& step, const std::int32_t* ids, const 
       EmbeddingForward{.ids = ids,
                        .positions = positions,
                        .token_table = table,
-                       .position_table = positions_ == nullptr ? Tensor{} : positions_->working,
+                       .position_table = position_table(),
                        .y = y,
                        .dropout = step.dropout(shape_.dropout, kEmbeddingSite)});
 }
 
-void Embedding::backward(const StepContext& step, const Tensor& dy) const {
-  step.device.elementwise().backward(
-      EmbeddingBackward{.ids = step.batch.ids,
-                        .positions = step.batch.positions,
-                        .dy = dy,
-                        .dtoken_table = tokens_.gradient,
-                        .dposition_table = positions_ == nullptr ? Tensor{} : positions_->gradient,
-                        .dropout = step.dropout(shape_.dropout, kEmbeddingSite),
-                        .shift = step.gradient_shift,
-                        .verdict = step.verdict});
+void Embedding::forward_shared(const StepContext& step, const std::int32_t* ids,
+                               const std::int32_t* positions, std::int64_t tokens, const Tensor& y) const {
+  MEGALITH_CHECK(packed_ == nullptr, "tensor ranks read the token table as it is stored");
+  const ArenaScope scope(step.workspace);
+  const Tensor& table = tokens_.working;
+  const Tensor found = step.workspace.allocate(table.dtype, {tokens, shape_.hidden});
+  step.device.shards().lookup(
+      {.ids = ids, .first_row = step.tensor->place().rank * table.rows(), .table = table, .y = found});
+  const RowParts parts = exchange_rows(step, found);
+  const Tensor selected = found.row_slice(0, parts.rows());
+  step.device.shards().select(
+      {.ids = ids + parts.first, .part_rows = table.rows(), .parts = parts.parts, .y = selected});
+  step.device.elementwise().forward(
+      EmbeddingForward{.positions = positions + parts.first,
+                       .token_table = selected,
+                       .position_table = position_table(),
+                       .y = parts.of(y),
+                       .dropout = step.dropout(shape_.dropout, kEmbeddingSite, parts.first)});
+  complete_rows(step, parts, y);
+}
+
+void Embedding::backward(const StepContext& step, const Tensor& held) const {
+  const ArenaScope scope(step.workspace);
+  const Tensor dy = all_tokens(step, held, step.workspace);
+  step.device.elementwise().backward(EmbeddingBackward{
+      .ids = step.batch.ids,
+      .positions = step.batch.positions,
+      .dy = dy,
+      .dtoken_table = tokens_.gradient,
+      .dposition_table = positions_ == nullptr ? Tensor{} : positions_->gradient,
+      .dropout = step.dropout(shape_.dropout, kEmbeddingSite),
+      .shift = step.gradient_shift,
+      .verdict = step.verdict,
+      .first_row = step.tensor == nullptr ? 0 : step.tensor->place().rank * tokens_.gradient.rows()});
 }
 
 }  // namespace megalith

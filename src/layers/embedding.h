@@ -24,10 +24,10 @@ class Embedding {
 
   Embedding(const EmbeddingShape& shape, const Parameters& parameters);
 
-  // y [M, H] for M tokens of ids and document-relative positions.
+  // y [M, H], or this rank's tokens of it, for M = tokens of ids and document-relative positions.
   void forward(const StepContext& step, const std::int32_t* ids, const std::int32_t* positions,
-               const Tensor& y) const;
-  // Adds the gradient of the micro batch's tokens to both tables.
+               std::int64_t tokens, const Tensor& y) const;
+  // Adds the gradient of the micro batch's tokens to both tables; dy as y.
   void backward(const StepContext& step, const Tensor& dy) const;
   // The token table is packed from now on, as the head's weight: forward() reads it there.
   void read_packed(const void* table, WeightFormat format) {
@@ -36,6 +36,13 @@ class Embedding {
   }
 
  private:
+  // Each rank has some rows of the token table: those that its tokens need come from whoever has them.
+  void forward_shared(const StepContext& step, const std::int32_t* ids, const std::int32_t* positions,
+                      std::int64_t tokens, const Tensor& y) const;
+  [[nodiscard]] Tensor position_table() const {
+    return positions_ == nullptr ? Tensor{} : positions_->working;
+  }
+
   EmbeddingShape shape_;
   const Parameter& tokens_;
   const Parameter* positions_;    // null: none

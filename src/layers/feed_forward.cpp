@@ -1,5 +1,7 @@
 #include "layers/feed_forward.h"
 
+#include "layers/tensor_parallel.h"
+
 namespace megalith {
 namespace {
 
@@ -22,8 +24,8 @@ void FeedForward::append_specs(const BlockShape& shape, std::vector<ParameterSpe
 }
 
 FeedForward::FeedForward(const BlockShape& shape, const Parameters& parameters)
-    : shape_(shape),
-      up_(parameters, shape.name("feed_forward.up"), shape.biases, Linear::Cut::column, members_of(shape)) {}
+    : shape_(shape.local()),
+      up_(parameters, shape.name("feed_forward.up"), shape.biases, Linear::Cut::column, members_of(shape_)) {}
 
 void FeedForward::activate(const StepContext& step, const Tensor& up, const Tensor& activated) const {
   step.device.elementwise().forward(
@@ -32,8 +34,11 @@ void FeedForward::activate(const StepContext& step, const Tensor& up, const Tens
 
 void FeedForward::forward(const StepContext& step, const Tensor& input, const Tensor& activated,
                           Stash& stash) const {
-  const Tensor up = stash.allocate(input.dtype, {input.rows(), shape_.up_columns()});
-  up_.forward(step, input, up);
+  const Tensor up = stash.allocate(input.dtype, {step.batch.tokens(), shape_.up_columns()});
+  {
+    const ArenaScope scope(step.workspace);
+    up_.forward(step, all_tokens(step, input, step.workspace), up);
+  }
   step.observe(shape_.layer, "feed_forward.up", Direction::forward, up);
   activate(step, up, activated);
   stash.put(input);
@@ -55,7 +60,7 @@ void FeedForward::backward(const StepContext& step, const Tensor& dactivated, co
   step.device.elementwise().backward(
       ActivationBackward{.activation = shape_.activation, .x = up, .dy = dactivated, .dx = dup});
   step.observe(shape_.layer, "feed_forward.up", Direction::backward, dup);
-  up_.weight_gradient(step, dup, input);
+  up_.weight_gradient(step, dup, all_tokens(step, input, step.weight_half_memory()));
   up_.input_gradient(step, dup, dinput);
 }
 

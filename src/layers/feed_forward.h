@@ -18,9 +18,9 @@ class FeedForward {
 
   FeedForward(const BlockShape& shape, const Parameters& parameters);
 
-  // activated [M, F] of input [M, H].
+  // activated [M, F] of input [M, H], or of this rank's tokens of it; F is this rank's part.
   void forward(const StepContext& step, const Tensor& input, const Tensor& activated, Stash& stash) const;
-  // dinput [M, H] from dactivated [M, F], f32 or the compute dtype; adds to the parameters' gradients.
+  // dinput, as input, from dactivated [M, F], f32 or the compute dtype; adds to the parameters' gradients.
   void backward(const StepContext& step, const Tensor& dactivated, const Tensor& dinput, Stash& stash) const;
   // The same numbers as forward without a stash.
   void forward(const StepContext& step, const Tensor& input, const Tensor& activated) const;

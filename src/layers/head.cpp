@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "layers/embedding.h"
+#include "layers/tensor_parallel.h"
 
 namespace megalith {
 namespace {
@@ -45,7 +46,7 @@ std::int64_t Head::chunk_tokens(const StepContext& step) const {
 
 CrossEntropyShape Head::loss_shape(const StepContext& step) const {
   return {.vocabulary = shape_.vocabulary,
-          .leaves = step.profile.tree,
+          .leaves = step.profile.tree / shape_.tensor.size,
           .vocab_block = step.profile.vocab_block,
           .softcap = shape_.softcap,
           .z_loss = step.z_loss};
@@ -56,78 +57,117 @@ void Head::project(const StepContext& step, const Tensor& normed, const Tensor& 
   if (shape_.softcap != 0) step.device.loss().cap({.logits = logits, .cap = shape_.softcap});
 }
 
-void Head::logits(const StepContext& step, const Tensor& x, const Tensor& logits) const {
+void Head::norm_and_project(const StepContext& step, const Tensor& x, const Tensor& logits) const {
   const ArenaScope scope(step.workspace);
   const Tensor normed = step.workspace.allocate(x.dtype, {x.rows(), shape_.hidden});
   norm_.forward(step, x, normed);
   project(step, normed, logits);
 }
 
-void Head::evaluate(const StepContext& step, const Tensor& x, const Tensor& log_probability) const {
+void Head::logits(const StepContext& step, const Tensor& x, const Tensor& logits) const {
+  if (step.tensor == nullptr) return norm_and_project(step, x, logits);
+  const ArenaScope scope(step.workspace);
+  const Tensor own = step.workspace.allocate(DType::f32, {x.rows(), own_columns()});
+  norm_and_project(step, x, own);
+  gather_columns(step, step.tensor->ranks(), own, logits);
+}
+
+void Head::lose(const StepContext& step, const Tensor& logits, const std::int32_t* targets,
+                const Tensor& log_probability, const Tensor& log_sum_exp) const {
+  LossOps& loss = step.device.loss();
+  if (step.tensor == nullptr) {
+    loss.forward({.shape = loss_shape(step),
+                  .logits = logits,
+                  .targets = targets,
+                  .log_probability = log_probability,
+                  .log_sum_exp = log_sum_exp});
+    return;
+  }
+  const ArenaScope scope(step.workspace);
+  const Tensor partial = step.workspace.allocate(DType::f32, {logits.rows(), 3});
+  loss.partial({.shape = loss_shape(step),
+                .first_column = first_column(),
+                .logits = logits,
+                .targets = targets,
+                .partial = partial});
+  loss.join({.share_columns = own_columns(),
+             .partials = gather_parts(step, partial),
+             .targets = targets,
+             .log_probability = log_probability,
+             .log_sum_exp = log_sum_exp});
+}
+
+void Head::evaluate(const StepContext& step, const Tensor& held, const Tensor& log_probability) const {
+  const ArenaScope outer(step.workspace);
+  const Tensor x = all_tokens(step, held, step.workspace);
   const std::int64_t chunk = chunk_tokens(step);
   for (std::int64_t begin = 0; begin < x.rows(); begin += chunk) {
     const ArenaScope scope(step.workspace);
     const std::int64_t rows = std::min(chunk, x.rows() - begin);
-    const Tensor z = step.workspace.allocate(DType::f32, {rows, shape_.padded_vocabulary});
-    logits(step, x.row_slice(begin, rows), z);
-    step.device.loss().forward(CrossEntropyForward{
-        .shape = loss_shape(step),
-        .logits = z,
-        .targets = step.batch.targets + begin,
-        .log_probability = Tensor(log_probability.as<float>() + begin, DType::f32, {rows}),
-        .log_sum_exp = step.workspace.allocate(DType::f32, {rows, 2})});
+    const Tensor z = step.workspace.allocate(DType::f32, {rows, own_columns()});
+    norm_and_project(step, x.row_slice(begin, rows), z);
+    lose(step, z, step.batch.targets + begin, Tensor(log_probability.as<float>() + begin, DType::f32, {rows}),
+         step.workspace.allocate(DType::f32, {rows, 2}));
   }
+}
+
+void Head::chunk_forward_backward(const StepContext& step, const Tensor& input, std::int64_t begin,
+                                  const Tensor& dinput, LossTotals& totals) const {
+  const ArenaScope scope(step.workspace);
+  const std::int64_t rows = input.rows();
+  const Tensor z = step.workspace.allocate(DType::f32, {rows, own_columns()});
+  const Tensor log_probability = step.log_probability == nullptr
+                                     ? step.workspace.allocate(DType::f32, {rows})
+                                     : Tensor(step.log_probability + begin, DType::f32, {rows});
+  const Tensor log_sum_exp = step.workspace.allocate(DType::f32, {rows, 2});
+  const Tensor dlogits = step.workspace.allocate(input.dtype, {rows, own_columns()});
+  const std::int32_t* targets = step.batch.targets + begin;
+  const std::uint8_t* mask = step.batch.loss_mask + begin;
+  project(step, input, z);
+  step.observe(kHeadLayer, "output", Direction::forward, z);
+  lose(step, z, targets, log_probability, log_sum_exp);
+  LossOps& loss = step.device.loss();
+  loss.sum({.log_probability = log_probability,
+            .loss_mask = mask,
+            .sum = &totals.loss,
+            .count = &totals.tokens,
+            .verdict = step.verdict});
+  loss.backward(CrossEntropyBackward{.shape = loss_shape(step),
+                                     .first_column = first_column(),
+                                     .logits = z,
+                                     .targets = targets,
+                                     .loss_mask = mask,
+                                     .log_sum_exp = log_sum_exp,
+                                     .dlogits = dlogits});
+  step.observe(kHeadLayer, "loss", Direction::backward, dlogits);
+  output_.weight_gradient(step, dlogits, input);
+  output_.input_gradient_share(step, dlogits, dinput);
+  step.observe(kHeadLayer, "output", Direction::backward, dinput);
 }
 
 void Head::forward_backward(const StepContext& whole_step, const Tensor& x, const Tensor& dx, Stash& stash,
                             LossTotals& totals) const {
   StepContext step = whole_step;
   step.deferred = nullptr;  // logits exist for one chunk at a time: their weight half cannot wait
-  const std::int64_t tokens = x.rows();
+  const std::int64_t tokens = step.batch.tokens();
   const ArenaScope scope(step.workspace);
   const Stash::Elsewhere here(stash, step.workspace);
-  const Tensor normed = step.workspace.allocate(x.dtype, {tokens, shape_.hidden});
-  norm_.forward(step, x, normed, stash);
-  step.observe(kHeadLayer, "norm", Direction::forward, normed);
-  const Tensor dnormed = step.workspace.allocate(x.dtype, {tokens, shape_.hidden});
-
-  const std::int64_t chunk = chunk_tokens(step);
-  for (std::int64_t begin = 0; begin < tokens; begin += chunk) {
-    const ArenaScope chunk_scope(step.workspace);
-    const std::int64_t rows = std::min(chunk, tokens - begin);
-    const Tensor input = normed.row_slice(begin, rows);
-    const Tensor z = step.workspace.allocate(DType::f32, {rows, shape_.padded_vocabulary});
-    const Tensor log_probability = step.log_probability == nullptr
-                                       ? step.workspace.allocate(DType::f32, {rows})
-                                       : Tensor(step.log_probability + begin, DType::f32, {rows});
-    const Tensor log_sum_exp = step.workspace.allocate(DType::f32, {rows, 2});
-    const Tensor dlogits = step.workspace.allocate(x.dtype, {rows, shape_.padded_vocabulary});
-    const std::int32_t* targets = step.batch.targets + begin;
-    const std::uint8_t* mask = step.batch.loss_mask + begin;
-    project(step, input, z);
-    step.observe(kHeadLayer, "output", Direction::forward, z);
-    LossOps& loss = step.device.loss();
-    loss.forward(CrossEntropyForward{.shape = loss_shape(step),
-                                     .logits = z,
-                                     .targets = targets,
-                                     .log_probability = log_probability,
-                                     .log_sum_exp = log_sum_exp});
-    loss.sum({.log_probability = log_probability,
-              .loss_mask = mask,
-              .sum = &totals.loss,
-              .count = &totals.tokens,
-              .verdict = step.verdict});
-    loss.backward(CrossEntropyBackward{.shape = loss_shape(step),
-                                       .logits = z,
-                                       .targets = targets,
-                                       .loss_mask = mask,
-                                       .log_sum_exp = log_sum_exp,
-                                       .dlogits = dlogits});
-    step.observe(kHeadLayer, "loss", Direction::backward, dlogits);
-    output_.weight_gradient(step, dlogits, input);
-    const Tensor dinput = dnormed.row_slice(begin, rows);
-    output_.input_gradient(step, dlogits, dinput);
-    step.observe(kHeadLayer, "output", Direction::backward, dinput);
+  const Tensor held = step.workspace.allocate(x.dtype, {x.rows(), shape_.hidden});
+  norm_.forward(step, x, held, stash);
+  step.observe(kHeadLayer, "norm", Direction::forward, held);
+  const Tensor dnormed = step.workspace.allocate(x.dtype, {x.rows(), shape_.hidden});
+  {
+    const ArenaScope inner(step.workspace);
+    const Tensor normed = all_tokens(step, held, step.workspace);
+    const Tensor share =
+        step.tensor == nullptr ? dnormed : step.workspace.allocate(DType::f32, {tokens, shape_.hidden});
+    const std::int64_t chunk = chunk_tokens(step);
+    for (std::int64_t begin = 0; begin < tokens; begin += chunk) {
+      const std::int64_t rows = std::min(chunk, tokens - begin);
+      chunk_forward_backward(step, normed.row_slice(begin, rows), begin, share.row_slice(begin, rows),
+                             totals);
+    }
+    if (step.tensor != nullptr) sum_over_ranks(step, share, dnormed);
   }
   norm_.backward(step, dnormed, Tensor{}, dx, stash);
   step.observe(kHeadLayer, "norm", Direction::backward, dx);

@@ -20,6 +20,7 @@ struct HeadShape {
   NormShape norm;
   float softcap = 0;  // of the logits; 0: none
   double init_deviation = 0.02;
+  TensorPlace tensor = {};  // of the rank, which has a share of the vocabulary
 };
 
 // Sums of one micro batch; integers, so they add up in any order.
@@ -34,8 +35,9 @@ class Head {
 
   Head(const HeadShape& shape, const Parameters& parameters);
 
-  // Loss of the micro batch and the gradient of x [M, H], written to dx; adds to the parameters' gradients.
-  // Leaves the stash as it was.
+  // Loss of the micro batch and the gradient of x [M, H], or of this rank's tokens of it, written to dx; adds
+  // to the parameters' gradients. Every tensor rank adds the whole loss to its totals. Leaves the stash as it
+  // was.
   void forward_backward(const StepContext& step, const Tensor& x, const Tensor& dx, Stash& stash,
                         LossTotals& totals) const;
   // log_probability f32 [M] of each target, without gradients.
@@ -46,10 +48,19 @@ class Head {
   Linear& product() { return output_; }
 
  private:
-  // Logits of normed rows, capped where the model caps them.
+  // Logits of normed rows, capped where the model caps them: this rank's columns.
   void project(const StepContext& step, const Tensor& normed, const Tensor& logits) const;
+  void norm_and_project(const StepContext& step, const Tensor& x, const Tensor& logits) const;
+  // Log-probability of targets and the state of the softmax, of this rank's logits and everybody's.
+  void lose(const StepContext& step, const Tensor& logits, const std::int32_t* targets,
+            const Tensor& log_probability, const Tensor& log_sum_exp) const;
+  // One chunk of tokens from `begin` on: loss, dlogits and the weight's gradient. dinput: this rank's share.
+  void chunk_forward_backward(const StepContext& step, const Tensor& input, std::int64_t begin,
+                              const Tensor& dinput, LossTotals& totals) const;
   [[nodiscard]] std::int64_t chunk_tokens(const StepContext& step) const;
   [[nodiscard]] CrossEntropyShape loss_shape(const StepContext& step) const;
+  [[nodiscard]] std::int64_t own_columns() const { return shape_.padded_vocabulary / shape_.tensor.size; }
+  [[nodiscard]] std::int64_t first_column() const { return shape_.tensor.rank * own_columns(); }
 
   HeadShape shape_;
   NormLayer norm_;

@@ -1,6 +1,7 @@
 #include "layers/linear.h"
 
 #include "core/file.h"
+#include "layers/tensor_parallel.h"
 
 namespace megalith {
 
@@ -21,6 +22,13 @@ void Linear::append_specs(const LinearShape& shape, std::vector<ParameterSpec>& 
                    .columns = shape.outputs,
                    .cut = cut ? megalith::Cut::columns : megalith::Cut::none,
                    .members = cut ? shape.members : std::array<std::int64_t, 3>{}});
+}
+
+int Linear::shares_of(const Parameter& weight) {
+  if (weight.spec.cut == megalith::Cut::none) return 1;
+  return static_cast<int>(weight.spec.cut == megalith::Cut::rows
+                              ? weight.spec.padded_rows / weight.working.rows()
+                              : weight.spec.columns / weight.working.columns());
 }
 
 void Linear::forward(const StepContext& step, const Tensor& x, const Tensor& y) const {
@@ -52,11 +60,19 @@ void Linear::pack(Device& device, const NumericsProfile& profile, WeightFormat f
 
 void Linear::input_gradient(const StepContext& step, const Tensor& dy, const Tensor& dx,
                             std::int64_t first_input) const {
-  const bool column = cut_ == Cut::column;
+  if (cut_ == Cut::row || step.tensor == nullptr) return gradient_of_inputs(step, dy, dx, first_input);
+  const ArenaScope scope(step.workspace);
+  const Tensor share = step.workspace.allocate(DType::f32, {dy.rows(), dx.columns()});
+  input_gradient_share(step, dy, share);
+  sum_over_ranks(step, share, dx);
+}
+
+void Linear::gradient_of_inputs(const StepContext& step, const Tensor& dy, const Tensor& dx,
+                                std::int64_t first_input) const {
   step.device.matmul().input_gradient({.dy = dy,
                                        .w = weight_.working.column_slice(first_input, dx.columns()),
                                        .dx = dx,
-                                       .order = column ? SumOrder{step.profile.tree, members_} : SumOrder{}});
+                                       .order = cut_ == Cut::column ? tree_order(step.profile) : SumOrder{}});
 }
 
 void Linear::weight_gradient(const StepContext& step, const Tensor& dy, const Tensor& x) const {

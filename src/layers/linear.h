@@ -25,11 +25,11 @@ class Linear {
  public:
   // column: the outputs are cut over ranks, so the input gradient is a tree over N. row: the inputs are cut,
   // so the forward product is a tree over K and its sum travels in f32 (bias is added later). `members` names
-  // the fused parts of the dimension that is cut.
+  // the fused parts of the dimension that is cut, as long as this rank has them.
   enum class Cut : std::uint8_t { column, row };
 
   Linear(const Parameter& weight, const Parameter* bias, Cut cut, std::array<std::int64_t, 3> members = {})
-      : weight_(weight), bias_(bias), cut_(cut), members_(members) {}
+      : weight_(weight), bias_(bias), cut_(cut), members_(members), shares_(shares_of(weight)) {}
   // "NAME.weight" and, where there is one, "NAME.bias".
   Linear(const Parameters& parameters, const std::string& name, bool bias, Cut cut,
          std::array<std::int64_t, 3> members = {})
@@ -37,11 +37,17 @@ class Linear {
                members) {}
   static void append_specs(const LinearShape& shape, std::vector<ParameterSpec>& specs);
 
-  // Column: y in the compute dtype, bias added. Row: y in f32, bias left to the caller.
+  // Column: y in the compute dtype, bias added. Row: y in f32, bias left to the caller; with tensor ranks,
+  // this rank's share of the sum.
   void forward(const StepContext& step, const Tensor& x, const Tensor& y) const;
   // dx in the compute dtype or, for row, also f32. Row: of inputs first_input .. first_input + dx.columns().
+  // Column, with tensor ranks: summed over them, of all tokens or of this rank's, as dx has rows.
   void input_gradient(const StepContext& step, const Tensor& dy, const Tensor& dx,
                       std::int64_t first_input = 0) const;
+  // Column: this rank's share of that sum, f32.
+  void input_gradient_share(const StepContext& step, const Tensor& dy, const Tensor& share) const {
+    gradient_of_inputs(step, dy, share, 0);
+  }
   // Adds to the fixed-point gradients of weight and bias; where weight halves wait, later, and until then dy
   // and x must stay: they live in the stash or in weight_half_memory().
   void weight_gradient(const StepContext& step, const Tensor& dy, const Tensor& x) const;
@@ -60,12 +66,20 @@ class Linear {
   const Parameter* bias_;
   Cut cut_;
   std::array<std::int64_t, 3> members_;
+  int shares_;  // ranks that have a part of the weight each
   const void* packed_ = nullptr;
   WeightFormat packed_as_ = WeightFormat::as_stored;
 
   [[nodiscard]] SumOrder forward_order(const NumericsProfile& profile) const {
-    return cut_ == Cut::row ? SumOrder{profile.tree, members_} : SumOrder{};
+    return cut_ == Cut::row ? tree_order(profile) : SumOrder{};
   }
+  // The leaves of the whole sum that are this rank's.
+  [[nodiscard]] SumOrder tree_order(const NumericsProfile& profile) const {
+    return {profile.tree / shares_, members_};
+  }
+  static int shares_of(const Parameter& weight);
+  void gradient_of_inputs(const StepContext& step, const Tensor& dy, const Tensor& dx,
+                          std::int64_t first_input) const;
 };
 
 }  // namespace megalith

@@ -11,8 +11,12 @@ Tensor as_vector(const Tensor& tensor) {
 
 void NormLayer::append_specs(const NormShape& shape, const std::string& name,
                              std::vector<ParameterSpec>& specs) {
-  specs.push_back({.name = name + ".gain", .columns = shape.hidden, .initial = Initial::one});
-  if (shape.bias) specs.push_back({.name = name + ".bias", .columns = shape.hidden});
+  specs.push_back({.name = name + ".gain",
+                   .columns = shape.hidden,
+                   .initial = Initial::one,
+                   .summed_over_tensor = shape.cut_tokens});
+  if (!shape.bias) return;
+  specs.push_back({.name = name + ".bias", .columns = shape.hidden, .summed_over_tensor = shape.cut_tokens});
 }
 
 NormLayer::NormLayer(const NormShape& shape, const std::string& name, const Parameters& parameters)

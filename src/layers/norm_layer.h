@@ -15,6 +15,7 @@ struct NormShape {
   std::int64_t hidden = 0;
   bool bias = true;
   float epsilon = 1e-5f;
+  bool cut_tokens = false;  // sequence parallel: each tensor rank norms tokens of its own
 };
 
 class NormLayer {

@@ -9,6 +9,7 @@
 #include "core/numerics_profile.h"
 #include "device/device.h"
 #include "layers/deferred_weights.h"
+#include "layers/tensor_group.h"
 #include "layers/unit_gate.h"
 
 namespace megalith {
@@ -51,22 +52,25 @@ struct StepContext {
   float* log_probability =
       nullptr;                // f32 [tokens]: where training leaves those of all targets; null: nowhere
   UnitGate* units = nullptr;  // told what is used; null: nobody wants to know
+  const TensorGroup* tensor = nullptr;  // ranks that share each matrix; null: one rank has them whole
   DeferredWeights* deferred = nullptr;  // where backward leaves its weight halves; null: done at once
 
-  void observe(int layer, std::string_view operation, Direction direction, const Tensor& tensor) const {
+  void observe(int layer, std::string_view operation, Direction direction, const Tensor& made) const {
     if (observer != nullptr) [[unlikely]]
-      observer->observe(layer, operation, direction, tensor);
+      observer->observe(layer, operation, direction, made);
   }
   // Memory of what a weight half reads: of this call or, where weight halves wait, until they are done.
   [[nodiscard]] Arena& weight_half_memory() const {
     return deferred == nullptr ? workspace : deferred->arena();
   }
-  [[nodiscard]] Dropout dropout(double rate, std::uint32_t site) const {
+  // first_token: of the micro batch, in a tensor that has a stretch of its tokens.
+  [[nodiscard]] Dropout dropout(double rate, std::uint32_t site, std::int64_t first_token = 0) const {
     return {.threshold = training ? dropout_threshold(rate) : 0,
             .seed = seed,
             .site = site,
             .samples = batch.samples,
-            .sequence = batch.sequence};
+            .sequence = batch.sequence,
+            .first_token = first_token};
   }
 };
 

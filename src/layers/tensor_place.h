@@ -16,4 +16,16 @@ struct TensorPlace {
   bool operator==(const TensorPlace&) const = default;
 };
 
+// How tensor ranks share a model, as one of them sees it.
+struct TensorSharing {
+  TensorPlace place;
+  // Norms, dropout and the residual stream between products are cut by tokens, not done by every rank alike.
+  bool sequence_parallel = false;
+
+  // Tokens of the residual stream that the rank has, of a micro batch.
+  [[nodiscard]] std::int64_t held_tokens(std::int64_t tokens) const {
+    return sequence_parallel ? place.part(tokens) : tokens;
+  }
+};
+
 }  // namespace megalith

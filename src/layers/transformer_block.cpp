@@ -1,6 +1,7 @@
 #include "layers/transformer_block.h"
 
 #include "layers/dropout_site.h"
+#include "layers/tensor_parallel.h"
 
 namespace megalith {
 namespace {
@@ -28,7 +29,7 @@ Linear first_output(const BlockShape& shape, const Parameters& parameters) {
   return {parameters.named(shape.name("out.weight")),
           bias,
           Linear::Cut::row,
-          {shape.query_columns(), shape.feed_forward, 0}};
+          {shape.local().query_columns(), shape.local().feed_forward, 0}};
 }
 
 std::optional<Linear> second_output(const BlockShape& shape, const Parameters& parameters) {
@@ -61,7 +62,7 @@ std::vector<ParameterSpec> TransformerBlock::specs(const BlockShape& shape) {
 
 TransformerBlock::TransformerBlock(const BlockShape& shape, const Tensor& rotary,
                                    const Parameters& parameters)
-    : shape_(shape),
+    : shape_(shape.local()),
       attention_norm_(shape.norm_shape(), shape.name("attention.norm"), parameters),
       attention_(shape, rotary, parameters),
       feed_forward_norm_(shape.norm_shape(), shape.name("feed_forward.norm"), parameters),
@@ -92,13 +93,24 @@ void TransformerBlock::residual_add(const StepContext& step, const Linear& produ
   const ArenaScope scope(step.workspace);
   const Tensor sum = step.workspace.allocate(DType::f32, {input.rows(), shape_.hidden});
   product.forward(step, input, sum);
+  if (step.tensor == nullptr) return add_to_residual(step, product, sum, residual, y, 0, site);
+  const RowParts shares = exchange_rows(step, sum);
+  const Tensor joined = shares.parts.row_slice(0, shares.rows());
+  step.device.shards().sum({.parts = shares.parts, .y = joined});
+  add_to_residual(step, product, joined, shares.of(residual), shares.of(y), shares.first, site);
+  complete_rows(step, shares, y);
+}
+
+void TransformerBlock::add_to_residual(const StepContext& step, const Linear& product, const Tensor& sum,
+                                       const Tensor& residual, const Tensor& y, std::int64_t first,
+                                       std::uint32_t site) const {
   step.device.elementwise().forward(
       BiasDropoutResidual{.x = sum,
                           .bias = product.bias(),
                           .second_bias = second_bias_ == nullptr ? Tensor{} : second_bias_->working,
                           .residual = residual,
                           .y = y,
-                          .dropout = step.dropout(shape_.dropout, site)});
+                          .dropout = step.dropout(shape_.dropout, site, first)});
 }
 
 void TransformerBlock::forward(const StepContext& step, const Tensor& x, const Tensor& y,
@@ -121,21 +133,22 @@ Tensor TransformerBlock::context_memory(const StepContext& step, Stash& stash, s
 TransformerBlock::Ending TransformerBlock::forward_to_ending(const StepContext& step, const Tensor& x,
                                                              Stash& stash) const {
   if (shape_.parallel_residual) return forward_to_ending_parallel(step, x, stash);
-  const std::int64_t tokens = x.rows();
+  const std::int64_t tokens = step.batch.tokens();
+  const std::int64_t held = x.rows();
   const DType dtype = step.profile.compute;
   const int layer = shape_.layer;
 
-  const Tensor attention_input = stash.allocate(dtype, {tokens, shape_.hidden});
+  const Tensor attention_input = stash.allocate(dtype, {held, shape_.hidden});
   attention_norm_.forward(step, x, attention_input, stash);
   step.observe(layer, "attention.norm", Direction::forward, attention_input);
   const Tensor context = context_memory(step, stash, tokens, shape_.query_columns());
   attention_.forward(step, attention_input, context, stash);
   if (!selective()) stash.put(context);
-  const Tensor middle = stash.allocate(dtype, {tokens, shape_.hidden});
+  const Tensor middle = stash.allocate(dtype, {held, shape_.hidden});
   residual_add(step, attention_out_, context, x, middle, attention_out_site(layer));
   step.observe(layer, "attention.out", Direction::forward, middle);
 
-  const Tensor feed_forward_input = stash.allocate(dtype, {tokens, shape_.hidden});
+  const Tensor feed_forward_input = stash.allocate(dtype, {held, shape_.hidden});
   feed_forward_norm_.forward(step, middle, feed_forward_input, stash);
   step.observe(layer, "feed_forward.norm", Direction::forward, feed_forward_input);
   const Tensor activated = stash.allocate(dtype, {tokens, shape_.feed_forward});
@@ -157,17 +170,17 @@ void TransformerBlock::forward_ending(const StepContext& step, const Ending& end
 
 TransformerBlock::Ending TransformerBlock::forward_to_ending_parallel(const StepContext& step,
                                                                       const Tensor& x, Stash& stash) const {
-  const std::int64_t tokens = x.rows();
+  const std::int64_t held = x.rows();
   const DType dtype = step.profile.compute;
   const int layer = shape_.layer;
-  const Tensor attention_input = stash.allocate(dtype, {tokens, shape_.hidden});
+  const Tensor attention_input = stash.allocate(dtype, {held, shape_.hidden});
   attention_norm_.forward(step, x, attention_input, stash);
   step.observe(layer, "attention.norm", Direction::forward, attention_input);
-  const Tensor feed_forward_input = stash.allocate(dtype, {tokens, shape_.hidden});
+  const Tensor feed_forward_input = stash.allocate(dtype, {held, shape_.hidden});
   feed_forward_norm_.forward(step, x, feed_forward_input, stash);
   step.observe(layer, "feed_forward.norm", Direction::forward, feed_forward_input);
-  const Parts parts =
-      parts_of(context_memory(step, stash, tokens, shape_.query_columns() + shape_.feed_forward));
+  const Parts parts = parts_of(
+      context_memory(step, stash, step.batch.tokens(), shape_.query_columns() + shape_.feed_forward));
   attention_.forward(step, attention_input, parts.context, stash);
   feed_forward_.forward(step, feed_forward_input, parts.activated, stash);
   if (!selective()) stash.put(parts.both);
@@ -176,12 +189,15 @@ TransformerBlock::Ending TransformerBlock::forward_to_ending_parallel(const Step
 
 Tensor TransformerBlock::through_dropout(const StepContext& step, const Tensor& gradient,
                                          std::uint32_t site) const {
-  const Dropout dropout = step.dropout(shape_.dropout, site);
-  if (!dropout.active() && step.deferred == nullptr) return gradient;
-  const Tensor dx =
-      step.weight_half_memory().allocate(step.profile.compute, {gradient.rows(), shape_.hidden});
-  step.device.elementwise().backward(DropoutBackward{.dy = gradient, .dx = dx, .dropout = dropout});
-  return dx;
+  const bool gathered = gradient.rows() != step.batch.tokens();  // which is a copy by itself
+  const Dropout dropout = step.dropout(shape_.dropout, site, first_token(step, gradient.rows()));
+  Tensor dx = gradient;
+  if (dropout.active() || (step.deferred != nullptr && !gathered)) {
+    Arena& memory = gathered ? step.workspace : step.weight_half_memory();
+    dx = memory.allocate(step.profile.compute, {gradient.rows(), shape_.hidden});
+    step.device.elementwise().backward(DropoutBackward{.dy = gradient, .dx = dx, .dropout = dropout});
+  }
+  return all_tokens(step, dx, step.weight_half_memory());
 }
 
 Tensor TransformerBlock::take_context(const StepContext& step, Stash& stash) const {
@@ -255,10 +271,9 @@ void TransformerBlock::backward_parallel(const StepContext& step, const Tensor& 
                                           .shift = step.gradient_shift,
                                           .verdict = step.verdict});
     }
-    const Tensor dactivated = step.workspace.allocate(DType::f32, {gradient.rows(), shape_.feed_forward});
+    const Tensor dactivated = step.workspace.allocate(DType::f32, {dout.rows(), shape_.feed_forward});
     attention_out_.input_gradient(step, dout, dactivated, shape_.query_columns());
-    const Tensor dcontext =
-        step.workspace.allocate(gradient.dtype, {gradient.rows(), shape_.query_columns()});
+    const Tensor dcontext = step.workspace.allocate(gradient.dtype, {dout.rows(), shape_.query_columns()});
     attention_out_.input_gradient(step, dout, dcontext);
     feed_forward_.backward(step, dactivated, dfeed_forward, stash);
     attention_.backward(step, dcontext, dattention, stash);

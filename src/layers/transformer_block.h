@@ -4,7 +4,8 @@
 // In the second both parts are columns of one product, which is one sum and, over ranks, one reduction
 // (Black et al., arXiv 2204.06745, section 2.1; here dropout acts on the joint sum).
 //
-// M tokens of the micro batch, H hidden, F feed-forward, N heads of size D.
+// M tokens of the micro batch, H hidden, F feed-forward, N heads of size D; F and N are this tensor rank's.
+// Under sequence parallelism x, y and gradient have this rank's tokens alone.
 #pragma once
 
 #include <optional>
@@ -64,8 +65,11 @@ class TransformerBlock {
   // y = residual + dropout(product(input) + biases)
   void residual_add(const StepContext& step, const Linear& product, const Tensor& input,
                     const Tensor& residual, const Tensor& y, std::uint32_t site) const;
-  // The gradient of a branch's output before its dropout, in memory that nothing overwrites until the weight
-  // half is done.
+  // ... of rows whose first is token `first`, given the product.
+  void add_to_residual(const StepContext& step, const Linear& product, const Tensor& sum,
+                       const Tensor& residual, const Tensor& y, std::int64_t first, std::uint32_t site) const;
+  // The gradient [M, H] of a branch's output before its dropout, in memory that nothing overwrites until the
+  // weight half is done.
   Tensor through_dropout(const StepContext& step, const Tensor& gradient, std::uint32_t site) const;
   // Memory of [rows, H] in the compute dtype that the caller's scope gives back.
   Tensor row_memory(const StepContext& step, std::int64_t rows) const;

@@ -1,5 +1,7 @@
 #include "model/transformer.h"
 
+#include <algorithm>
+
 #include "device/sim/simulated_device.h"
 
 namespace megalith {
@@ -14,7 +16,8 @@ EmbeddingShape embedding_shape(const ModelConfig& config, const NumericsProfile&
           .init_deviation = init_deviation(config)};
 }
 
-BlockShape block_shape(const ModelConfig& config, int layer, Recompute recompute = Recompute::none) {
+BlockShape block_shape(const ModelConfig& config, int layer, const TensorSharing& tensor,
+                       Recompute recompute = Recompute::none) {
   return {.layer = layer,
           .hidden = config.hidden,
           .feed_forward = config.feed_forward,
@@ -33,7 +36,8 @@ BlockShape block_shape(const ModelConfig& config, int layer, Recompute recompute
           .attention_dropout = config.attention_dropout,
           .init_deviation = init_deviation(config),
           .residual_init_deviation = residual_init_deviation(config),
-          .recompute = recompute};
+          .recompute = recompute,
+          .tensor = tensor};
 }
 
 RotaryShape rotary_shape(const ModelConfig& config) {
@@ -47,20 +51,28 @@ RotaryShape rotary_shape(const ModelConfig& config) {
           .original_sequence = rotary.original_sequence};
 }
 
-HeadShape head_shape(const ModelConfig& config, const NumericsProfile& profile) {
+HeadShape head_shape(const ModelConfig& config, const NumericsProfile& profile, const TensorSharing& tensor) {
   return {.vocabulary = config.vocabulary,
           .padded_vocabulary = padded_vocabulary(config, profile.tree),
           .hidden = config.hidden,
           .tied = config.tied_output,
-          .norm = block_shape(config, 0).norm_shape(),
+          .norm = block_shape(config, 0, tensor).norm_shape(),
           .softcap = static_cast<float>(config.logit_softcap),
-          .init_deviation = init_deviation(config)};
+          .init_deviation = init_deviation(config),
+          .tensor = tensor.place};
 }
 
 constexpr int kEmbeddingLayer = -1;
 
-std::size_t cache_bytes(const ModelConfig& config, DType dtype, std::int64_t slots, std::int64_t capacity) {
-  return static_cast<std::size_t>(2 * config.layers * slots * capacity * config.kv_columns()) *
+// Key/value heads that a tensor rank's queries see.
+std::int64_t cached_heads(const ModelConfig& config, TensorPlace place) {
+  return std::max<std::int64_t>(1, config.kv_heads / place.size);
+}
+
+std::size_t cache_bytes(const ModelConfig& config, DType dtype, std::int64_t slots, std::int64_t capacity,
+                        TensorPlace place) {
+  return static_cast<std::size_t>(2 * config.layers * slots * capacity * cached_heads(config, place) *
+                                  config.head_size) *
              size_of(dtype) +
          static_cast<std::size_t>(config.layers) * 128;
 }
@@ -68,17 +80,19 @@ std::size_t cache_bytes(const ModelConfig& config, DType dtype, std::int64_t slo
 }  // namespace
 
 KeyValueCache::KeyValueCache(const ModelConfig& config, DType dtype, std::int64_t slots_,
-                             std::int64_t capacity_)
+                             std::int64_t capacity_, TensorPlace place)
     : slots(slots_),
       capacity(capacity_),
-      arena("key/value cache", cache_bytes(config, dtype, slots_, capacity_)) {
+      arena("key/value cache", cache_bytes(config, dtype, slots_, capacity_, place)) {
+  const std::int64_t heads = cached_heads(config, place);
   for (int layer = 0; layer < config.layers; ++layer) {
-    layers.push_back({.keys = arena.allocate(dtype, {slots, config.kv_heads, capacity, config.head_size}),
-                      .values = arena.allocate(dtype, {slots, config.kv_heads, capacity, config.head_size})});
+    layers.push_back({.keys = arena.allocate(dtype, {slots, heads, capacity, config.head_size}),
+                      .values = arena.allocate(dtype, {slots, heads, capacity, config.head_size})});
   }
 }
 
-std::vector<ParameterSpec> Transformer::specs(const ModelConfig& config, const NumericsProfile& profile) {
+std::vector<ParameterSpec> Transformer::specs(const ModelConfig& config, const NumericsProfile& profile,
+                                              const TensorSharing& tensor) {
   std::vector<ParameterSpec> list;
   const auto append = [&list](std::vector<ParameterSpec> more, int unit) {
     for (ParameterSpec& spec : more) {
@@ -88,21 +102,25 @@ std::vector<ParameterSpec> Transformer::specs(const ModelConfig& config, const N
   };
   append(Embedding::specs(embedding_shape(config, profile)), kEmbeddingUnit);
   for (int layer = 0; layer < config.layers; ++layer)
-    append(TransformerBlock::specs(block_shape(config, layer)), block_unit(layer));
-  append(Head::specs(head_shape(config, profile)), head_unit(static_cast<int>(config.layers)));
+    append(TransformerBlock::specs(block_shape(config, layer, tensor)), block_unit(layer));
+  append(Head::specs(head_shape(config, profile, tensor)), head_unit(static_cast<int>(config.layers)));
   number_elements(list);
   return list;
 }
 
 Transformer::Transformer(const ModelConfig& config, const NumericsProfile& profile,
-                         const Parameters& parameters, const RecomputePlan& recompute)
+                         const Parameters& parameters, const RecomputePlan& recompute,
+                         const TensorSharing& tensor)
     : config_(config),
+      tensor_(tensor),
       padded_vocabulary_(megalith::padded_vocabulary(config, profile.tree)),
       rotary_(rotary_shape(config), config.sequence, parameters.measuring()),
       embedding_(embedding_shape(config, profile), parameters),
-      head_(head_shape(config, profile), parameters) {
+      head_(head_shape(config, profile, tensor), parameters) {
+  MEGALITH_CHECK(tensor.place == parameters.place(), "parameters of another tensor rank");
   for (int layer = 0; layer < config.layers; ++layer)
-    blocks_.emplace_back(block_shape(config, layer, recompute.of_block(layer)), rotary_.tensor(), parameters);
+    blocks_.emplace_back(block_shape(config, layer, tensor, recompute.of_block(layer)), rotary_.tensor(),
+                         parameters);
 }
 
 void Transformer::pack(Device& device, const NumericsProfile& profile, WeightFormat format) {
@@ -124,11 +142,13 @@ std::size_t Transformer::stash_depth() const {
 }
 
 Tensor Transformer::forward(const StepContext& step, Stash& stash) const {
-  Tensor x = stash.allocate(step.profile.compute, {step.batch.tokens(), config_.hidden});
-  embedding_.forward(step, step.batch.ids, step.batch.positions, x);
+  const std::int64_t tokens = step.batch.tokens();
+  const std::int64_t held = tensor_.held_tokens(tokens);
+  Tensor x = stash.allocate(step.profile.compute, {held, config_.hidden});
+  embedding_.forward(step, step.batch.ids, step.batch.positions, tokens, x);
   step.observe(kEmbeddingLayer, "embedding", Direction::forward, x);
   for (const TransformerBlock& block : blocks_) {
-    const Tensor y = stash.allocate(step.profile.compute, {step.batch.tokens(), config_.hidden});
+    const Tensor y = stash.allocate(step.profile.compute, {held, config_.hidden});
     block.forward(step, x, y, stash);
     x = y;
   }
@@ -138,8 +158,7 @@ Tensor Transformer::forward(const StepContext& step, Stash& stash) const {
 void Transformer::forward_backward(const StepContext& step, Stash& stash, LossTotals& totals) const {
   const Tensor x = forward(step, stash);
   const ArenaScope scope(step.workspace);
-  const Tensor gradient =
-      step.workspace.allocate(step.profile.compute, {step.batch.tokens(), config_.hidden});
+  const Tensor gradient = step.workspace.allocate(step.profile.compute, {x.rows(), config_.hidden});
   head_.forward_backward(step, x, gradient, stash, totals);
   for (auto block = blocks_.rbegin(); block != blocks_.rend(); ++block)
     block->backward(step, gradient, stash);
@@ -158,7 +177,7 @@ void Transformer::forward_cached(const StepContext& step, const std::int32_t* id
                                  KeyValueCache& cache, std::int64_t want_logits, const Tensor& logits) const {
   const ArenaScope scope(step.workspace);
   const Tensor x = step.workspace.allocate(step.profile.compute, {rows.rows, config_.hidden});
-  embedding_.forward(step, ids, rows.position, x);
+  embedding_.forward(step, ids, rows.position, rows.rows, x);
   for (std::size_t layer = 0; layer < blocks_.size(); ++layer) {
     blocks_[layer].forward_cached(step, x, cache.layers[layer], rows);
   }
@@ -167,10 +186,11 @@ void Transformer::forward_cached(const StepContext& step, const std::int32_t* id
 
 MicroBatchNeeds measure_micro_batch(const ModelConfig& config, const NumericsProfile& profile,
                                     std::int64_t sequences, std::int64_t sequence,
-                                    const RecomputePlan& recompute) {
-  const Parameters parameters(Transformer::specs(config, profile), profile.compute,
-                              Parameters::Use::measuring);
-  const Transformer transformer(config, profile, parameters, recompute);
+                                    const RecomputePlan& recompute, const TensorSharing& tensor) {
+  const Parameters parameters(Transformer::specs(config, profile, tensor), profile.compute,
+                              Parameters::Use::measuring, tensor.place);
+  const Transformer transformer(config, profile, parameters, recompute, tensor);
+  const TensorGroup group = TensorGroup::simulated(tensor.place, static_cast<int>(config.kv_heads));
   const std::unique_ptr<sim::SimulatedDevice> device = sim::make_device();
   Arena stash_arena = Arena::measuring("stash");
   Arena workspace = Arena::measuring("workspace");
@@ -182,7 +202,8 @@ MicroBatchNeeds measure_micro_batch(const ModelConfig& config, const NumericsPro
                          .workspace = workspace,
                          .batch = batch,
                          .training = true,
-                         .verdict = &verdict};
+                         .verdict = &verdict,
+                         .tensor = tensor.place.size > 1 ? &group : nullptr};
   LossTotals totals;
   transformer.forward_backward(step, stash, totals);
   return {.stash_bytes = stash_arena.peak(),

@@ -15,7 +15,8 @@ namespace megalith {
 
 // Keys and values of every layer for a number of slots, zero where nothing was written.
 struct KeyValueCache {
-  KeyValueCache(const ModelConfig& config, DType dtype, std::int64_t slots, std::int64_t capacity);
+  KeyValueCache(const ModelConfig& config, DType dtype, std::int64_t slots, std::int64_t capacity,
+                TensorPlace place = {});
   std::vector<LayerCache> layers;
   std::int64_t slots;
   std::int64_t capacity;  // tokens per slot
@@ -24,11 +25,12 @@ struct KeyValueCache {
 
 class Transformer {
  public:
-  static std::vector<ParameterSpec> specs(const ModelConfig& config, const NumericsProfile& profile);
+  static std::vector<ParameterSpec> specs(const ModelConfig& config, const NumericsProfile& profile,
+                                          const TensorSharing& tensor = {});
 
   // REQUIRES: parameters made from specs(config, profile); they outlive the transformer.
   Transformer(const ModelConfig& config, const NumericsProfile& profile, const Parameters& parameters,
-              const RecomputePlan& recompute = {});
+              const RecomputePlan& recompute = {}, const TensorSharing& tensor = {});
 
   // One micro batch: adds to loss totals and to the parameters' gradients. The stash is empty before and
   // after.
@@ -52,6 +54,7 @@ class Transformer {
   Tensor forward(const StepContext& step, Stash& stash) const;
 
   ModelConfig config_;
+  TensorSharing tensor_;
   std::int64_t padded_vocabulary_;
   RotaryTable rotary_;
   Embedding embedding_;
@@ -70,6 +73,6 @@ struct MicroBatchNeeds {
 };
 MicroBatchNeeds measure_micro_batch(const ModelConfig& config, const NumericsProfile& profile,
                                     std::int64_t sequences, std::int64_t sequence,
-                                    const RecomputePlan& recompute = {});
+                                    const RecomputePlan& recompute = {}, const TensorSharing& tensor = {});
 
 }  // namespace megalith

@@ -107,7 +107,8 @@ class CpuShards final : public ShardOps {
     const Tensor& pieces = args.pieces;
     const std::int64_t count = pieces.shape[1];
     check_dtypes("column pieces", pieces, args.whole);
-    MEGALITH_CHECK(pieces.shape[0] == 1 && pieces.dense() && pieces.shape[2] == args.whole.rows() &&
+    MEGALITH_CHECK(pieces.shape[0] == 1 && (pieces.dense() || count == 1) &&
+                       pieces.shape[2] == args.whole.rows() &&
                        count * pieces.columns() == args.whole.columns(),
                    "pieces {} of {}", describe(pieces), describe(args.whole));
     const std::size_t bytes = width_bytes(pieces);

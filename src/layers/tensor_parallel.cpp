@@ -1,0 +1,80 @@
+#include "layers/tensor_parallel.h"
+
+namespace megalith {
+namespace {
+
+Bytes bytes_of(const Tensor& tensor) {
+  MEGALITH_CHECK(tensor.dense(), "{} goes to other ranks", describe(tensor));
+  return {static_cast<std::byte*>(tensor.data),
+          static_cast<std::size_t>(tensor.count()) * size_of(tensor.dtype)};
+}
+
+}  // namespace
+
+std::int64_t first_token(const StepContext& step, std::int64_t rows) {
+  const std::int64_t tokens = step.batch.tokens();
+  return rows == tokens ? 0 : step.tensor->place().begin(tokens);
+}
+
+Tensor all_tokens(const StepContext& step, const Tensor& held, Arena& memory) {
+  const std::int64_t tokens = step.batch.tokens();
+  if (held.rows() == tokens) return held;
+  Communicator& ranks = step.tensor->ranks();
+  const Tensor all = memory.allocate(held.dtype, {tokens, held.columns()});
+  ranks.wait(ranks.all_gather(bytes_of(held), bytes_of(all)));
+  return all;
+}
+
+RowParts exchange_rows(const StepContext& step, const Tensor& mine) {
+  Communicator& ranks = step.tensor->ranks();
+  const TensorPlace place = step.tensor->place();
+  const std::int64_t size = place.size;
+  const bool even = mine.rows() % size == 0;
+  const std::int64_t rows = even ? mine.rows() / size : mine.rows();
+  const Tensor parts = step.workspace.allocate(mine.dtype, {size, rows, mine.columns()});
+  ranks.wait(even ? ranks.all_to_all(bytes_of(mine), bytes_of(parts))
+                  : ranks.all_gather(bytes_of(mine), bytes_of(parts)));
+  return {.parts = parts, .first = even ? place.rank * rows : 0};
+}
+
+void complete_rows(const StepContext& step, const RowParts& parts, const Tensor& y) {
+  if (y.rows() == parts.rows()) return;
+  Communicator& ranks = step.tensor->ranks();
+  ranks.wait(ranks.all_gather(bytes_of(parts.of(y)), bytes_of(y)));
+}
+
+Tensor gather_parts(const StepContext& step, const Tensor& mine) {
+  Communicator& ranks = step.tensor->ranks();
+  const Tensor parts = step.workspace.allocate(mine.dtype, {ranks.size(), mine.rows(), mine.columns()});
+  ranks.wait(ranks.all_gather(bytes_of(mine), bytes_of(parts)));
+  return parts;
+}
+
+void sum_over_ranks(const StepContext& step, const Tensor& share, const Tensor& y) {
+  const ArenaScope scope(step.workspace);
+  const RowParts parts = exchange_rows(step, share);
+  step.device.shards().sum({.parts = parts.parts, .y = parts.of(y)});
+  complete_rows(step, parts, y);
+}
+
+Tensor exchange_columns(const StepContext& step, Communicator& ranks, const Tensor& mine) {
+  const std::int64_t columns = mine.columns() / ranks.size();
+  const Tensor received = step.workspace.allocate(mine.dtype, {ranks.size(), mine.rows(), columns});
+  const ArenaScope scope(step.workspace);
+  const Tensor pieces = step.workspace.allocate(mine.dtype, {ranks.size(), mine.rows(), columns});
+  step.device.shards().split({.pieces = pieces, .whole = mine});
+  ranks.wait(ranks.all_to_all(bytes_of(pieces), bytes_of(received)));
+  return received;
+}
+
+void gather_columns(const StepContext& step, Communicator& ranks, const Tensor& piece, const Tensor& whole) {
+  const ArenaScope scope(step.workspace);
+  const std::int64_t rows = piece.rows();
+  const Tensor pieces = step.workspace.allocate(piece.dtype, {ranks.size(), rows, piece.columns()});
+  const Tensor mine = pieces.row_slice(ranks.rank() * rows, rows);
+  step.device.shards().split({.pieces = mine, .whole = piece});
+  ranks.wait(ranks.all_gather(bytes_of(mine), bytes_of(pieces)));
+  step.device.shards().join({.pieces = pieces, .whole = whole});
+}
+
+}  // namespace megalith

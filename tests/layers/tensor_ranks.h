@@ -1,0 +1,216 @@
+// A small model trained by T tensor ranks as threads, and everything that must be equal to one rank's.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "comm/threads/threads.h"
+#include "core/floating_point_mode.h"
+#include "device/cpu/cpu_device.h"
+#include "layers/watched_ranks.h"
+#include "model/model_fixture.h"
+
+namespace megalith::test {
+
+// Eight query heads, so that up to eight ranks share them.
+inline ModelConfig shared_model(const std::string& shape) {
+  ModelConfig config = small_model(shape == "gpt" || shape == "llama_1" ? 509 : 512);
+  config.hidden = 64;
+  config.heads = 8;
+  config.kv_heads = 8;
+  config.head_size = 8;
+  config.feed_forward = 96;
+  config.sequence = 32;
+  if (shape == "gpt" || shape == "gpt_untied") {
+    config.tied_output = shape == "gpt";
+    return config;
+  }
+  config.positions = Positions::rotary;
+  if (shape == "neox") {
+    config.parallel_residual = true;
+    config.activation = Activation::gelu_erf;
+    config.rotary.share = 0.5;
+    config.tied_output = false;
+    return config;
+  }
+  config.norm = Norm::rms;
+  config.biases = false;
+  config.activation = Activation::swiglu;
+  config.tied_output = false;
+  config.kv_heads = shape == "llama_1" ? 1 : 2;
+  config.head_norms = shape != "llama_2";
+  if (shape == "llama_1") config.attention_window = 7;
+  if (shape == "qwen") config.qkv_biases = true;
+  if (shape == "capped") {
+    config.head_norms = false;
+    config.tied_output = true;
+    config.activation = Activation::geglu;
+    config.logit_softcap = 2;
+    config.parallel_residual = true;
+  }
+  return config;
+}
+inline constexpr const char* kSharedShapes[] = {"gpt",     "gpt_untied", "neox",  "llama_2",
+                                                "llama_1", "qwen",       "capped"};
+
+struct RankRun {
+  ModelConfig config;
+  DType compute = DType::f32;
+  int ranks = 1;
+  bool sequence_parallel = false;
+  RecomputePlan recompute = {};
+  bool deferred = false;   // weight halves wait for the end of the micro batch
+  std::int64_t micro = 8;  // sequences
+  int swap_from = WatchedRanks::kNone;
+};
+
+// What one rank computes with. Arenas are exactly as large as was measured.
+class TensorRank {
+ public:
+  TensorRank(const RankRun& run, Communicator& communicator)
+      : run_(run),
+        sharing_{.place = {communicator.size(), communicator.rank()},
+                 .sequence_parallel = run.sequence_parallel},
+        group_(communicator, static_cast<int>(run.config.kv_heads)),
+        profile_(small_profile(run.compute, 32)),
+        needs_(measure_micro_batch(run.config, profile_, run.micro, 32, run.recompute, sharing_)),
+        device_(cpu::make_device(1, cpu::available_isas().back())),
+        parameters(Transformer::specs(run.config, profile_, sharing_), run.compute, Parameters::Use::training,
+                   sharing_.place),
+        transformer(run.config, profile_, parameters, run.recompute, sharing_),
+        stash_arena_("stash", needs_.stash_bytes),
+        workspace_("workspace", needs_.workspace_bytes),
+        waiting_arena_("waiting weight halves", run.deferred ? std::size_t{1} << 24 : 64),
+        waiting_(waiting_arena_, 64),
+        stash_(stash_arena_, transformer.stash_depth()) {
+    parameters.initialise(1234);
+    parameters.refresh_working(*device_);
+    parameters.zero_gradients(*device_);
+  }
+
+  [[nodiscard]] StepContext step(const MicroBatch& batch, bool training = true) {
+    return {.device = *device_,
+            .profile = profile_,
+            .workspace = workspace_,
+            .batch = batch,
+            .seed = 5,
+            .training = training,
+            .z_loss = 1e-3f,
+            .gradient_shift = gradient_shift(profile_.batch_tokens_max),
+            .verdict = &verdict,
+            .tensor = sharing_.place.size > 1 ? &group_ : nullptr};
+  }
+  LossTotals train(const Batch& batch, std::vector<float>& log_probability) {
+    LossTotals totals;
+    log_probability.resize(static_cast<std::size_t>(batch.sequences * batch.sequence));
+    for (std::int64_t first = 0; first < batch.sequences; first += run_.micro) {
+      const MicroBatch micro = batch.micro(first, run_.micro);
+      StepContext context = step(micro);
+      // The first micro batch has them in the workspace, as was measured.
+      if (first > 0) context.log_probability = log_probability.data() + first * batch.sequence;
+      if (run_.deferred) context.deferred = &waiting_;
+      transformer.forward_backward(context, stash_, totals);
+      if (run_.deferred) waiting_.run(context);
+    }
+    if (run_.deferred) return totals;  // weight halves have memory of their own then
+    EXPECT_EQ(workspace_.peak(), needs_.workspace_bytes) << "measured and used";
+    EXPECT_EQ(stash_arena_.peak(), needs_.stash_bytes) << "measured and used";
+    return totals;
+  }
+  std::vector<float> evaluate(const MicroBatch& micro) {
+    std::vector<float> result(static_cast<std::size_t>(micro.tokens()));
+    transformer.evaluate(step(micro, false), stash_, Tensor(result.data(), DType::f32, {micro.tokens()}));
+    return result;
+  }
+  [[nodiscard]] const NumericsProfile& profile() const { return profile_; }
+  [[nodiscard]] TensorPlace place() const { return sharing_.place; }
+  [[nodiscard]] Device& device() { return *device_; }
+  [[nodiscard]] const TensorGroup* group() const { return sharing_.place.size > 1 ? &group_ : nullptr; }
+
+ private:
+  RankRun run_;
+  TensorSharing sharing_;
+  TensorGroup group_;
+  NumericsProfile profile_;
+  MicroBatchNeeds needs_;
+  std::unique_ptr<Device> device_;
+
+ public:
+  Parameters parameters;
+  Transformer transformer;
+  Verdict verdict;
+
+ private:
+  Arena stash_arena_;
+  Arena workspace_;
+  Arena waiting_arena_;
+  DeferredWeights waiting_;
+  Stash stash_;
+};
+
+// Of the whole model.
+struct SharedOutcome {
+  std::int64_t loss = 0, tokens = 0;
+  bool bad = false;
+  std::vector<std::uint32_t> log_probability, evaluated;
+  std::vector<std::int64_t> gradients;  // by logical index
+  Traffic traffic;                      // of training, of rank 0
+};
+
+inline std::vector<std::uint32_t> bits_of(const std::vector<float>& values) {
+  std::vector<std::uint32_t> bits;
+  for (const float value : values) bits.push_back(std::bit_cast<std::uint32_t>(value));
+  return bits;
+}
+
+// One rank's outcome, gradients as far as it has them.
+inline SharedOutcome outcome_of_rank(const RankRun& run, const Batch& batch, Communicator& communicator) {
+  set_floating_point_mode();
+  WatchedRanks watched(communicator, run.swap_from);
+  TensorRank rank(run, watched);
+  std::vector<float> log_probability;
+  const LossTotals totals = rank.train(batch, log_probability);
+  SharedOutcome outcome{.loss = totals.loss, .tokens = totals.tokens, .bad = rank.verdict.bad()};
+  outcome.traffic = watched.traffic();
+  outcome.log_probability = bits_of(log_probability);
+  outcome.gradients.assign(static_cast<std::size_t>(rank.parameters.logical_count()), 0);
+  for (const Parameter& p : rank.parameters.all()) {
+    if (!p.counted && !p.spec.summed_over_tensor) continue;
+    for (const ParameterPiece& piece : p.pieces) {
+      const Tensor local = piece.of(p.gradient);
+      for (std::int64_t r = 0; r < piece.rows; ++r) {
+        const std::int64_t* values = local.row<std::int64_t>(r);
+        std::copy_n(
+            values, piece.columns,
+            outcome.gradients.begin() + static_cast<std::ptrdiff_t>(p.index_of(piece)) + r * p.spec.columns);
+      }
+    }
+  }
+  outcome.evaluated = bits_of(rank.evaluate(batch.micro(0, run.micro)));
+  return outcome;
+}
+
+// What all ranks have together; whatever each has must be the same on all.
+inline SharedOutcome outcome_of(const RankRun& run, const Batch& batch) {
+  std::vector<SharedOutcome> of_ranks(static_cast<std::size_t>(run.ranks));
+  run_ranks(run.ranks, [&](Communicator& world) {
+    of_ranks[static_cast<std::size_t>(world.rank())] = outcome_of_rank(run, batch, world);
+  });
+  SharedOutcome whole = of_ranks[0];
+  for (std::size_t r = 1; r < of_ranks.size(); ++r) {
+    const SharedOutcome& other = of_ranks[r];
+    EXPECT_EQ(other.loss, whole.loss);
+    EXPECT_EQ(other.tokens, whole.tokens);
+    EXPECT_EQ(other.log_probability, whole.log_probability);
+    EXPECT_EQ(other.evaluated, whole.evaluated);
+    whole.bad = whole.bad || other.bad;
+    for (std::size_t i = 0; i < whole.gradients.size(); ++i) whole.gradients[i] += other.gradients[i];
+  }
+  return whole;
+}
+
+}  // namespace megalith::test
