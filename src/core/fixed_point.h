@@ -61,6 +61,18 @@ class SquareSum {
     for (std::size_t i = 0; i < words.size(); ++i) sum += static_cast<UnsignedInt128>(words[i]) << (32 * i);
     sum_ += static_cast<Int128>(sum);
   }
+  // sum = words[0] + words[1] 2^32 + words[2] 2^64 + words[3] 2^96 in units of 2^-72, the last one signed:
+  // what sums over ranks are made of.
+  void add_scaled(std::int64_t word, int places) {
+    sum_ += static_cast<Int128>(word) * (static_cast<Int128>(1) << places);
+  }
+  [[nodiscard]] std::array<std::int64_t, 4> words() const {
+    std::array<std::int64_t, 4> words{};
+    for (std::size_t i = 0; i < 3; ++i)
+      words[i] = static_cast<std::int64_t>(static_cast<UnsignedInt128>(sum_) >> (32 * i) & 0xffffffffu);
+    words[3] = static_cast<std::int64_t>(sum_ >> 96);
+    return words;
+  }
   [[nodiscard]] double value() const { return static_cast<double>(sum_) * 0x1p-72; }
   bool operator==(const SquareSum&) const = default;
 

@@ -42,8 +42,7 @@ std::int64_t length_of(const std::vector<Run>& runs) {
 }  // namespace
 
 Tensor ParameterPiece::of(const Tensor& local) const {
-  MEGALITH_CHECK(local.dense() && offset + (rows - 1) * stride + columns <= local.count(), "{}",
-                 describe(local));
+  MEGALITH_CHECK(offset + (rows - 1) * stride + columns <= local.count(), "{}", describe(local));
   auto* data = static_cast<std::byte*>(local.data);
   if (data != nullptr) data += static_cast<std::size_t>(offset) * size_of(local.dtype);
   Tensor box(data, local.dtype, {rows, columns});
@@ -85,6 +84,36 @@ std::vector<ParameterPiece> pieces_of(const ParameterSpec& spec, TensorPlace pla
       break;
   }
   return pieces;
+}
+
+std::vector<ParameterPiece> cut_to(const std::vector<ParameterPiece>& pieces, std::int64_t begin,
+                                   std::int64_t end) {
+  std::vector<ParameterPiece> cut;
+  for (const ParameterPiece& piece : pieces) {
+    // Of rows that lie alike in the interval.
+    const auto add_rows = [&](std::int64_t first, std::int64_t last) {
+      const std::int64_t at = piece.offset + first * piece.stride;
+      const std::int64_t from = std::clamp<std::int64_t>(begin - at, 0, piece.columns);
+      const std::int64_t to = std::clamp<std::int64_t>(end - at, 0, piece.columns);
+      if (from >= to) return;
+      cut.push_back({.row = piece.row + first,
+                     .column = piece.column + from,
+                     .rows = last - first,
+                     .columns = to - from,
+                     .offset = at + from - begin,
+                     .stride = piece.stride});
+    };
+    // Rows [whole_begin, whole_end) lie in it wholly, their neighbours in part.
+    const std::int64_t into = std::max<std::int64_t>(0, begin - piece.offset);
+    const std::int64_t whole_begin = std::min(piece.rows, (into + piece.stride - 1) / piece.stride);
+    const std::int64_t room = end - piece.offset - piece.columns;
+    const std::int64_t whole_end =
+        std::max(whole_begin, room < 0 ? 0 : std::min(piece.rows, room / piece.stride + 1));
+    if (whole_begin > 0) add_rows(whole_begin - 1, whole_begin);
+    if (whole_end > whole_begin) add_rows(whole_begin, whole_end);
+    if (whole_end < piece.rows) add_rows(whole_end, whole_end + 1);
+  }
+  return cut;
 }
 
 void number_elements(std::vector<ParameterSpec>& specs) {

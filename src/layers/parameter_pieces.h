@@ -54,6 +54,10 @@ LocalShape local_shape(const ParameterSpec& spec, TensorPlace place);
 // whole, where nothing is cut; none where a rank has padding alone.
 std::vector<ParameterPiece> pieces_of(const ParameterSpec& spec, TensorPlace place);
 
+// What of the pieces lies in [begin, end) of local memory, with offsets from there.
+std::vector<ParameterPiece> cut_to(const std::vector<ParameterPiece>& pieces, std::int64_t begin,
+                                   std::int64_t end);
+
 // Sets first_index of a whole model's list: parameters in order, row-major.
 void number_elements(std::vector<ParameterSpec>& specs);
 

@@ -9,97 +9,48 @@
 namespace megalith {
 namespace {
 
-constexpr std::int64_t kAlignment = 32;  // elements: 64 bytes of bf16
-
-std::int64_t aligned(std::int64_t count) {
-  return (count + kAlignment - 1) / kAlignment * kAlignment;
-}
-
-Tensor part_of(const Tensor& range, std::int64_t offset, LocalShape shape) {
-  if (range.empty()) return {};
-  auto* data = static_cast<std::byte*>(range.data) + static_cast<std::size_t>(offset) * size_of(range.dtype);
-  return {data, range.dtype, {shape.rows, shape.columns}};
-}
-
-struct Arenas {
-  Arena& weights;
-  Arena& gradients;
-  Arena& moments;
-};
-
-ParameterRange allocate_range(int unit, bool matrices, std::int64_t count, DType compute, bool training,
-                              Arenas arenas) {
-  ParameterRange range{.unit = unit, .matrices = matrices, .count = count};
-  const bool rounded = matrices && compute != DType::f32;
-  if (training || !rounded) range.master = arenas.weights.allocate(DType::f32, {count});
-  range.working = rounded ? arenas.weights.allocate(compute, {count}) : range.master;
-  if (!training) return range;
-  range.gradient = arenas.gradients.allocate(DType::i64, {count});
-  range.first_moment = arenas.moments.allocate(DType::f32, {count});
-  range.second_moment = arenas.moments.allocate(DType::f32, {count});
-  return range;
-}
-
-// One function lays out for real and for measuring, so the arenas fit exactly.
-std::vector<ParameterRange> lay_out(std::vector<Parameter>& parameters, TensorPlace place, DType compute,
-                                    bool training, Arenas arenas) {
-  std::vector<ParameterRange> ranges;
-  const auto lay = [&](std::span<Parameter> unit, bool matrices) {
-    std::int64_t count = 0;
-    for (const Parameter& p : unit) {
-      const LocalShape shape = local_shape(p.spec, place);
-      if (p.spec.is_matrix == matrices) count += aligned(shape.rows * shape.columns);
-    }
-    if (count == 0) return;
-    const ParameterRange& range = ranges.emplace_back(
-        allocate_range(unit.front().spec.unit, matrices, count, compute, training, arenas));
-    std::int64_t offset = 0;
-    for (Parameter& p : unit) {
-      if (p.spec.is_matrix != matrices) continue;
-      const LocalShape shape = local_shape(p.spec, place);
-      p.master = part_of(range.master, offset, shape);
-      p.working = part_of(range.working, offset, shape);
-      p.gradient = part_of(range.gradient, offset, shape);
-      p.first_moment = part_of(range.first_moment, offset, shape);
-      p.second_moment = part_of(range.second_moment, offset, shape);
-      offset += aligned(shape.rows * shape.columns);
-    }
-  };
-  for (auto begin = parameters.begin(); begin != parameters.end();) {
-    const int unit = begin->spec.unit;
-    const auto end =
-        std::find_if(begin, parameters.end(), [unit](const Parameter& p) { return p.spec.unit != unit; });
-    lay({begin, end}, true);
-    lay({begin, end}, false);
-    begin = end;
-  }
-  return ranges;
-}
-
 enum class Kind : std::uint8_t { weights, gradients, moments };
 
-Arena make_arena(std::vector<Parameter> parameters, TensorPlace place, DType compute, Parameters::Use use,
+Arena make_arena(std::span<const ParameterSpec> specs, const MemoryPlan& plan, Parameters::Use use,
                  Kind kind) {
   Arena weights = Arena::measuring("weights");
   Arena gradients = Arena::measuring("gradients");
   Arena moments = Arena::measuring("optimizer moments");
-  lay_out(parameters, place, compute, use != Parameters::Use::inference, {weights, gradients, moments});
+  lay_out(specs, plan, {weights, gradients, moments});
   Arena& measured = kind == Kind::weights ? weights : kind == Kind::gradients ? gradients : moments;
   if (use == Parameters::Use::measuring) return Arena::measuring(measured.name());
   return {measured.name(), measured.peak()};
 }
 
-std::vector<Parameter> from_specs(std::vector<ParameterSpec> specs, TensorPlace place) {
-  std::vector<Parameter> parameters;
-  parameters.reserve(specs.size());
-  for (ParameterSpec& spec : specs) {
-    MEGALITH_CHECK(spec.padded_rows >= spec.rows && spec.columns > 0, "{}", spec.name);
-    Parameter& p = parameters.emplace_back();
-    p.pieces = pieces_of(spec, place);
-    p.counted = !spec.held_elsewhere && (spec.cut != Cut::none || place.rank == 0);
-    p.spec = std::move(spec);
-  }
-  return parameters;
+Tensor shaped(const Tensor& flat, LocalShape shape) {
+  if (flat.empty()) return {};
+  return {flat.data, flat.dtype, {shape.rows, shape.columns}};
+}
+
+// The parameter at its place. What the rank owns of it keeps its shape where that is all.
+Parameter make_parameter(const ParameterSpec& spec, const MemoryPlan& plan, const ParameterRange& range,
+                         const ParameterPlace& place) {
+  Parameter p{.spec = spec};
+  const std::int64_t end = place.offset + place.shape.rows * place.shape.columns;
+  p.working = shaped(flat_part(range.working, place.offset, end), place.shape);
+  p.gradient = shaped(flat_part(range.gradient, place.offset, end), place.shape);
+  const bool whole = range.shard_count == range.count;
+  const std::int64_t owned_begin = std::max(place.offset, range.shard_begin);
+  const std::int64_t owned_end = std::min(end, range.shard_begin + range.shard_count);
+  const auto owned = [&](const Tensor& flat) {
+    const Tensor part = flat_part(flat, owned_begin - range.shard_begin, owned_end - range.shard_begin);
+    return whole ? shaped(part, place.shape) : part;
+  };
+  p.master = owned(range.master);
+  p.rounded = owned(range.rounded);
+  p.reduced = owned(range.reduced);
+  p.first_moment = owned(range.first_moment);
+  p.second_moment = owned(range.second_moment);
+  p.pieces = pieces_of(spec, plan.tensor);
+  if (!whole) p.pieces = cut_to(p.pieces, owned_begin - place.offset, owned_end - place.offset);
+  p.counted = !spec.held_elsewhere && (spec.cut != Cut::none || plan.tensor.rank == 0) &&
+              (plan.shard.shares(1) || plan.shard.rank == 0);
+  return p;
 }
 
 // Two normal deviates from one Philox call, for logical indices 2i and 2i + 1.
@@ -160,14 +111,20 @@ bool Parameter::holds(std::int64_t row, std::int64_t column, std::int64_t column
   });
 }
 
-Parameters::Parameters(std::vector<ParameterSpec> specs, DType compute, Use use, TensorPlace place)
+Parameters::Parameters(std::vector<ParameterSpec> specs, DType compute, Use use, TensorPlace place,
+                       ShardPlace shard)
     : use_(use),
-      place_(place),
-      parameters_(from_specs(std::move(specs), place)),
-      weights_(make_arena(parameters_, place, compute, use, Kind::weights)),
-      gradients_(make_arena(parameters_, place, compute, use, Kind::gradients)),
-      moments_(make_arena(parameters_, place, compute, use, Kind::moments)) {
-  ranges_ = lay_out(parameters_, place, compute, use != Use::inference, {weights_, gradients_, moments_});
+      plan_{.compute = compute, .training = use != Use::inference, .tensor = place, .shard = shard},
+      weights_(make_arena(specs, plan_, use, Kind::weights)),
+      gradients_(make_arena(specs, plan_, use, Kind::gradients)),
+      moments_(make_arena(specs, plan_, use, Kind::moments)),
+      memory_(lay_out(specs, plan_, {weights_, gradients_, moments_})) {
+  parameters_.reserve(specs.size());
+  for (std::size_t i = 0; i < specs.size(); ++i) {
+    MEGALITH_CHECK(specs[i].padded_rows >= specs[i].rows && specs[i].columns > 0, "{}", specs[i].name);
+    const ParameterPlace& where = memory_.places[i];
+    parameters_.push_back(make_parameter(specs[i], plan_, memory_.ranges[where.range], where));
+  }
 }
 
 const Parameter& Parameters::named(const std::string& name) const {
@@ -191,7 +148,7 @@ void Parameters::initialise(std::uint64_t seed, int num_threads) {
   constexpr std::int64_t kTaskElements = 1 << 14;
   ThreadPool pool(num_threads);
   for (const Parameter& p : parameters_) {
-    std::fill_n(p.master.as<float>(), p.master.count(), 0.0f);
+    if (!p.master.empty()) std::fill_n(p.master.as<float>(), p.master.count(), 0.0f);
     for (const ParameterPiece& piece : p.pieces) {
       if (p.spec.initial == Initial::one) fill_ones(piece.of(p.master));
       if (p.spec.initial != Initial::normal) continue;
@@ -220,14 +177,14 @@ void Parameters::set_row(const Parameter& parameter, std::int64_t row, std::int6
 }
 
 void Parameters::refresh_working(Device& device) {
-  for (const ParameterRange& range : ranges_) {
-    if (range.master.empty() || range.working.data == range.master.data) continue;
-    device.optimizer().cast({.from = range.master, .to = range.working});
+  for (const ParameterRange& range : memory_.ranges) {
+    if (range.master.empty() || range.rounded.data == range.master.data) continue;
+    device.optimizer().cast({.from = range.master, .to = range.rounded});
   }
 }
 
 void Parameters::zero_gradients(Device& device) {
-  for (const ParameterRange& range : ranges_) device.optimizer().zero(range.gradient);
+  for (const ParameterRange& range : memory_.ranges) device.optimizer().zero(range.gradient);
 }
 
 std::uint64_t Parameters::digest(Device& device) const {

@@ -13,19 +13,22 @@
 #include "core/arena.h"
 #include "core/tensor.h"
 #include "device/device.h"
-#include "layers/parameter_pieces.h"
+#include "layers/parameter_memory.h"
 
 namespace megalith {
 
-// Tensors are this rank's: padded local rows x local columns.
 struct Parameter {
   ParameterSpec spec;
+  // What layers see: this tensor rank's padded rows x columns.
+  Tensor working;   // compute dtype, or f32
+  Tensor gradient;  // i64, empty when not training; under ZeRO 2 there while it is added to
+  // What this rank owns: the same elements, or under ZeRO those of its shard, in a row; empty where it has
+  // none.
   Tensor master;                       // f32; empty where inference keeps the rounded alone
-  Tensor working;                      // what layers read: compute dtype, or master itself
-  Tensor gradient;                     // i64, empty when not training
-  Tensor first_moment;                 // f32, empty when not training
-  Tensor second_moment;                // f32, empty when not training
-  std::vector<ParameterPiece> pieces;  // of the logical tensor, what this rank holds
+  Tensor rounded;                      // as working: the rounded master, or master itself
+  Tensor reduced;                      // i64, the gradient summed over data ranks
+  Tensor first_moment, second_moment;  // f32, empty when not training
+  std::vector<ParameterPiece> pieces;  // of the logical tensor, where it stands in what this rank owns
   bool counted = true;  // in norms, digests and checkpoints by this rank, not by another that has it too
 
   // Of the whole model's tensor.
@@ -34,16 +37,8 @@ struct Parameter {
   [[nodiscard]] std::uint64_t index_of(const ParameterPiece& piece) const {
     return spec.first_index + static_cast<std::uint64_t>(piece.row * spec.columns + piece.column);
   }
-  // Whether any of these logical elements is held here.
+  // Whether any of these logical elements is owned here.
   [[nodiscard]] bool holds(std::int64_t row, std::int64_t column, std::int64_t columns) const;
-};
-
-// Consecutive memory of one unit: its matrices, or its vectors. The same elements in every arena.
-struct ParameterRange {
-  int unit = 0;
-  bool matrices = false;
-  std::int64_t count = 0;  // elements, those between tensors included, which are zero and stay zero
-  Tensor master, working, gradient, first_moment, second_moment;  // flat; empty as a Parameter's
 };
 
 class Parameters {
@@ -52,18 +47,20 @@ class Parameters {
   // measuring: addresses without memory, for the simulated device.
   enum class Use : std::uint8_t { training, inference, measuring };
 
-  // Lays the specs out, which lie unit by unit. Sizes of the arenas follow from the specs alone.
-  Parameters(std::vector<ParameterSpec> specs, DType compute, Use use, TensorPlace place = {});
+  // Lays the specs out, which stand unit by unit. Sizes of the arenas follow from the arguments alone.
+  Parameters(std::vector<ParameterSpec> specs, DType compute, Use use, TensorPlace place = {},
+             ShardPlace shard = {});
 
   [[nodiscard]] std::vector<Parameter>& all() { return parameters_; }
   [[nodiscard]] const std::vector<Parameter>& all() const { return parameters_; }
-  [[nodiscard]] const std::vector<ParameterRange>& ranges() const { return ranges_; }
+  [[nodiscard]] const std::vector<ParameterRange>& ranges() const { return memory_.ranges; }
   // REQUIRES: a parameter of this name.
   [[nodiscard]] const Parameter& named(const std::string& name) const;
   [[nodiscard]] std::int64_t logical_count() const;  // of the whole tensors
   [[nodiscard]] std::size_t bytes() const;           // of all arenas
   [[nodiscard]] bool measuring() const { return use_ == Use::measuring; }
-  [[nodiscard]] TensorPlace place() const { return place_; }
+  [[nodiscard]] TensorPlace place() const { return plan_.tensor; }
+  [[nodiscard]] ShardPlace shard() const { return plan_.shard; }
 
   // Draws every initial value by (seed, logical index): Box-Muller on Philox in own fp64 functions.
   // The same values for any number of threads.
@@ -72,7 +69,7 @@ class Parameters {
   // there is none of the working weights, rounded as refresh_working rounds.
   static void set_row(const Parameter& parameter, std::int64_t row, std::int64_t column,
                       std::span<const float> values);
-  // working = rounded master, for matrices in bf16 that have one.
+  // rounded = rounded master, for matrices in bf16 that have one. Of shards the whole is to be gathered then.
   void refresh_working(Device& device);
   void zero_gradients(Device& device);
   // Sum of element digests of all masters that this rank counts; composes over any cut.
@@ -80,12 +77,12 @@ class Parameters {
 
  private:
   Use use_;
-  TensorPlace place_;
+  MemoryPlan plan_;
   std::vector<Parameter> parameters_;
-  std::vector<ParameterRange> ranges_;
-  Arena weights_;  // master and working
+  Arena weights_;
   Arena gradients_;
   Arena moments_;
+  ParameterMemory memory_;
 };
 
 }  // namespace megalith

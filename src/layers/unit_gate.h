@@ -31,4 +31,38 @@ class UnitGate {
   virtual void gradients_added(int /*unit*/, bool /*last*/) {}
 };
 
+// A unit's parameters are used in this scope. The gate may be null.
+class UnitUse {
+ public:
+  UnitUse(UnitGate* gate, int unit) : gate_(gate), unit_(unit) {
+    if (gate_ != nullptr) gate_->before_use(unit_);
+  }
+  ~UnitUse() {
+    if (gate_ != nullptr) gate_->after_use(unit_);
+  }
+  UnitUse(const UnitUse&) = delete;
+  UnitUse& operator=(const UnitUse&) = delete;
+
+ private:
+  UnitGate* gate_;
+  int unit_;
+};
+
+// A unit's gradients are added to from here to added(). The gate may be null.
+class UnitGradients {
+ public:
+  UnitGradients(UnitGate* gate, int unit, bool last = true) : gate_(gate), unit_(unit), last_(last) {
+    if (gate_ != nullptr) gate_->before_gradients(unit_);
+  }
+  // Not in a destructor: it may begin an operation, and what a failed one throws must get out.
+  void added() {
+    if (gate_ != nullptr) gate_->gradients_added(unit_, last_);
+  }
+
+ private:
+  UnitGate* gate_;
+  int unit_;
+  bool last_;
+};
+
 }  // namespace megalith

@@ -103,7 +103,8 @@ std::vector<ParameterSpec> Transformer::specs(const ModelConfig& config, const N
   append(Embedding::specs(embedding_shape(config, profile)), kEmbeddingUnit);
   for (int layer = 0; layer < config.layers; ++layer)
     append(TransformerBlock::specs(block_shape(config, layer, tensor)), block_unit(layer));
-  append(Head::specs(head_shape(config, profile, tensor)), head_unit(static_cast<int>(config.layers)));
+  append(Head::specs(head_shape(config, profile, tensor)),
+         megalith::head_unit(static_cast<int>(config.layers)));
   number_elements(list);
   return list;
 }
@@ -145,9 +146,14 @@ Tensor Transformer::forward(const StepContext& step, Stash& stash) const {
   const std::int64_t tokens = step.batch.tokens();
   const std::int64_t held = tensor_.held_tokens(tokens);
   Tensor x = stash.allocate(step.profile.compute, {held, config_.hidden});
-  embedding_.forward(step, step.batch.ids, step.batch.positions, tokens, x);
+  {
+    const UnitUse table(step.units, kTokenTableUnit), rest(step.units, kEmbeddingUnit);
+    embedding_.forward(step, step.batch.ids, step.batch.positions, tokens, x);
+  }
   step.observe(kEmbeddingLayer, "embedding", Direction::forward, x);
+  int layer = 0;
   for (const TransformerBlock& block : blocks_) {
+    const UnitUse use(step.units, block_unit(layer++));
     const Tensor y = stash.allocate(step.profile.compute, {held, config_.hidden});
     block.forward(step, x, y, stash);
     x = y;
@@ -155,21 +161,46 @@ Tensor Transformer::forward(const StepContext& step, Stash& stash) const {
   return x;
 }
 
+int Transformer::head_unit() const {
+  return megalith::head_unit(static_cast<int>(blocks_.size()));
+}
+
+// A tied output adds to the token table, and so will the embedding.
+void Transformer::head_backward(const StepContext& step, const Tensor& x, const Tensor& gradient,
+                                Stash& stash, LossTotals& totals) const {
+  const UnitUse head(step.units, head_unit()), output(step.units, output_unit());
+  UnitGradients of_head(step.units, head_unit());
+  UnitGradients of_output(step.units, output_unit(), !config_.tied_output);
+  head_.forward_backward(step, x, gradient, stash, totals);
+  of_head.added();
+  if (config_.tied_output) of_output.added();
+}
+
 void Transformer::forward_backward(const StepContext& step, Stash& stash, LossTotals& totals) const {
   const Tensor x = forward(step, stash);
   const ArenaScope scope(step.workspace);
   const Tensor gradient = step.workspace.allocate(step.profile.compute, {x.rows(), config_.hidden});
-  head_.forward_backward(step, x, gradient, stash, totals);
-  for (auto block = blocks_.rbegin(); block != blocks_.rend(); ++block)
-    block->backward(step, gradient, stash);
+  head_backward(step, x, gradient, stash, totals);
+  for (int layer = static_cast<int>(blocks_.size()) - 1; layer >= 0; --layer) {
+    const UnitUse use(step.units, block_unit(layer));
+    UnitGradients gradients(step.units, block_unit(layer));
+    blocks_[static_cast<std::size_t>(layer)].backward(step, gradient, stash);
+    gradients.added();
+  }
+  UnitGradients rest(step.units, kEmbeddingUnit);
+  UnitGradients tokens(step.units, kTokenTableUnit);
   embedding_.backward(step, gradient);
+  rest.added();
+  tokens.added();
   step.observe(kEmbeddingLayer, "embedding", Direction::backward, gradient);
   MEGALITH_CHECK(stash.empty(), "backward left activations in the stash");
   stash.clear();
 }
 
 void Transformer::evaluate(const StepContext& step, Stash& stash, const Tensor& log_probability) const {
-  head_.evaluate(step, forward(step, stash), log_probability);
+  const Tensor x = forward(step, stash);
+  const UnitUse head(step.units, head_unit()), output(step.units, output_unit());
+  head_.evaluate(step, x, log_probability);
   stash.clear();
 }
 
@@ -177,11 +208,17 @@ void Transformer::forward_cached(const StepContext& step, const std::int32_t* id
                                  KeyValueCache& cache, std::int64_t want_logits, const Tensor& logits) const {
   const ArenaScope scope(step.workspace);
   const Tensor x = step.workspace.allocate(step.profile.compute, {rows.rows, config_.hidden});
-  embedding_.forward(step, ids, rows.position, rows.rows, x);
+  {
+    const UnitUse table(step.units, kTokenTableUnit), rest(step.units, kEmbeddingUnit);
+    embedding_.forward(step, ids, rows.position, rows.rows, x);
+  }
   for (std::size_t layer = 0; layer < blocks_.size(); ++layer) {
+    const UnitUse use(step.units, block_unit(static_cast<int>(layer)));
     blocks_[layer].forward_cached(step, x, cache.layers[layer], rows);
   }
-  if (want_logits < rows.rows) head_.logits(step, x.row_slice(want_logits, rows.rows - want_logits), logits);
+  if (want_logits == rows.rows) return;
+  const UnitUse head(step.units, head_unit()), output(step.units, output_unit());
+  head_.logits(step, x.row_slice(want_logits, rows.rows - want_logits), logits);
 }
 
 MicroBatchNeeds measure_micro_batch(const ModelConfig& config, const NumericsProfile& profile,

@@ -52,6 +52,10 @@ class Transformer {
 
  private:
   Tensor forward(const StepContext& step, Stash& stash) const;
+  void head_backward(const StepContext& step, const Tensor& x, const Tensor& gradient, Stash& stash,
+                     LossTotals& totals) const;
+  [[nodiscard]] int head_unit() const;
+  [[nodiscard]] int output_unit() const { return config_.tied_output ? kTokenTableUnit : head_unit(); }
 
   ModelConfig config_;
   TensorSharing tensor_;

@@ -1,5 +1,6 @@
 #include "optim/adam.h"
 
+#include <array>
 #include <cmath>
 #include <utility>
 
@@ -7,17 +8,26 @@
 
 namespace megalith {
 
+SquareSum sum_over(Communicator& ranks, const SquareSum& mine) {
+  std::array<std::int64_t, 4> words = mine.words();
+  ranks.wait(ranks.all_reduce(words, IntegerReduction::sum));
+  SquareSum sum;
+  for (std::size_t i = 0; i < words.size(); ++i) sum.add_scaled(words[i], static_cast<int>(32 * i));
+  return sum;
+}
+
 Adam::Adam(std::vector<OptimizedTensor> tensors, const AdamSettings& settings)
     : tensors_(std::move(tensors)), settings_(settings) {
   std::erase_if(tensors_, [](const OptimizedTensor& tensor) { return tensor.rate_factor == 0; });
 }
 
-double Adam::gradient_norm(Device& device, const GradientScale& scale) const {
-  SquareSum sum;
+double Adam::gradient_norm(Device& device, const GradientScale& scale, Communicator& world) const {
+  SquareSum mine;
   for (const OptimizedTensor& tensor : tensors_) {
-    sum.add(device.optimizer().squared_norm({.gradient = tensor.gradient, .scale = scale}));
+    if (tensor.counted)
+      mine.add(device.optimizer().squared_norm({.gradient = tensor.gradient, .scale = scale}));
   }
-  return std::sqrt(sum.value());
+  return std::sqrt(sum_over(world, mine).value());
 }
 
 void Adam::update(Device& device, const GradientScale& scale, double norm, double rate,

@@ -14,6 +14,7 @@ constexpr std::size_t kAlignment = 64;  // of the arena
 std::size_t bytes_of_copies(const Parameters& parameters) {
   std::size_t bytes = 0;
   for (const Parameter& p : parameters.all()) {
+    if (p.master.empty()) continue;
     const auto tensor = static_cast<std::size_t>(p.master.count()) * sizeof(float);
     bytes += (tensor + kAlignment - 1) / kAlignment * kAlignment;
   }
@@ -58,13 +59,14 @@ std::string_view layer_of(std::string_view parameter) {
 NormMeter::NormMeter(const Parameters& parameters)
     : parameters_(parameters), copies_("norms", bytes_of_copies(parameters)) {
   for (const Parameter& p : parameters.all()) {
-    before_.push_back(copies_.allocate(DType::f32, {p.master.count()}));
+    before_.push_back(p.master.empty() ? Tensor{} : copies_.allocate(DType::f32, {p.master.count()}));
   }
 }
 
 void NormMeter::before_step() {
   for (std::size_t t = 0; t < before_.size(); ++t) {
     const Parameter& p = parameters_.all()[t];
+    if (p.master.empty()) continue;
     std::memcpy(before_[t].data, p.master.data, static_cast<std::size_t>(p.master.count()) * sizeof(float));
   }
 }
@@ -78,14 +80,14 @@ std::vector<LayerNorms> NormMeter::after_step(Device& device, const GradientScal
       layers.push_back({.layer = std::string(layer), .parameter = {}, .gradient = {}, .update = {}});
     }
     LayerSquares& sums = layers.back();
-    if (!p.counted) continue;
+    if (!p.counted || p.master.empty()) continue;
     const float* const after = p.master.as<float>();
     const float* const before = before_[t].as<float>();
     for (std::int64_t i = 0; i < p.master.count(); ++i) {  // padding is zero and adds nothing
       sums.parameter.add(after[i]);
       sums.update.add(after[i] - before[i]);
     }
-    sums.gradient.add(device.optimizer().squared_norm({.gradient = p.gradient, .scale = scale}));
+    sums.gradient.add(device.optimizer().squared_norm({.gradient = p.reduced, .scale = scale}));
   }
   std::vector<LayerNorms> norms;
   for (const LayerSquares& sums : layers) {

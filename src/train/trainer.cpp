@@ -1,11 +1,13 @@
 #include "train/trainer.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <optional>
 
-#include "core/digest.h"
 #include "model/stored_parameters.h"
+#include "train/first_bad_place.h"
+#include "train/layout_rules.h"
 #include "train/rate_rules.h"
 
 namespace megalith {
@@ -14,13 +16,15 @@ namespace {
 std::vector<OptimizedTensor> optimized(const Parameters& parameters, const OptimizerConfig& config) {
   std::vector<OptimizedTensor> tensors;
   for (const Parameter& p : parameters.all()) {
-    tensors.push_back({.gradient = p.gradient,
+    if (p.master.empty()) continue;
+    tensors.push_back({.gradient = p.reduced,
                        .master = p.master,
                        .first_moment = p.first_moment,
                        .second_moment = p.second_moment,
-                       .working = p.working.data == p.master.data ? Tensor{} : p.working,
+                       .working = p.rounded.data == p.master.data ? Tensor{} : p.rounded,
                        .decay = p.spec.decay,
-                       .rate_factor = rate_factor(config.learning_rate_factors, p.spec.name)});
+                       .rate_factor = rate_factor(config.learning_rate_factors, p.spec.name),
+                       .counted = p.counted});
   }
   return tensors;
 }
@@ -50,63 +54,23 @@ std::vector<SavedTensor> saved_tensors(const Parameters& parameters) {
   return list;
 }
 
-// Names where a step first went wrong: a tensor that is not finite, or a loss or gradient contribution out of
-// range. First means in the order of one micro batch, whichever of them it was, so that the name does not
-// depend on how the batch is cut.
-class FirstBadPlace final : public TensorObserver {
- public:
-  FirstBadPlace(Device& device, Verdict& verdict) : device_(device), verdict_(verdict) {}
-  void observe(int layer, std::string_view operation, Direction direction, const Tensor& tensor) override {
-    const std::size_t place = index_of({layer, operation, direction});
-    const bool finite = device_.optimizer().all_finite(tensor);
-    if (finite && !verdict_.bad()) return;
-    verdict_.clear();  // the next micro batch has one of its own
-    if (place > first_ || (place == first_ && finite)) return;
-    first_ = place;
-    finite_ = finite;
-  }
-  // REQUIRES: a bad place was observed.
-  [[nodiscard]] std::string name() const {
-    const Place& place = places_.at(first_);
-    const std::string layer = place.layer >= 0    ? fmt::format("layer {}", place.layer)
-                              : place.layer == -1 ? "start"
-                                                  : "head";
-    return fmt::format("{} {} {}: {}", layer, place.operation,
-                       place.direction == Direction::forward ? "forward" : "backward",
-                       finite_ ? "a loss or gradient contribution out of range just before" : "not finite");
-  }
-
- private:
-  struct Place {
-    int layer;
-    std::string_view operation;
-    Direction direction;
-    bool operator==(const Place&) const = default;
-  };
-  std::size_t index_of(const Place& place) {
-    const auto found = std::find(places_.begin(), places_.end(), place);
-    const auto index = static_cast<std::size_t>(found - places_.begin());
-    if (found == places_.end()) places_.push_back(place);
-    return index;
-  }
-
-  Device& device_;
-  Verdict& verdict_;
-  std::vector<Place> places_;  // in the order of the first micro batch, which passes all of them
-  std::size_t first_ = SIZE_MAX;
-  bool finite_ = false;
-};
+ShardPlace shard_place(const TrainConfig& config, const Mesh& mesh) {
+  return {
+      .stage = static_cast<int>(config.parallel.zero), .size = mesh.layout().data, .rank = mesh.place().data};
+}
 
 }  // namespace
 
-Trainer::Trainer(const TrainConfig& config, Device& device, const Dataset& train)
+Trainer::Trainer(const TrainConfig& config, Device& device, const Dataset& train, const Mesh& mesh)
     : config_(config),
       device_(device),
       train_(train),
+      mesh_(mesh),
       needs_(measure_micro_batch(config.model, config.numerics, config.batch.micro, config.batch.sequence)),
       parameters_(Transformer::specs(config.model, config.numerics), config.numerics.compute,
-                  Parameters::Use::training),
+                  Parameters::Use::training, {}, shard_place(config, mesh)),
       transformer_(config.model, config.numerics, parameters_),
+      units_(device, mesh.data(), parameters_),
       adam_(optimized(parameters_, config.optimizer), adam_settings(config.optimizer)),
       schedule_(config),
       batches_(config.batch),
@@ -115,9 +79,10 @@ Trainer::Trainer(const TrainConfig& config, Device& device, const Dataset& train
       stash_(stash_arena_, transformer_.stash_depth()),
       buffers_(config.batch.micro, config.batch.sequence),
       log_probability_(static_cast<std::size_t>(config.batch.micro * config.batch.sequence)),
-      source_totals_(train.source_names().size()) {
+      source_totals_(train.source_names().size()),
+      sums_(kFixedSums + 2 * source_totals_.size()) {
   parameters_.initialise(config.seed, device_.num_threads());
-  parameters_.refresh_working(device_);
+  refresh_working();
 }
 
 StepContext Trainer::context(const MicroBatch& batch, bool training, TensorObserver* observer) {
@@ -131,31 +96,88 @@ StepContext Trainer::context(const MicroBatch& batch, bool training, TensorObser
           .gradient_shift = gradient_shift(config_.numerics.batch_tokens_max),
           .verdict = &verdict_,
           .observer = observer,
-          .log_probability = training && !source_totals_.empty() ? log_probability_.data() : nullptr};
+          .log_probability = training && !source_totals_.empty() ? log_probability_.data() : nullptr,
+          .units = &units_};
 }
 
-LossTotals Trainer::accumulate(std::int64_t step, TensorObserver* observer, std::uint64_t* data_digest) {
-  verdict_.clear();
-  parameters_.zero_gradients(device_);
-  LossTotals totals;
-  std::fill(source_totals_.begin(), source_totals_.end(), LossTotals{});
-  const std::int64_t first_sample = batches_.first_sample(step);
-  for (std::int64_t i = 0; i < batches_.sequences(step); i += config_.batch.micro) {
-    const MicroBatch& batch = buffers_.fill(train_, first_sample + i, config_.batch.micro);
-    if (data_digest != nullptr) *data_digest += buffers_.digest(config_.batch.micro);
-    transformer_.forward_backward(context(batch, true, observer), stash_, totals);
-    if (!source_totals_.empty()) add_to_sources(batch);
+void Trainer::refresh_working() {
+  units_.finish_weights();
+  parameters_.refresh_working(device_);
+  units_.weights_updated();
+}
+
+void Trainer::for_each_micro_batch(std::int64_t step, const std::function<void(const MicroBatch&)>& body,
+                                   std::uint64_t* data_digest) {
+  const BatchShare share = share_of_step(step);
+  const std::int64_t micro = config_.batch.micro;
+  for (std::int64_t i = 0; i < micro_batches(step); ++i) {
+    // Behind the share's end there are wholly masked ones, where all ranks take the same number.
+    const std::int64_t used = std::clamp<std::int64_t>(share.sequences - i * micro, 0, micro);
+    const MicroBatch& batch =
+        buffers_.fill(train_, batches_.first_sample(step) + share.first + i * micro, used);
+    if (data_digest != nullptr) *data_digest += buffers_.digest(used);
+    body(batch);
   }
-  return totals;
+}
+
+BatchShare Trainer::share_of_step(std::int64_t step) const {
+  return share_of(batches_.sequences(step), sequences_per_unit(config_), mesh_.place().data,
+                  mesh_.layout().data);
+}
+
+std::int64_t Trainer::micro_batches(std::int64_t step) const {
+  const std::int64_t micro = config_.batch.micro;
+  if (!units_.in_step()) return (share_of_step(step).sequences + micro - 1) / micro;
+  return most_micro_batches(batches_.sequences(step), sequences_per_unit(config_), mesh_.layout().data,
+                            micro);
+}
+
+void Trainer::accumulate(std::int64_t step, TensorObserver* observer) {
+  verdict_.clear();
+  totals_ = {};
+  std::fill(source_totals_.begin(), source_totals_.end(), LossTotals{});
+  units_.begin_step(micro_batches(step));
+  data_digest_ = 0;
+  for_each_micro_batch(
+      step,
+      [&](const MicroBatch& batch) {
+        transformer_.forward_backward(context(batch, true, observer), stash_, totals_);
+        if (!source_totals_.empty()) add_to_sources(batch);
+      },
+      &data_digest_);
+  units_.finish_gradients();
+}
+
+// One sum over all ranks of what the step's numbers are made of. A verdict counts as one, so a sum is an OR.
+bool Trainer::sum_over_ranks() {
+  sums_[0] = totals_.loss;
+  sums_[1] = totals_.tokens;
+  sums_[2] = verdict_.bad() ? 1 : 0;
+  sums_[3] = static_cast<std::int64_t>(data_digest_);
+  for (std::size_t s = 0; s < source_totals_.size(); ++s) {
+    sums_[kFixedSums + 2 * s] = source_totals_[s].loss;
+    sums_[kFixedSums + 2 * s + 1] = source_totals_[s].tokens;
+  }
+  Communicator& world = mesh_.world();
+  world.wait(world.all_reduce(sums_, IntegerReduction::sum));
+  totals_ = {.loss = sums_[0], .tokens = sums_[1]};
+  data_digest_ = static_cast<std::uint64_t>(sums_[3]);
+  for (std::size_t s = 0; s < source_totals_.size(); ++s)
+    source_totals_[s] = {.loss = sums_[kFixedSums + 2 * s], .tokens = sums_[kFixedSums + 2 * s + 1]};
+  return sums_[2] > 0;
+}
+
+std::uint64_t Trainer::sum_of_digests(std::uint64_t mine) const {
+  std::array<std::int64_t, 1> sum{static_cast<std::int64_t>(mine)};
+  mesh_.world().wait(mesh_.world().all_reduce(sum, IntegerReduction::sum));
+  return static_cast<std::uint64_t>(sum[0]);
 }
 
 std::uint64_t Trainer::data_digest(std::int64_t step) {
   std::uint64_t digest = 0;
-  for (std::int64_t i = 0; i < batches_.sequences(step); i += config_.batch.micro) {
-    buffers_.fill(train_, batches_.first_sample(step) + i, config_.batch.micro);
-    digest += buffers_.digest(config_.batch.micro);
-  }
-  return digest;
+  for_each_micro_batch(
+      step, [](const MicroBatch&) {}, &digest);
+  return sum_of_digests(digest);
 }
 
 void Trainer::add_to_sources(const MicroBatch& batch) {
@@ -182,27 +204,33 @@ std::vector<Validation> Trainer::loss_of_sources() const {
 }
 
 std::string Trainer::first_bad_place(std::int64_t step) {
-  FirstBadPlace observer(device_, verdict_);
-  accumulate(step, &observer, nullptr);
-  return observer.name();
+  FirstBadPlace observer(device_, verdict_, config_.model.layers);
+  accumulate(step, &observer);
+  return observer.agree(mesh_.world());
 }
 
 StepResult Trainer::run_step(std::int64_t step) {
   StepResult result{.step = step, .learning_rate = schedule_.at(step)};
-  const LossTotals totals = accumulate(step, nullptr, &result.data_digest);
-  result.loss_tokens = totals.tokens;
-  const std::int64_t divisor = std::max<std::int64_t>(totals.tokens, 1);
-  result.loss = static_cast<double>(totals.loss) * 0x1p-32 / static_cast<double>(divisor);
+  accumulate(step, nullptr);
+  const bool bad = sum_over_ranks();
+  result.data_digest = data_digest_;
+  result.loss_tokens = totals_.tokens;
+  const std::int64_t divisor = std::max<std::int64_t>(totals_.tokens, 1);
+  result.loss = static_cast<double>(totals_.loss) * 0x1p-32 / static_cast<double>(divisor);
   const GradientScale scale{.shift = gradient_shift(config_.numerics.batch_tokens_max), .divisor = divisor};
-  if (!verdict_.bad()) result.gradient_norm = adam_.gradient_norm(device_, scale);
-  if (verdict_.bad()) {
+  if (bad) {
     result.skipped = true;
     result.loss = 0;
     result.bad = first_bad_place(step);
-  } else if (totals.tokens > 0) {
-    adam_.update(device_, scale, result.gradient_norm, result.learning_rate, step + 1);
+  } else {
+    result.gradient_norm = adam_.gradient_norm(device_, scale, mesh_.world());
+    if (totals_.tokens > 0) {
+      units_.finish_weights();
+      adam_.update(device_, scale, result.gradient_norm, result.learning_rate, step + 1);
+      units_.weights_updated();
+    }
   }
-  result.parameter_digest = parameters_.digest(device_);
+  result.parameter_digest = sum_of_digests(parameters_.digest(device_));
   return result;
 }
 
@@ -214,26 +242,32 @@ const std::vector<float>& Trainer::evaluate(const MicroBatch& batch) {
 
 Validation Trainer::validate(const Dataset& held_out, std::int64_t sequences) {
   verdict_.clear();
-  Validation result;
-  std::int64_t loss = 0;
-  for (std::int64_t first = 0; first < sequences; first += config_.batch.micro) {
-    const MicroBatch& batch =
-        buffers_.fill(held_out, first, std::min(config_.batch.micro, sequences - first));
+  const std::int64_t micro = config_.batch.micro;
+  const int ranks = mesh_.layout().data;
+  const BatchShare share = share_of(sequences, 1, mesh_.place().data, ranks);
+  const std::int64_t passes = most_micro_batches(sequences, 1, ranks, micro);
+  LossTotals totals;
+  for (std::int64_t i = 0; i < passes; ++i) {
+    const std::int64_t used = std::clamp<std::int64_t>(share.sequences - i * micro, 0, micro);
+    if (used == 0 && !units_.in_step()) break;
+    const MicroBatch& batch = buffers_.fill(held_out, share.first + i * micro, used);
     evaluate(batch);
     device_.loss().sum({.log_probability = Tensor(log_probability_.data(), DType::f32, {batch.tokens()}),
                         .loss_mask = batch.loss_mask,
-                        .sum = &loss,
-                        .count = &result.loss_tokens,
+                        .sum = &totals.loss,
+                        .count = &totals.tokens,
                         .verdict = &verdict_});
   }
-  result.loss = static_cast<double>(loss) * 0x1p-32 /
-                static_cast<double>(std::max<std::int64_t>(result.loss_tokens, 1));
-  return result;
+  std::array<std::int64_t, 2> sums{totals.loss, totals.tokens};
+  mesh_.world().wait(mesh_.world().all_reduce(sums, IntegerReduction::sum));
+  const auto divisor = static_cast<double>(std::max<std::int64_t>(sums[1], 1));
+  return {.loss = static_cast<double>(sums[0]) * 0x1p-32 / divisor, .loss_tokens = sums[1]};
 }
 
 Expected<void> Trainer::begin_with(const InitialWeights& weights) {
+  units_.finish_weights();
   if (Expected<void> loaded = weights.load(parameters_); !loaded) return loaded;
-  parameters_.refresh_working(device_);
+  refresh_working();
   return {};
 }
 
@@ -243,11 +277,12 @@ void Trainer::save(CheckpointWriter& writer) const {
 }
 
 Expected<void> Trainer::load(const Checkpoint& checkpoint) {
+  units_.finish_weights();
   for (const SavedTensor& saved : saved_tensors(parameters_)) {
     Expected<void> loaded = load_pieces(checkpoint, saved.name, saved.parameter, saved.local);
     if (!loaded) return loaded;
   }
-  parameters_.refresh_working(device_);
+  refresh_working();
   return {};
 }
 

@@ -3,18 +3,24 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "comm/mesh.h"
 #include "data/dataset.h"
 #include "model/transformer.h"
 #include "optim/adam.h"
 #include "run/checkpoint.h"
 #include "train/batch_buffers.h"
 #include "train/batch_schedule.h"
+#include "train/batch_share.h"
 #include "train/initial_weights.h"
 #include "train/learning_rate.h"
 #include "train/train_config.h"
+#include "train/unit_sharing.h"
 
 namespace megalith {
 
@@ -38,8 +44,12 @@ struct Validation {
 
 class Trainer {
  public:
-  // `train` and the device outlive the trainer. Draws initial parameters.
-  Trainer(const TrainConfig& config, Device& device, const Dataset& train);
+  // One rank of the mesh's layout, which is legal for the config (train/layout_rules.h). All outlive the
+  // trainer. Draws initial parameters. Whatever computes here is collective: every rank of the mesh calls it.
+  Trainer(const TrainConfig& config, Device& device, const Dataset& train, const Mesh& mesh);
+  // One rank alone.
+  Trainer(const TrainConfig& config, Device& device, const Dataset& train)
+      : Trainer(config, device, train, std::make_unique<Mesh>()) {}
 
   // Runs 0-based `step`. The same step on the same parameters gives the same bits, always.
   StepResult run_step(std::int64_t step);
@@ -50,6 +60,8 @@ class Trainer {
   // Log-probability of every target of the batch, dropout off; padded to the micro batch's shape.
   const std::vector<float>& evaluate(const MicroBatch& batch);
 
+  // After a change to master weights: what layers read follows.
+  void refresh_working();
   // The weights that train.init names instead of random ones. Before the first step.
   Expected<void> begin_with(const InitialWeights& weights);
   void save(CheckpointWriter& writer) const;
@@ -65,20 +77,39 @@ class Trainer {
   [[nodiscard]] const Arena& stash_arena() const { return stash_arena_; }
   [[nodiscard]] const Arena& workspace() const { return workspace_; }
   [[nodiscard]] Device& device() const { return device_; }
+  [[nodiscard]] const Mesh& mesh() const { return mesh_; }
+  // For who uses the transformer without the trainer.
+  [[nodiscard]] UnitGate& units() { return units_; }
 
  private:
   [[nodiscard]] StepContext context(const MicroBatch& batch, bool training,
                                     TensorObserver* observer = nullptr);
-  LossTotals accumulate(std::int64_t step, TensorObserver* observer, std::uint64_t* data_digest);
+  Trainer(const TrainConfig& config, Device& device, const Dataset& train, std::unique_ptr<Mesh> mesh)
+      : Trainer(config, device, train, *mesh) {
+    own_mesh_ = std::move(mesh);
+  }
+  [[nodiscard]] BatchShare share_of_step(std::int64_t step) const;
+  [[nodiscard]] std::int64_t micro_batches(std::int64_t step) const;
+  // Adds the digests of what it reads.
+  void for_each_micro_batch(std::int64_t step, const std::function<void(const MicroBatch&)>& body,
+                            std::uint64_t* data_digest);
+  void accumulate(std::int64_t step, TensorObserver* observer);
+  bool sum_over_ranks();  // true: some rank's verdict is bad
+  [[nodiscard]] std::uint64_t sum_of_digests(std::uint64_t mine) const;
   void add_to_sources(const MicroBatch& batch);
   std::string first_bad_place(std::int64_t step);
 
+  static constexpr std::size_t kFixedSums = 4;
+
+  std::unique_ptr<Mesh> own_mesh_;  // of one rank alone
   TrainConfig config_;
   Device& device_;
   const Dataset& train_;
+  const Mesh& mesh_;
   MicroBatchNeeds needs_;
   Parameters parameters_;
   Transformer transformer_;
+  UnitSharing units_;
   Adam adam_;
   LearningRateSchedule schedule_;
   BatchSchedule batches_;
@@ -88,7 +119,11 @@ class Trainer {
   BatchBuffers buffers_;
   Verdict verdict_;
   std::vector<float> log_probability_;
-  std::vector<LossTotals> source_totals_;  // of this step; none where the training set has no sources
+  // Of this step, first this rank's and then all ranks'.
+  LossTotals totals_;
+  std::vector<LossTotals> source_totals_;  // none where the training set has no sources
+  std::uint64_t data_digest_ = 0;
+  std::vector<std::int64_t> sums_;  // on their way
 };
 
 }  // namespace megalith

@@ -90,8 +90,10 @@ class ParametersOfRanks : public ::testing::Test {
   static constexpr std::uint64_t kSeed = 1234;
   std::unique_ptr<Device> device_ = cpu::make_device(1, cpu::available_isas().back());
 
-  static Parameters make(std::int64_t vocabulary, bool parallel, TensorPlace place, int threads = 1) {
-    Parameters parameters(specs_of(vocabulary, parallel), DType::bf16, Parameters::Use::training, place);
+  static Parameters make(std::int64_t vocabulary, bool parallel, TensorPlace place, int threads = 1,
+                         ShardPlace shard = {}) {
+    Parameters parameters(specs_of(vocabulary, parallel), DType::bf16, Parameters::Use::training, place,
+                          shard);
     parameters.initialise(kSeed, threads);
     return parameters;
   }
@@ -156,6 +158,37 @@ TEST_F(ParametersOfRanks, TakeFromARowWhatTheyHoldOfIt) {
     EXPECT_LT(p.master.row<float>(4)[0], 1000);
     EXPECT_TRUE(p.holds(5, 8 * rank, 1));
     EXPECT_FALSE(p.holds(5, 8 * ((rank + 1) % 4), 8));
+  }
+}
+
+TEST_F(ParametersOfRanks, ShardedOwnEachElementOnceAndBeginAsTheWhole) {
+  for (const auto& [vocabulary, parallel] : kModels) {
+    const Parameters alone = make(vocabulary, parallel, {});
+    const std::map<std::uint64_t, float> whole = values(alone);
+    for (const int stage : {1, 2, 3}) {
+      for (const auto& [tensor, data] : std::vector<std::pair<int, int>>{{1, 2}, {1, 7}, {4, 3}}) {
+        std::map<std::uint64_t, int> owners;
+        std::uint64_t digest = 0;
+        for (int t = 0; t < tensor; ++t) {
+          for (int d = 0; d < data; ++d) {
+            const Parameters shard = make(vocabulary, parallel, {tensor, t}, 1, {stage, data, d});
+            digest += shard.digest(*device_);
+            for (const auto& [index, value] : values(shard)) {
+              ASSERT_EQ(value, whole.at(index)) << index;
+              ++owners[index];
+            }
+          }
+        }
+        EXPECT_EQ(digest, alone.digest(*device_)) << stage << ": " << tensor << " x " << data;
+        ASSERT_EQ(owners.size(), whole.size());
+        for (const Parameter& p : alone.all()) {
+          for (std::int64_t i = 0; i < p.logical_count(); ++i)
+            ASSERT_EQ(owners[p.spec.first_index + static_cast<std::uint64_t>(i)],
+                      p.spec.cut == Cut::none ? tensor : 1)
+                << p.spec.name;
+        }
+      }
+    }
   }
 }
 

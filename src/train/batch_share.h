@@ -1,0 +1,18 @@
+// Which of a step's sequences a data rank reads.
+#pragma once
+
+#include <cstdint>
+
+namespace megalith {
+
+struct BatchShare {
+  std::int64_t first = 0;      // of the step's sequences
+  std::int64_t sequences = 0;  // as many follow one another
+};
+
+// Whole grains, of `unit` sequences each, are dealt out in order; shares differ by one of them at most.
+BatchShare share_of(std::int64_t sequences, std::int64_t unit, int rank, int ranks);
+// Micro batches that the longest share takes.
+std::int64_t most_micro_batches(std::int64_t sequences, std::int64_t unit, int ranks, std::int64_t micro);
+
+}  // namespace megalith

@@ -1,0 +1,102 @@
+// What a steady step takes: no memory from the system, and of the arenas what was predicted.
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <atomic>
+#include <cstdlib>
+#include <new>
+
+#include "train/ranks_fixture.h"
+
+namespace {
+std::atomic<std::int64_t> allocations{0};
+}
+
+void* operator new(std::size_t size) {
+  ++allocations;
+  if (void* memory = std::malloc(size)) return memory;  // NOLINT(cppcoreguidelines-no-malloc)
+  throw std::bad_alloc();
+}
+void operator delete(void* memory) noexcept {
+  std::free(memory);  // NOLINT(cppcoreguidelines-no-malloc)
+}
+void operator delete(void* memory, std::size_t) noexcept {
+  std::free(memory);  // NOLINT(cppcoreguidelines-no-malloc)
+}
+
+namespace megalith {
+namespace {
+
+TrainConfig run_of(std::int64_t data, std::int64_t zero) {
+  TrainConfig config = test::small_run(1);
+  config.batch.global = 8;
+  config.numerics.batch_tokens_max = 8 * test::kTokens;
+  config.parallel.data = data;
+  config.parallel.zero = zero;
+  return config;
+}
+
+TEST(SteadyStep, AllocatesNothing) {
+  const test::RepeatedBatch samples(test::random_batch(8, test::kTokens, 59));
+  for (const std::int64_t data : {1, 2, 3}) {
+    for (const std::int64_t zero : {0, 1, 2, 3}) {
+      const TrainConfig config = run_of(data, zero);
+      std::atomic<std::int64_t> seen{0};
+      test::on_ranks(config, samples, [&](test::RankOfRun& rank) {
+        Communicator& world = rank.mesh.world();
+        const auto meet = [&] {
+          std::int64_t nothing = 0;
+          world.wait(world.all_reduce({&nothing, 1}, IntegerReduction::sum));
+        };
+        // As many operations under way as a step may have, however far one rank runs ahead.
+        for (Communicator* ranks : {&world, &rank.mesh.data()}) {
+          std::array<std::int64_t, 64> values{};
+          std::array<Communicator::Request, 64> requests;
+          for (std::size_t i = 0; i < values.size(); ++i)
+            requests[i] = ranks->all_reduce({&values[i], 1}, IntegerReduction::sum);
+          for (const Communicator::Request request : requests) ranks->wait(request);
+        }
+        for (std::int64_t step = 0; step < 4; ++step) rank.trainer.run_step(step);
+        meet();
+        const std::int64_t before = allocations;
+        meet();
+        for (std::int64_t step = 4; step < 8; ++step) rank.trainer.run_step(step);
+        meet();
+        if (world.rank() == 0) seen = allocations - before;
+        meet();
+      });
+      EXPECT_EQ(seen, 0) << test::layout_text(config);
+    }
+  }
+}
+
+TEST(Memory, OfARankIsWhatWasMeasuredWithoutIt) {
+  const test::RepeatedBatch samples(test::random_batch(8, test::kTokens, 59));
+  std::size_t before = 0;
+  for (const std::int64_t zero : {0, 1, 2, 3}) {
+    TrainConfig config = run_of(4, zero);
+    config.model.layers = 8;
+    std::atomic<std::size_t> bytes{0};
+    test::on_ranks(config, samples, [&](test::RankOfRun& rank) {
+      rank.trainer.run_step(0);
+      const Parameters measured(Transformer::specs(config.model, config.numerics), config.numerics.compute,
+                                Parameters::Use::measuring, {}, rank.trainer.parameters().shard());
+      EXPECT_EQ(rank.trainer.parameters().bytes(), measured.bytes());
+      bytes = measured.bytes();
+    });
+    if (zero == 0) {
+      const auto elements =
+          static_cast<std::size_t>(Parameters(Transformer::specs(config.model, config.numerics),
+                                              config.numerics.compute, Parameters::Use::measuring)
+                                       .logical_count());
+      EXPECT_GT(bytes, elements * 22);  // f32 master and moments, bf16, i64
+    } else {
+      EXPECT_LT(bytes, before) << "ZeRO " << zero;
+    }
+    before = bytes;
+  }
+}
+
+}  // namespace
+}  // namespace megalith
