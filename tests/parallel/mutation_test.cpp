@@ -19,9 +19,7 @@ const std::vector<Mutation>& mutations() {
   using Kind = FaultKind;
   static const std::vector<Mutation> kMutations = {
       {"shares of sums joined in another order", {.tensor = 4, .data = 1}, {Kind::sum_order, "tensor"}},
-      {"the same over token slices",
-       {.tensor = 4, .data = 1, .sequence = true},
-       {Kind::sum_order, "tensor"}},
+      {"the same over token slices", {.tensor = 4, .data = 1, .sequence = true}, {Kind::sum_order, "tensor"}},
       {"gathered activations one rank on", {.tensor = 2, .data = 1}, {Kind::rotated_pieces, "tensor"}},
       {"gathered activations not waited for", {.tensor = 2, .data = 1}, {Kind::stale_piece, "tensor"}},
       {"norms' gradients of token slices not summed",
@@ -32,8 +30,12 @@ const std::vector<Mutation>& mutations() {
        {Kind::double_count, "tensor", kGradients}},
       {"gradients not summed over data ranks", {.data = 2}, {Kind::forgotten_reduce, "data", kGradients}},
       {"gradients of one data rank counted twice", {.data = 2}, {Kind::double_count, "data", kGradients}},
-      {"loss and tokens of one's own share only", {.data = 2}, {Kind::forgotten_reduce, "data", 0, kGradients - 1}},
-      {"loss and tokens of rank 0 counted twice", {.data = 2}, {Kind::double_count, "data", 0, kGradients - 1}},
+      {"loss and tokens of one's own share only",
+       {.data = 2},
+       {Kind::forgotten_reduce, "world", 0, kGradients - 1}},
+      {"loss and tokens of rank 0 counted twice",
+       {.data = 2},
+       {Kind::double_count, "world", 0, kGradients - 1}},
       {"sharded gradients not summed", {.data = 2, .zero = 2}, {Kind::forgotten_reduce, "data", kGradients}},
       {"sharded gradients counted twice", {.data = 2, .zero = 1}, {Kind::double_count, "data", kGradients}},
       {"gathered weights not waited for", {.data = 2, .zero = 1}, {Kind::stale_piece, "data"}},
@@ -44,7 +46,9 @@ const std::vector<Mutation>& mutations() {
       {"the tied table's gradient of the first end twice",
        {.pipeline = 2, .data = 1},
        {Kind::double_count, "ends", kGradients}},
-      {"the activations of the micro batch before", {.pipeline = 2, .data = 1}, {Kind::late_message, "pipeline"}},
+      {"the activations of the micro batch before",
+       {.pipeline = 2, .data = 1},
+       {Kind::late_message, "pipeline"}},
       {"a bit of the activations lost", {.pipeline = 2, .data = 1}, {Kind::lost_bit, "pipeline"}},
   };
   return kMutations;

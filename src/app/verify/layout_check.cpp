@@ -7,6 +7,9 @@
 #include <cstdlib>
 #include <system_error>
 
+#include "run/checkpoint_store.h"
+#include "train/gathered_texts.h"
+
 namespace megalith::app {
 namespace {
 
@@ -21,6 +24,7 @@ class ScratchFolder {
     std::string name = (std::filesystem::temp_directory_path() / "megalith-layouts-XXXXXX").string();
     if (::mkdtemp(name.data()) == nullptr) throw WorldFailed("no folder can be made beside " + name);
     path_ = name;
+    for (const char* folder : {"found", "expected"}) std::filesystem::create_directory(path_ / folder);
   }
   ~ScratchFolder() {
     std::error_code ignored;
@@ -28,10 +32,7 @@ class ScratchFolder {
   }
   ScratchFolder(const ScratchFolder&) = delete;
   ScratchFolder& operator=(const ScratchFolder&) = delete;
-  [[nodiscard]] std::filesystem::path folder(const char* name) const {
-    std::filesystem::create_directory(path_ / name);
-    return path_ / name;
-  }
+  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
 
  private:
   std::filesystem::path path_;
@@ -59,15 +60,25 @@ const std::vector<InjectableFault>& injectable_faults() {
   return kFaults;
 }
 
+LayoutTrial Ranks::run(const TrainConfig& config, const TrialSetup& setup) const {
+  if (world_ == nullptr) return try_layout(config, setup);
+  if (layout_of(config.parallel).ranks() == world_->size()) return try_layout(config, setup, *world_);
+  return leads() ? try_layout(config, setup) : LayoutTrial{};
+}
+
+std::string Ranks::told(const std::string& by_leader) const {
+  return world_ == nullptr ? by_leader : gather_texts(*world_)(by_leader).front();
+}
+
 CheckedLayout check_layout(const TrainConfig& config, const ParallelConfig& parallel, const TrialSetup& setup,
-                           const LayoutTrial& one_rank) {
+                           const LayoutTrial& one_rank, const Ranks& ranks) {
   CheckedLayout checked{.parallel = parallel};
   TrainConfig laid_out = config;
   laid_out.parallel = parallel;
   const auto start = std::chrono::steady_clock::now();
   try {
-    checked.trial = try_layout(laid_out, setup);
-    checked.difference = first_difference(one_rank, checked.trial);
+    checked.trial = ranks.run(laid_out, setup);
+    if (ranks.leads()) checked.difference = first_difference(one_rank, checked.trial);
   } catch (const std::exception& failure) {
     checked.failure = failure.what();
   }
@@ -75,20 +86,23 @@ CheckedLayout check_layout(const TrainConfig& config, const ParallelConfig& para
   return checked;
 }
 
-TensorDifference find_tensors(const TrainConfig& config, const CheckedLayout& unequal, TrialSetup setup) {
-  if (!unequal.difference) return {};
-  const ScratchFolder scratch;
-  setup.steps = unequal.difference->step;
+TensorDifference find_tensors(const TrainConfig& config, const ParallelConfig& unequal, std::int64_t step,
+                              TrialSetup setup, const Ranks& ranks) {
+  std::optional<ScratchFolder> scratch;
+  if (ranks.leads()) scratch.emplace();
+  const std::filesystem::path folder = ranks.told(scratch ? scratch->path().string() : "");
+  setup.steps = step;
   TrainConfig laid_out = config;
-  laid_out.parallel = unequal.parallel;
-  setup.save_to = scratch.folder("found");
-  try_layout(laid_out, setup);
+  laid_out.parallel = unequal;
+  setup.save_to = folder / "found";
+  ranks.run(laid_out, setup);
   laid_out.parallel = {.data = 1};
   setup.fault = {};
-  setup.save_to = scratch.folder("expected");
-  try_layout(laid_out, setup);
-  const std::string name = fmt::format("step-{:08}", setup.steps);
-  return differing_tensors(config.model, scratch.folder("expected") / name, scratch.folder("found") / name);
+  setup.save_to = folder / "expected";
+  ranks.run(laid_out, setup);
+  if (!ranks.leads()) return {};
+  const std::string name = checkpoint_folder_name(step);
+  return differing_tensors(config.model, folder / "expected" / name, folder / "found" / name);
 }
 
 }  // namespace megalith::app

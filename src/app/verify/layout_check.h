@@ -31,7 +31,8 @@ struct LayoutCheck {
   LayoutTrial one_rank;
   double one_rank_seconds = 0;
   std::vector<CheckedLayout> layouts;
-  TensorDifference tensors;  // of the first layout that differs
+  TensorDifference tensors;     // of the first layout that differs
+  std::string tensors_unknown;  // why there are none
 
   [[nodiscard]] const CheckedLayout* first_unequal() const;  // null: none
 };
@@ -44,12 +45,29 @@ struct InjectableFault {
 };
 const std::vector<InjectableFault>& injectable_faults();
 
+// Where ranks come from. Only one of them, rank 0, hears what one rank alone came to and compares.
+class Ranks {
+ public:
+  Ranks() = default;                                       // threads of this process
+  explicit Ranks(Communicator& world) : world_(&world) {}  // processes, this one among them
+  [[nodiscard]] bool are_threads() const { return world_ == nullptr; }
+  [[nodiscard]] bool leads() const { return world_ == nullptr || world_->rank() == 0; }
+  // Of all ranks the layout; of one rank only the leader, alone.
+  LayoutTrial run(const TrainConfig& config, const TrialSetup& setup) const;
+  // What the leader says.
+  [[nodiscard]] std::string told(const std::string& by_leader) const;
+
+ private:
+  Communicator* world_ = nullptr;
+};
+
 // Runs one layout, whatever becomes of it.
 CheckedLayout check_layout(const TrainConfig& config, const ParallelConfig& parallel, const TrialSetup& setup,
-                           const LayoutTrial& one_rank);
+                           const LayoutTrial& one_rank, const Ranks& ranks);
 
 // Which tensors differ after the step of the first difference: both runs once more, with a checkpoint.
-TensorDifference find_tensors(const TrainConfig& config, const CheckedLayout& unequal, TrialSetup setup);
+TensorDifference find_tensors(const TrainConfig& config, const ParallelConfig& unequal, std::int64_t step,
+                              TrialSetup setup, const Ranks& ranks);
 
 // The table, its heading, one row, and what stands below.
 std::string table_heading();

@@ -32,7 +32,9 @@ std::string verdict_of(const CheckedLayout& layout) {
              : "equal";
 }
 
-std::string tensors_in_words(const TensorDifference& tensors) {
+std::string tensors_in_words(const LayoutCheck& check) {
+  const TensorDifference& tensors = check.tensors;
+  if (!check.tensors_unknown.empty()) return "unknown: " + check.tensors_unknown;
   if (tensors.first.empty()) return "none: the checkpoints are equal";
   return tensors.tensors == 1 ? tensors.first
                               : fmt::format("{} and {} more", tensors.first, tensors.tensors - 1);
@@ -102,7 +104,7 @@ std::string verdict_of(const LayoutCheck& check) {
          fmt::format(
              "  {}: {} of one rank: {}\n  {:>{}}  found here: {}\n  the first tensor that differs then: {}\n",
              step_of(difference), difference.what, difference.expected, "", step_of(difference).size() + 1,
-             difference.found, tensors_in_words(check.tensors));
+             difference.found, tensors_in_words(check));
 }
 
 std::string to_json(const LayoutCheck& check) {
