@@ -240,6 +240,27 @@ void splits_number_their_ranks_by_key(Communicator& world) {
   require(inner.to == inner.expected && outer.to == outer.expected, "two groups at once");
 }
 
+void large_reductions_are_sums_of_every_piece(Communicator& world) {
+  check_all_reduce(world, 300'003, 40);
+  check_reduce_scatter(world, 140'001, 41);
+}
+
+// Rank 1 comes to wait for its reductions only after a message that rank 0 sends when it has its own.
+void a_reduction_goes_on_while_others_wait_for_something_else(Communicator& world) {
+  Integers sums = integers(world.rank(), 200'000, 50);
+  Integers largest = integers(world.rank(), 200'000, 51);
+  const auto first = world.all_reduce(sums, IntegerReduction::sum);
+  const auto second = world.all_reduce(largest, IntegerReduction::maximum);
+  std::byte token{};
+  if (world.rank() == 1) world.wait(world.receive(Bytes(&token, 1), 0));
+  world.wait(second);
+  world.wait(first);
+  if (world.rank() == 0 && world.size() > 1) world.wait(world.send(ConstBytes(&token, 1), 1));
+  require(sums == reduced(world.size(), sums.size(), 50, IntegerReduction::sum), "a sum among others");
+  require(largest == reduced(world.size(), sums.size(), 51, IntegerReduction::maximum),
+          "a maximum among others");
+}
+
 std::vector<Layout> layouts_of(int ranks) {
   std::vector<Layout> layouts;
   for (int tensor = 1; tensor <= ranks; ++tensor) {
@@ -295,6 +316,9 @@ constexpr ConformanceCase kCases[] = {
     {"MessagesThatCrossArriveInTheOrderSent", messages_that_cross_arrive_in_the_order_sent},
     {"LargeMessagesBothWaysDoNotBlock", large_messages_both_ways_do_not_block},
     {"AMessageMayPassThroughAllRanks", a_message_may_pass_through_all_ranks},
+    {"LargeReductionsAreSumsOfEveryPiece", large_reductions_are_sums_of_every_piece},
+    {"AReductionGoesOnWhileOthersWaitForSomethingElse",
+     a_reduction_goes_on_while_others_wait_for_something_else},
     {"SplitsNumberTheirRanksByKey", splits_number_their_ranks_by_key},
     {"MeshesOfEveryLayoutHaveTheRightGroups", meshes_of_every_layout_have_the_right_groups},
 };

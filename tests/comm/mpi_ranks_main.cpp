@@ -4,6 +4,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <memory>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -32,7 +33,7 @@ int conform(Communicator& world) {
 int conform_in_pieces(Communicator&) {
   MPI_Comm comm = MPI_COMM_NULL;
   MPI_Comm_dup(MPI_COMM_WORLD, &comm);
-  return conform(*make_mpi_communicator(comm, "pieces", 1000));
+  return conform(*make_mpi_communicator(comm, "pieces", std::make_shared<ReductionEngine>(), 1000));
 }
 
 // The rank ends in the middle of a stream of collectives; the others would wait for ever.

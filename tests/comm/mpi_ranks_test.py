@@ -34,7 +34,7 @@ class MpiRanks(unittest.TestCase):
         for ranks in (1, 2, 3, 4):
             result = mpirun(ranks, "conform")
             self.assertEqual(result.returncode, 0, result.stderr)
-            self.assertEqual(len(re.findall(f" holds for {ranks} ranks", result.stdout)), 7, result.stdout)
+            self.assertEqual(len(re.findall(f" holds for {ranks} ranks", result.stdout)), 9, result.stdout)
 
     def test_what_mpi_cannot_count_goes_in_pieces(self):
         result = mpirun(3, "pieces")

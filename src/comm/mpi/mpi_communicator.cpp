@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -12,16 +13,20 @@ namespace {
 
 class MpiCommunicator final : public Communicator {
  public:
-  MpiCommunicator(MPI_Comm comm, std::string name, std::size_t largest_piece)
-      : comm_(comm), name_(std::move(name)), largest_piece_(largest_piece) {
+  MpiCommunicator(MPI_Comm comm, std::string name, std::shared_ptr<ReductionEngine> engine,
+                  std::size_t largest_piece)
+      : comm_(comm), name_(std::move(name)), engine_(std::move(engine)), largest_piece_(largest_piece) {
     MPI_Comm_rank(comm_, &rank_);
     MPI_Comm_size(comm_, &size_);
+    check(MPI_Comm_dup(comm_, &reductions_comm_), "a beginning");
   }
   MpiCommunicator(const MpiCommunicator&) = delete;
   MpiCommunicator& operator=(const MpiCommunicator&) = delete;
   // Freeing concerns all ranks; on the way out of a failure they will not come.
   ~MpiCommunicator() override {
-    if (std::uncaught_exceptions() == 0) MPI_Comm_free(&comm_);
+    if (std::uncaught_exceptions() > 0) return;
+    MPI_Comm_free(&reductions_comm_);
+    MPI_Comm_free(&comm_);
   }
 
   [[nodiscard]] int rank() const override { return rank_; }
@@ -66,32 +71,20 @@ class MpiCommunicator final : public Communicator {
 
   Request all_reduce(std::span<std::int64_t> values, IntegerReduction reduction) override {
     return post("all_reduce", [&](Entry& entry) {
-      for_pieces(values.size_bytes(), [&](std::size_t begin, int count) {
-        check(MPI_Iallreduce(MPI_IN_PLACE, values.data() + begin / sizeof(std::int64_t), integers(count),
-                             type_of(reduction), operation_of(reduction), comm_, next(entry)),
-              "all_reduce");
-      });
+      const std::size_t part =
+          (values.size() + static_cast<std::size_t>(size_) - 1) / static_cast<std::size_t>(size_);
+      if (values.size_bytes() > kLibraryReduces)
+        return reduce(entry, reduction, values, part, nullptr, values.data());
+      check(MPI_Iallreduce(MPI_IN_PLACE, values.data(), static_cast<int>(values.size()), type_of(reduction),
+                           operation_of(reduction), comm_, next(entry)),
+            "all_reduce");
     });
   }
 
   Request reduce_scatter(std::span<const std::int64_t> all, std::span<std::int64_t> mine) override {
     check_parts(mine.size(), all.size());
     return post("reduce_scatter", [&](Entry& entry) {
-      // MPI's buffers may not overlap, ours may.
-      std::int64_t* result = mine.data();
-      if (overlaps(all, mine)) {
-        entry.result.resize(mine.size());
-        entry.target = mine;
-        result = entry.result.data();
-      }
-      if (mine.size_bytes() <= largest_piece_) {
-        check(MPI_Ireduce_scatter_block(all.data(), result, integers(static_cast<int>(mine.size_bytes())),
-                                        type_of(IntegerReduction::sum), operation_of(IntegerReduction::sum),
-                                        comm_, next(entry)),
-              "reduce_scatter");
-        return;
-      }
-      reduce_pieces(entry, all, result, mine.size());
+      reduce(entry, IntegerReduction::sum, all, mine.size(), mine.data(), nullptr);
     });
   }
 
@@ -119,10 +112,7 @@ class MpiCommunicator final : public Communicator {
     MEGALITH_CHECK(request.index < entries_.size() && entries_[request.index].under_way,
                    "a request of {} is waited for twice", name_);
     Entry& entry = entries_[request.index];
-    check(MPI_Waitall(static_cast<int>(entry.requests.size()), entry.requests.data(), MPI_STATUSES_IGNORE),
-          entry.what);
-    if (!entry.target.empty()) std::copy(entry.result.begin(), entry.result.end(), entry.target.begin());
-    entry.target = {};
+    finish(entry);
     entry.requests.clear();
     entry.under_way = false;
     free_.push_back(request.index);
@@ -132,7 +122,7 @@ class MpiCommunicator final : public Communicator {
     MEGALITH_CHECK(colour >= 0, "colour {}", colour);
     MPI_Comm child = MPI_COMM_NULL;
     check(MPI_Comm_split(comm_, colour, key, &child), "split");
-    return make_mpi_communicator(child, child_name, largest_piece_);
+    return make_mpi_communicator(child, child_name, engine_, largest_piece_);
   }
 
  private:
@@ -141,8 +131,7 @@ class MpiCommunicator final : public Communicator {
     const char* what = "";
     bool under_way = false;
     std::vector<MPI_Request> requests;
-    std::vector<std::int64_t> result;  // copied to target when all is there
-    std::span<std::int64_t> target;
+    std::optional<std::size_t> reduction;  // the engine's
   };
 
   // `count` bytes, of which the next rank's begin `stride` bytes later.
@@ -179,11 +168,6 @@ class MpiCommunicator final : public Communicator {
     }
     return MPI_OP_NULL;
   }
-  static int integers(int bytes) { return bytes / static_cast<int>(sizeof(std::int64_t)); }
-  static bool overlaps(std::span<const std::int64_t> all, std::span<const std::int64_t> mine) {
-    return mine.data() < all.data() + all.size() && all.data() < mine.data() + mine.size();
-  }
-
   void check_parts(std::size_t part, std::size_t all) const {
     MEGALITH_CHECK(part * static_cast<std::size_t>(size_) == all, "{} parts of {} are not {}", size_, part,
                    all);
@@ -207,19 +191,41 @@ class MpiCommunicator final : public Communicator {
     }
   }
 
-  // Pieces of every rank's part are not contiguous, and MPI reduces nothing else: each rank is the root of
-  // its own.
-  void reduce_pieces(Entry& entry, std::span<const std::int64_t> all, std::int64_t* result,
-                     std::size_t part) {
-    for (int root = 0; root < size_; ++root) {
-      const std::int64_t* from = all.data() + static_cast<std::size_t>(root) * part;
-      for_pieces(part * sizeof(std::int64_t), [&](std::size_t begin, int count) {
-        const std::size_t first = begin / sizeof(std::int64_t);
-        check(MPI_Ireduce(from + first, result + first, integers(count), type_of(IntegerReduction::sum),
-                          operation_of(IntegerReduction::sum), root, comm_, next(entry)),
-              "reduce_scatter");
-      });
+  void reduce(Entry& entry, IntegerReduction reduction, std::span<const std::int64_t> values,
+              std::size_t part, std::int64_t* result, std::int64_t* gathered) {
+    if (gathered != nullptr) result = gathered + static_cast<std::size_t>(rank_) * part;
+    entry.reduction = engine_->begin({.comm = reductions_comm_,
+                                      .rank = rank_,
+                                      .size = size_,
+                                      .number = reductions_++,
+                                      .reduction = reduction,
+                                      .values = values.data(),
+                                      .count = values.size(),
+                                      .part = part,
+                                      .result = result,
+                                      .gathered = gathered});
+  }
+
+  // As long as anything of this process is in the engine, others may wait for that and not for this.
+  void finish(Entry& entry) {
+    while (!engine_->idle()) {
+      engine_->progress();
+      if (entry.reduction ? engine_->done(*entry.reduction) : all_there(entry)) break;
     }
+    if (entry.reduction) {
+      engine_->forget(*entry.reduction);
+      entry.reduction.reset();
+    } else {
+      check(MPI_Waitall(static_cast<int>(entry.requests.size()), entry.requests.data(), MPI_STATUSES_IGNORE),
+            entry.what);
+    }
+  }
+  bool all_there(Entry& entry) const {
+    int all = 0;
+    check(MPI_Testall(static_cast<int>(entry.requests.size()), entry.requests.data(), &all,
+                      MPI_STATUSES_IGNORE),
+          entry.what);
+    return all != 0;
   }
 
   static MPI_Request* next(Entry& entry) { return &entry.requests.emplace_back(MPI_REQUEST_NULL); }
@@ -237,12 +243,19 @@ class MpiCommunicator final : public Communicator {
     entry.what = what;
     entry.under_way = true;
     begin(entry);
+    engine_->progress();
     return {index};
   }
 
+  // Less is over sooner in the library's hands.
+  static constexpr std::size_t kLibraryReduces = 32 * 1024;
+
   MPI_Comm comm_;
+  MPI_Comm reductions_comm_ = MPI_COMM_NULL;
   std::string name_;
-  std::size_t largest_piece_;  // a multiple of 8
+  std::shared_ptr<ReductionEngine> engine_;
+  std::size_t largest_piece_;
+  int reductions_ = 0;
   int rank_ = 0;
   int size_ = 1;
   std::vector<Entry> entries_;
@@ -252,8 +265,9 @@ class MpiCommunicator final : public Communicator {
 }  // namespace
 
 std::unique_ptr<Communicator> make_mpi_communicator(MPI_Comm comm, std::string name,
+                                                    std::shared_ptr<ReductionEngine> engine,
                                                     std::size_t largest_piece) {
-  return std::make_unique<MpiCommunicator>(comm, std::move(name), largest_piece);
+  return std::make_unique<MpiCommunicator>(comm, std::move(name), std::move(engine), largest_piece);
 }
 
 }  // namespace megalith

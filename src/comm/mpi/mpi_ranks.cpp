@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <exception>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -113,7 +114,8 @@ int run_mpi_rank(const std::function<int(Communicator& world)>& body) {
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     MPI_Comm world = MPI_COMM_NULL;
     MPI_Comm_dup(MPI_COMM_WORLD, &world);
-    const int code = run_body(*make_mpi_communicator(world, "world", kLargestMpiPiece), body);
+    const int code =
+        run_body(*make_mpi_communicator(world, "world", std::make_shared<ReductionEngine>()), body);
     MPI_Finalize();
     return code;
   } catch (const std::exception& failure) {

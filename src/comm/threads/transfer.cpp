@@ -4,6 +4,8 @@
 #include <array>
 #include <cstring>
 
+#include "comm/integer_reduction.h"
+
 namespace megalith {
 namespace {
 
@@ -29,26 +31,9 @@ void copy(std::byte* to, const std::byte* from, std::size_t bytes) {
 }
 
 // Sums of blocks that stay in the first-level cache, read from every rank before any is written: both may be
-// the same memory. Unsigned, so that wrapping is defined.
+// the same memory.
 constexpr std::size_t kBlock = 1024;
 using Block = std::array<std::uint64_t, kBlock>;
-
-void combine(Block& block, const std::byte* from, std::size_t count, IntegerReduction reduction) {
-  const auto* values = reinterpret_cast<const std::uint64_t*>(from);
-  for (std::size_t i = 0; i < count; ++i) {
-    switch (reduction) {
-      case IntegerReduction::sum:
-        block[i] += values[i];
-        break;
-      case IntegerReduction::bit_or:
-        block[i] |= values[i];
-        break;
-      case IntegerReduction::maximum:
-        if (static_cast<std::int64_t>(values[i]) > static_cast<std::int64_t>(block[i])) block[i] = values[i];
-        break;
-    }
-  }
-}
 
 // Combines [offset, offset + range) of every party's `from` and gives each block to write(begin within range,
 // bytes).
@@ -60,7 +45,8 @@ void reduce(std::span<const PartyMemory> memory, std::size_t offset, std::size_t
     const std::size_t size = std::min(sizeof(Block), bytes - begin);
     std::memcpy(block.data(), memory[0].from + offset + begin, size);
     for (std::size_t party = 1; party < memory.size(); ++party) {
-      combine(block, memory[party].from + offset + begin, size / sizeof(std::uint64_t), reduction);
+      const auto* values = reinterpret_cast<const std::uint64_t*>(memory[party].from + offset + begin);
+      reduce_into(block.data(), values, size / sizeof(std::uint64_t), reduction);
     }
     write(begin, block.data(), size);
   }
