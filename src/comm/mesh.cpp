@@ -54,6 +54,7 @@ Mesh::Mesh(const Layout& layout, Communicator& world)
   tensor_ = axis(&MeshPlace::tensor, layout.tensor, "tensor");
   data_ = axis(&MeshPlace::data, layout.data, "data");
   pipeline_ = axis(&MeshPlace::pipeline, layout.pipeline, "pipeline");
+  pipeline_gradients_ = axis(&MeshPlace::pipeline, layout.pipeline, "pipeline gradients");
   if (layout.pipeline == 1) return;
   const bool end = first_stage() || last_stage();
   ends_ = pipeline_->split(end ? 0 : 1, place_.pipeline, "ends");
@@ -69,6 +70,7 @@ Mesh::Mesh(Simulated, const Layout& layout, int rank) : layout_(layout), place_(
   tensor_ = axis(place_.tensor, layout.tensor, "tensor");
   data_ = axis(place_.data, layout.data, "data");
   pipeline_ = axis(place_.pipeline, layout.pipeline, "pipeline");
+  pipeline_gradients_ = axis(place_.pipeline, layout.pipeline, "pipeline gradients");
   if (layout.pipeline > 1 && (first_stage() || last_stage())) ends_ = axis(first_stage() ? 0 : 1, 2, "ends");
 }
 

@@ -50,6 +50,9 @@ class Mesh {
   // The ranks that differ from this one along that axis alone, numbered by their place on it.
   [[nodiscard]] Communicator& tensor() const { return *tensor_; }
   [[nodiscard]] Communicator& pipeline() const { return *pipeline_; }
+  // The same ranks as pipeline() once more: activations and gradients travel between two stages in an order
+  // each.
+  [[nodiscard]] Communicator& pipeline_gradients() const { return *pipeline_gradients_; }
   [[nodiscard]] Communicator& data() const { return *data_; }
   // First and last stage of this pipeline, for weights that both hold; null on stages between, and where they
   // are one.
@@ -69,7 +72,7 @@ class Mesh {
   MeshPlace place_;
   std::unique_ptr<Communicator> own_world_;  // of one rank alone, or simulated
   Communicator* world_ = nullptr;
-  std::unique_ptr<Communicator> tensor_, pipeline_, data_, ends_;
+  std::unique_ptr<Communicator> tensor_, pipeline_, pipeline_gradients_, data_, ends_;
 };
 
 }  // namespace megalith

@@ -42,7 +42,7 @@ struct StepContext {
   Device& device;
   const NumericsProfile& profile;
   Arena& workspace;  // memory of one call; given back at its end
-  const MicroBatch& batch;
+  MicroBatch batch;
   std::uint64_t seed = 0;
   bool training = false;       // dropout acts
   float z_loss = 0;            // of the cross entropy (device/loss.h)

@@ -1,6 +1,7 @@
 #include "model/transformer.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "device/sim/simulated_device.h"
 
@@ -69,23 +70,34 @@ std::int64_t cached_heads(const ModelConfig& config, TensorPlace place) {
   return std::max<std::int64_t>(1, config.kv_heads / place.size);
 }
 
-std::size_t cache_bytes(const ModelConfig& config, DType dtype, std::int64_t slots, std::int64_t capacity,
-                        TensorPlace place) {
-  return static_cast<std::size_t>(2 * config.layers * slots * capacity * cached_heads(config, place) *
+std::size_t cache_bytes(const ModelConfig& config, std::int64_t layers, DType dtype, std::int64_t slots,
+                        std::int64_t capacity, TensorPlace place) {
+  return static_cast<std::size_t>(2 * layers * slots * capacity * cached_heads(config, place) *
                                   config.head_size) *
              size_of(dtype) +
-         static_cast<std::size_t>(config.layers) * 128;
+         static_cast<std::size_t>(layers) * 128;
+}
+
+// With its layers counted.
+ModelPart of_model(ModelPart part, const ModelConfig& config) {
+  part.end_layer = std::min(part.end_layer, static_cast<int>(config.layers));
+  return part;
+}
+
+int layers_of(const ModelPart& part, const ModelConfig& config) {
+  return of_model(part, config).end_layer - part.first_layer;
 }
 
 }  // namespace
 
 KeyValueCache::KeyValueCache(const ModelConfig& config, DType dtype, std::int64_t slots_,
-                             std::int64_t capacity_, TensorPlace place)
+                             std::int64_t capacity_, TensorPlace place, const ModelPart& part)
     : slots(slots_),
       capacity(capacity_),
-      arena("key/value cache", cache_bytes(config, dtype, slots_, capacity_, place)) {
+      arena("key/value cache",
+            cache_bytes(config, layers_of(part, config), dtype, slots_, capacity_, place)) {
   const std::int64_t heads = cached_heads(config, place);
-  for (int layer = 0; layer < config.layers; ++layer) {
+  for (int layer = 0; layer < layers_of(part, config); ++layer) {
     layers.push_back({.keys = arena.allocate(dtype, {slots, heads, capacity, config.head_size}),
                       .values = arena.allocate(dtype, {slots, heads, capacity, config.head_size})});
   }
@@ -109,19 +121,42 @@ std::vector<ParameterSpec> Transformer::specs(const ModelConfig& config, const N
   return list;
 }
 
+std::vector<ParameterSpec> Transformer::specs(const ModelConfig& config, const NumericsProfile& profile,
+                                              std::span<const ModelPart> parts, const TensorSharing& tensor) {
+  const auto any = [&](auto holds) { return std::any_of(parts.begin(), parts.end(), holds); };
+  const bool embedding = any([](const ModelPart& part) { return part.embedding; });
+  const bool head = any([](const ModelPart& part) { return part.head; });
+  const int layers = static_cast<int>(config.layers);
+  std::vector<ParameterSpec> list;
+  for (ParameterSpec& spec : specs(config, profile, tensor)) {
+    const int layer = spec.unit - block_unit(0);
+    const bool tied = spec.unit == kTokenTableUnit && head && config.tied_output;
+    if (!embedding && tied) spec.held_elsewhere = true;
+    const bool wanted =
+        spec.unit <= kEmbeddingUnit ? embedding || tied
+        : layer == layers
+            ? head
+            : any([&](const ModelPart& part) { return layer >= part.first_layer && layer < part.end_layer; });
+    if (wanted) list.push_back(std::move(spec));
+  }
+  return list;
+}
+
 Transformer::Transformer(const ModelConfig& config, const NumericsProfile& profile,
                          const Parameters& parameters, const RecomputePlan& recompute,
-                         const TensorSharing& tensor)
+                         const TensorSharing& tensor, const ModelPart& part)
     : config_(config),
       tensor_(tensor),
+      part_(of_model(part, config)),
       padded_vocabulary_(megalith::padded_vocabulary(config, profile.tree)),
-      rotary_(rotary_shape(config), config.sequence, parameters.measuring()),
-      embedding_(embedding_shape(config, profile), parameters),
-      head_(head_shape(config, profile, tensor), parameters) {
+      rotary_(rotary_shape(config), config.sequence, parameters.measuring()) {
   MEGALITH_CHECK(tensor.place == parameters.place(), "parameters of another tensor rank");
-  for (int layer = 0; layer < config.layers; ++layer)
-    blocks_.emplace_back(block_shape(config, layer, tensor, recompute.of_block(layer)), rotary_.tensor(),
-                         parameters);
+  if (part_.embedding) embedding_.emplace(embedding_shape(config, profile), parameters);
+  for (int layer = part_.first_layer; layer < part_.end_layer; ++layer) {
+    blocks_.emplace_back(block_shape(config, layer, tensor, recompute.of_block(layer - part_.first_layer)),
+                         rotary_.tensor(), parameters);
+  }
+  if (part_.head) head_.emplace(head_shape(config, profile, tensor), parameters);
 }
 
 void Transformer::pack(Device& device, const NumericsProfile& profile, WeightFormat format) {
@@ -129,96 +164,132 @@ void Transformer::pack(Device& device, const NumericsProfile& profile, WeightFor
   for (TransformerBlock& block : blocks_) {
     for (Linear* product : block.products()) products.push_back(product);
   }
-  products.push_back(&head_.product());
+  products.push_back(&head_->product());
   std::size_t bytes = 0;
   for (const Linear* product : products) bytes += product->packed_bytes(device, profile, format);
   if (bytes == 0) return;
   packed_.emplace("packed weights", bytes + products.size() * 64);
   for (Linear* product : products) product->pack(device, profile, format, *packed_);
-  if (config_.tied_output) embedding_.read_packed(head_.product().packed(), format);
+  if (config_.tied_output) embedding_->read_packed(head_->product().packed(), format);
 }
 
 std::size_t Transformer::stash_depth() const {
-  return blocks_.size() * TransformerBlock::kStashDepth + 1;
+  return (blocks_.size() + 1) * TransformerBlock::kStashDepth;
 }
 
-Tensor Transformer::forward(const StepContext& step, Stash& stash) const {
-  const std::int64_t tokens = step.batch.tokens();
-  const std::int64_t held = tensor_.held_tokens(tokens);
-  Tensor x = stash.allocate(step.profile.compute, {held, config_.hidden});
-  {
-    const UnitUse table(step.units, kTokenTableUnit), rest(step.units, kEmbeddingUnit);
-    embedding_.forward(step, step.batch.ids, step.batch.positions, tokens, x);
-  }
-  step.observe(kEmbeddingLayer, "embedding", Direction::forward, x);
-  int layer = 0;
-  for (const TransformerBlock& block : blocks_) {
-    const UnitUse use(step.units, block_unit(layer++));
-    const Tensor y = stash.allocate(step.profile.compute, {held, config_.hidden});
-    block.forward(step, x, y, stash);
-    x = y;
-  }
-  return x;
+std::size_t Transformer::weight_halves() const {
+  constexpr std::size_t kProductsOfBlock = 4;
+  return blocks_.size() * kProductsOfBlock;
 }
 
 int Transformer::head_unit() const {
-  return megalith::head_unit(static_cast<int>(blocks_.size()));
+  return megalith::head_unit(static_cast<int>(config_.layers));
 }
 
-// A tied output adds to the token table, and so will the embedding.
+int Transformer::output_unit() const {
+  return config_.tied_output ? kTokenTableUnit : head_unit();
+}
+
+void Transformer::forward(const StepContext& step, const Tensor& x, const Tensor& y, Stash& stash) const {
+  const auto memory = [&] {
+    return stash.allocate(step.profile.compute, {rows_handed_on(step.batch.tokens()), config_.hidden});
+  };
+  Tensor stream = x;
+  if (embedding_) {
+    stream = memory();
+    const UnitUse tokens(step.units, kTokenTableUnit), rest(step.units, kEmbeddingUnit);
+    embedding_->forward(step, step.batch.ids, step.batch.positions, step.batch.tokens(), stream);
+    step.observe(kEmbeddingLayer, "embedding", Direction::forward, stream);
+  }
+  for (std::size_t i = 0; i < blocks_.size(); ++i) {
+    const UnitUse use(step.units, block_unit(part_.first_layer + static_cast<int>(i)));
+    const bool handed_on = i + 1 == blocks_.size() && !head_;
+    const Tensor result = handed_on ? y : memory();
+    blocks_[i].forward(step, stream, result, stash);
+    stream = result;
+  }
+  if (head_) stash.put(stream);
+}
+
+// A tied output adds to the token table, and so will the embedding where both are here.
 void Transformer::head_backward(const StepContext& step, const Tensor& x, const Tensor& gradient,
                                 Stash& stash, LossTotals& totals) const {
   const UnitUse head(step.units, head_unit()), output(step.units, output_unit());
   UnitGradients of_head(step.units, head_unit());
-  UnitGradients of_output(step.units, output_unit(), !config_.tied_output);
-  head_.forward_backward(step, x, gradient, stash, totals);
+  UnitGradients of_output(step.units, output_unit(), !(config_.tied_output && embedding_));
+  head_->forward_backward(step, x, gradient, stash, totals);
   of_head.added();
   if (config_.tied_output) of_output.added();
 }
 
-void Transformer::forward_backward(const StepContext& step, Stash& stash, LossTotals& totals) const {
-  const Tensor x = forward(step, stash);
-  const ArenaScope scope(step.workspace);
-  const Tensor gradient = step.workspace.allocate(step.profile.compute, {x.rows(), config_.hidden});
-  head_backward(step, x, gradient, stash, totals);
-  for (int layer = static_cast<int>(blocks_.size()) - 1; layer >= 0; --layer) {
-    const UnitUse use(step.units, block_unit(layer));
-    UnitGradients gradients(step.units, block_unit(layer));
-    blocks_[static_cast<std::size_t>(layer)].backward(step, gradient, stash);
-    gradients.added();
-  }
+void Transformer::embedding_backward(const StepContext& step, const Tensor& gradient) const {
   UnitGradients rest(step.units, kEmbeddingUnit);
   UnitGradients tokens(step.units, kTokenTableUnit);
-  embedding_.backward(step, gradient);
+  embedding_->backward(step, gradient);
   rest.added();
   tokens.added();
   step.observe(kEmbeddingLayer, "embedding", Direction::backward, gradient);
+}
+
+void Transformer::backward(const StepContext& step, const Tensor& gradient, Stash& stash,
+                           LossTotals& totals) const {
+  if (head_) head_backward(step, stash.take(), gradient, stash, totals);
+  for (std::size_t i = blocks_.size(); i-- > 0;) {
+    const int unit = block_unit(part_.first_layer + static_cast<int>(i));
+    const UnitUse use(step.units, unit);
+    UnitGradients gradients(step.units, unit, step.deferred == nullptr);
+    blocks_[i].backward(step, gradient, stash);
+    gradients.added();
+    if (step.deferred != nullptr) step.deferred->end_unit(unit);
+  }
+  if (embedding_) embedding_backward(step, gradient);
   MEGALITH_CHECK(stash.empty(), "backward left activations in the stash");
+}
+
+void Transformer::score(const StepContext& step, Stash& stash, const Tensor& log_probability) const {
+  const Tensor x = stash.take();
+  const UnitUse head(step.units, head_unit()), output(step.units, output_unit());
+  head_->evaluate(step, x, log_probability);
+  stash.clear();
+}
+
+void Transformer::forward_backward(const StepContext& step, Stash& stash, LossTotals& totals) const {
+  forward(step, {}, {}, stash);
+  const ArenaScope scope(step.workspace);
+  const Tensor gradient =
+      step.workspace.allocate(step.profile.compute, {rows_handed_on(step.batch.tokens()), config_.hidden});
+  backward(step, gradient, stash, totals);
   stash.clear();
 }
 
 void Transformer::evaluate(const StepContext& step, Stash& stash, const Tensor& log_probability) const {
-  const Tensor x = forward(step, stash);
+  forward(step, {}, {}, stash);
+  score(step, stash, log_probability);
+}
+
+void Transformer::forward_cached(const StepContext& step, const std::int32_t* ids, const Tensor& x,
+                                 const CacheRows& rows, KeyValueCache& cache) const {
+  if (embedding_) {
+    const UnitUse tokens(step.units, kTokenTableUnit), rest(step.units, kEmbeddingUnit);
+    embedding_->forward(step, ids, rows.position, rows.rows, x);
+  }
+  for (std::size_t i = 0; i < blocks_.size(); ++i) {
+    const UnitUse use(step.units, block_unit(part_.first_layer + static_cast<int>(i)));
+    blocks_[i].forward_cached(step, x, cache.layers[i], rows);
+  }
+}
+
+void Transformer::logits(const StepContext& step, const Tensor& x, const Tensor& logits) const {
   const UnitUse head(step.units, head_unit()), output(step.units, output_unit());
-  head_.evaluate(step, x, log_probability);
-  stash.clear();
+  head_->logits(step, x, logits);
 }
 
 void Transformer::forward_cached(const StepContext& step, const std::int32_t* ids, const CacheRows& rows,
                                  KeyValueCache& cache, std::int64_t want_logits, const Tensor& logits) const {
   const ArenaScope scope(step.workspace);
   const Tensor x = step.workspace.allocate(step.profile.compute, {rows.rows, config_.hidden});
-  {
-    const UnitUse table(step.units, kTokenTableUnit), rest(step.units, kEmbeddingUnit);
-    embedding_.forward(step, ids, rows.position, rows.rows, x);
-  }
-  for (std::size_t layer = 0; layer < blocks_.size(); ++layer) {
-    const UnitUse use(step.units, block_unit(static_cast<int>(layer)));
-    blocks_[layer].forward_cached(step, x, cache.layers[layer], rows);
-  }
-  if (want_logits == rows.rows) return;
-  const UnitUse head(step.units, head_unit()), output(step.units, output_unit());
-  head_.logits(step, x.row_slice(want_logits, rows.rows - want_logits), logits);
+  forward_cached(step, ids, x, rows, cache);
+  if (want_logits < rows.rows) this->logits(step, x.row_slice(want_logits, rows.rows - want_logits), logits);
 }
 
 MicroBatchNeeds measure_micro_batch(const ModelConfig& config, const NumericsProfile& profile,
