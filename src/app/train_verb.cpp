@@ -93,15 +93,15 @@ std::string batch_text(const BatchConfig& batch) {
 }
 
 void print_plan(const TrainConfig& config, const Trainer& trainer, const RunDirectory& run) {
-  const MicroBatchNeeds& needs = trainer.needs();
+  const RankNeeds& needs = trainer.needs();
   const auto mib = [](std::size_t bytes) { return static_cast<double>(bytes) / (1 << 20); };
   print(fmt::format("{} parameters, {} layers of {}; {} sequences of {} tokens a step, {} at a time\n",
                     compact(static_cast<double>(parameter_count(config.model))), config.model.layers,
                     config.model.hidden, batch_text(config.batch), config.batch.sequence,
                     config.batch.micro));
   print(fmt::format("{}; memory: {:.0f} MiB parameters and optimizer, {:.0f} activations, {:.0f} workspace\n",
-                    trainer.device().description(), mib(needs.parameter_bytes), mib(needs.stash_bytes),
-                    mib(needs.workspace_bytes)));
+                    trainer.device().description(), mib(needs.parameter_bytes), mib(needs.activation_bytes()),
+                    mib(needs.workspace_bytes())));
   print(fmt::format("{}\n", to_string(config.numerics)));
   print(fmt::format("% of peak: tokens/s x {} / {:.0f} GFLOP/s measured\n",
                     training_flops_causal(config.model, config.batch.sequence).formula,

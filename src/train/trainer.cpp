@@ -9,6 +9,7 @@
 #include "train/first_bad_place.h"
 #include "train/layout_rules.h"
 #include "train/rate_rules.h"
+#include "train/share_client.h"
 
 namespace megalith {
 namespace {
@@ -54,9 +55,13 @@ std::vector<SavedTensor> saved_tensors(const Parameters& parameters) {
   return list;
 }
 
-ShardPlace shard_place(const TrainConfig& config, const Mesh& mesh) {
-  return {
-      .stage = static_cast<int>(config.parallel.zero), .size = mesh.layout().data, .rank = mesh.place().data};
+std::optional<TensorGroup> tensor_group(const TrainConfig& config, const Mesh& mesh) {
+  if (mesh.layout().tensor == 1) return std::nullopt;
+  return TensorGroup(mesh.tensor(), static_cast<int>(config.model.kv_heads));
+}
+
+std::span<std::int64_t> values(const Tensor& tensor) {
+  return {tensor.as<std::int64_t>(), static_cast<std::size_t>(tensor.count())};
 }
 
 }  // namespace
@@ -66,38 +71,45 @@ Trainer::Trainer(const TrainConfig& config, Device& device, const Dataset& train
       device_(device),
       train_(train),
       mesh_(mesh),
-      needs_(measure_micro_batch(config.model, config.numerics, config.batch.micro, config.batch.sequence)),
-      parameters_(Transformer::specs(config.model, config.numerics), config.numerics.compute,
-                  Parameters::Use::training, {}, shard_place(config, mesh)),
-      transformer_(config.model, config.numerics, parameters_),
+      needs_(measure_rank(config, mesh)),
+      parameters_(specs_of_rank(config, mesh), config.numerics.compute, Parameters::Use::training,
+                  {mesh.layout().tensor, mesh.place().tensor}, shard_place(config, mesh)),
+      tensor_(megalith::tensor_group(config, mesh)),
       units_(device, mesh.data(), parameters_),
+      engine_(pipeline_config(config, mesh.layout()), mesh, device, parameters_, needs_.pipeline),
       adam_(optimized(parameters_, config.optimizer), adam_settings(config.optimizer)),
       schedule_(config),
       batches_(config.batch),
-      stash_arena_("activations", needs_.stash_bytes),
-      workspace_("workspace", needs_.workspace_bytes),
-      stash_(stash_arena_, transformer_.stash_depth()),
-      buffers_(config.batch.micro, config.batch.sequence),
       log_probability_(static_cast<std::size_t>(config.batch.micro * config.batch.sequence)),
       source_totals_(train.source_names().size()),
       sums_(kFixedSums + 2 * source_totals_.size()) {
+  for (int i = 0; i < needs_.pipeline.slots; ++i)
+    buffers_.emplace_back(config.batch.micro, config.batch.sequence);
+  if (!source_totals_.empty()) score_sources_ = [this](const MicroBatch& batch) { add_to_sources(batch); };
+  requests_.reserve(parameters_.all().size());
   parameters_.initialise(config.seed, device_.num_threads());
   refresh_working();
 }
 
-StepContext Trainer::context(const MicroBatch& batch, bool training, TensorObserver* observer) {
+StepContext Trainer::context(bool training, TensorObserver* observer) {
+  const bool scores = !training || !source_totals_.empty();
   return {.device = device_,
           .profile = config_.numerics,
-          .workspace = workspace_,
-          .batch = batch,
+          .workspace = engine_.workspace(),
+          .batch = {},
           .seed = config_.seed,
           .training = training,
           .z_loss = static_cast<float>(config_.optimizer.z_loss),
           .gradient_shift = gradient_shift(config_.numerics.batch_tokens_max),
           .verdict = &verdict_,
           .observer = observer,
-          .log_probability = training && !source_totals_.empty() ? log_probability_.data() : nullptr,
-          .units = &units_};
+          .log_probability = scores ? log_probability_.data() : nullptr,
+          .units = &units_,
+          .tensor = tensor_group()};
+}
+
+RankNeeds Trainer::used() const {
+  return {.pipeline = engine_.used(), .parameter_bytes = parameters_.bytes()};
 }
 
 void Trainer::refresh_working() {
@@ -106,57 +118,59 @@ void Trainer::refresh_working() {
   units_.weights_updated();
 }
 
-void Trainer::for_each_micro_batch(std::int64_t step, const std::function<void(const MicroBatch&)>& body,
-                                   std::uint64_t* data_digest) {
-  const BatchShare share = share_of_step(step);
-  const std::int64_t micro = config_.batch.micro;
-  for (std::int64_t i = 0; i < micro_batches(step); ++i) {
-    // Behind the share's end there are wholly masked ones, where all ranks take the same number.
-    const std::int64_t used = std::clamp<std::int64_t>(share.sequences - i * micro, 0, micro);
-    const MicroBatch& batch =
-        buffers_.fill(train_, batches_.first_sample(step) + share.first + i * micro, used);
-    if (data_digest != nullptr) *data_digest += buffers_.digest(used);
-    body(batch);
-  }
-}
-
 BatchShare Trainer::share_of_step(std::int64_t step) const {
   return share_of(batches_.sequences(step), sequences_per_unit(config_), mesh_.place().data,
                   mesh_.layout().data);
 }
 
-std::int64_t Trainer::micro_batches(std::int64_t step) const {
+int Trainer::micro_batches(std::int64_t sequences, std::int64_t unit) const {
   const std::int64_t micro = config_.batch.micro;
-  if (!units_.in_step()) return (share_of_step(step).sequences + micro - 1) / micro;
-  return most_micro_batches(batches_.sequences(step), sequences_per_unit(config_), mesh_.layout().data,
-                            micro);
+  const int ranks = mesh_.layout().data;
+  if (units_.in_step()) return static_cast<int>(most_micro_batches(sequences, unit, ranks, micro));
+  const BatchShare share = share_of(sequences, unit, mesh_.place().data, ranks);
+  return static_cast<int>((share.sequences + micro - 1) / micro);
 }
 
 void Trainer::accumulate(std::int64_t step, TensorObserver* observer) {
   verdict_.clear();
   totals_ = {};
   std::fill(source_totals_.begin(), source_totals_.end(), LossTotals{});
-  units_.begin_step(micro_batches(step));
-  data_digest_ = 0;
-  for_each_micro_batch(
-      step,
-      [&](const MicroBatch& batch) {
-        transformer_.forward_backward(context(batch, true, observer), stash_, totals_);
-        if (!source_totals_.empty()) add_to_sources(batch);
-      },
-      &data_digest_);
+  const int passes = micro_batches(batches_.sequences(step), sequences_per_unit(config_));
+  units_.begin_step(passes);
+  ShareClient client(train_, batches_.first_sample(step), share_of_step(step), buffers_, score_sources_);
+  if (passes > 0) engine_.run(context(true, observer), client, passes, totals_);
+  data_digest_ = client.digest();
   units_.finish_gradients();
+  sum_shared_gradients();
+}
+
+// What data ranks do not add up: gains and biases over tokens that tensor ranks share, and a tied token table
+// that both ends of a pipeline hold.
+void Trainer::sum_shared_gradients() {
+  const auto sum = [&](Communicator& ranks, const auto& is_shared) {
+    requests_.clear();
+    for (const Parameter& p : parameters_.all()) {
+      if (is_shared(p.spec) && !p.reduced.empty())
+        requests_.push_back(ranks.all_reduce(values(p.reduced), IntegerReduction::sum));
+    }
+    for (const Communicator::Request request : requests_) ranks.wait(request);
+  };
+  if (tensor_) sum(mesh_.tensor(), [](const ParameterSpec& spec) { return spec.summed_over_tensor; });
+  if (mesh_.ends() != nullptr && config_.model.tied_output)
+    sum(*mesh_.ends(), [](const ParameterSpec& spec) { return spec.unit == kTokenTableUnit; });
 }
 
 // One sum over all ranks of what the step's numbers are made of. A verdict counts as one, so a sum is an OR.
 bool Trainer::sum_over_ranks() {
-  sums_[0] = totals_.loss;
-  sums_[1] = totals_.tokens;
+  const LossTotals told = tells_loss() ? totals_ : LossTotals{};
+  sums_[0] = told.loss;
+  sums_[1] = told.tokens;
   sums_[2] = verdict_.bad() ? 1 : 0;
-  sums_[3] = static_cast<std::int64_t>(data_digest_);
+  sums_[3] = tells_data() ? static_cast<std::int64_t>(data_digest_) : 0;
   for (std::size_t s = 0; s < source_totals_.size(); ++s) {
-    sums_[kFixedSums + 2 * s] = source_totals_[s].loss;
-    sums_[kFixedSums + 2 * s + 1] = source_totals_[s].tokens;
+    const LossTotals of_source = tells_loss() ? source_totals_[s] : LossTotals{};
+    sums_[kFixedSums + 2 * s] = of_source.loss;
+    sums_[kFixedSums + 2 * s + 1] = of_source.tokens;
   }
   Communicator& world = mesh_.world();
   world.wait(world.all_reduce(sums_, IntegerReduction::sum));
@@ -174,10 +188,10 @@ std::uint64_t Trainer::sum_of_digests(std::uint64_t mine) const {
 }
 
 std::uint64_t Trainer::data_digest(std::int64_t step) {
-  std::uint64_t digest = 0;
-  for_each_micro_batch(
-      step, [](const MicroBatch&) {}, &digest);
-  return sum_of_digests(digest);
+  ShareClient client(train_, batches_.first_sample(step), share_of_step(step), buffers_, score_sources_);
+  const std::int64_t micro = config_.batch.micro;
+  for (std::int64_t i = 0; i * micro < share_of_step(step).sequences; ++i) client.fill(i, 0);
+  return sum_of_digests(tells_data() ? client.digest() : 0);
 }
 
 void Trainer::add_to_sources(const MicroBatch& batch) {
@@ -235,30 +249,36 @@ StepResult Trainer::run_step(std::int64_t step) {
 }
 
 const std::vector<float>& Trainer::evaluate(const MicroBatch& batch) {
-  transformer_.evaluate(context(batch, false), stash_,
-                        Tensor(log_probability_.data(), DType::f32, {batch.tokens()}));
+  class OneBatch final : public PipelineClient {
+   public:
+    explicit OneBatch(const MicroBatch& batch) : batch_(batch) {}
+    const MicroBatch& fill(std::int64_t, int) override { return batch_; }
+
+   private:
+    const MicroBatch& batch_;
+  };
+  OneBatch client(batch);
+  engine_.evaluate(context(false), client, 1);
+  Communicator& stages = mesh_.pipeline();
+  stages.wait(stages.broadcast(std::as_writable_bytes(std::span(log_probability_)), stages.size() - 1));
   return log_probability_;
 }
 
 Validation Trainer::validate(const Dataset& held_out, std::int64_t sequences) {
   verdict_.clear();
-  const std::int64_t micro = config_.batch.micro;
-  const int ranks = mesh_.layout().data;
-  const BatchShare share = share_of(sequences, 1, mesh_.place().data, ranks);
-  const std::int64_t passes = most_micro_batches(sequences, 1, ranks, micro);
   LossTotals totals;
-  for (std::int64_t i = 0; i < passes; ++i) {
-    const std::int64_t used = std::clamp<std::int64_t>(share.sequences - i * micro, 0, micro);
-    if (used == 0 && !units_.in_step()) break;
-    const MicroBatch& batch = buffers_.fill(held_out, share.first + i * micro, used);
-    evaluate(batch);
+  const std::function<void(const MicroBatch&)> add = [&](const MicroBatch& batch) {
     device_.loss().sum({.log_probability = Tensor(log_probability_.data(), DType::f32, {batch.tokens()}),
                         .loss_mask = batch.loss_mask,
                         .sum = &totals.loss,
                         .count = &totals.tokens,
                         .verdict = &verdict_});
-  }
-  std::array<std::int64_t, 2> sums{totals.loss, totals.tokens};
+  };
+  const BatchShare share = share_of(sequences, 1, mesh_.place().data, mesh_.layout().data);
+  ShareClient client(held_out, 0, share, buffers_, add);
+  const int passes = micro_batches(sequences, 1);
+  if (passes > 0) engine_.evaluate(context(false), client, passes);
+  std::array<std::int64_t, 2> sums{tells_loss() ? totals.loss : 0, tells_loss() ? totals.tokens : 0};
   mesh_.world().wait(mesh_.world().all_reduce(sums, IntegerReduction::sum));
   const auto divisor = static_cast<double>(std::max<std::int64_t>(sums[1], 1));
   return {.loss = static_cast<double>(sums[0]) * 0x1p-32 / divisor, .loss_tokens = sums[1]};

@@ -5,20 +5,21 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "comm/mesh.h"
 #include "data/dataset.h"
-#include "model/transformer.h"
 #include "optim/adam.h"
+#include "pipeline/engine.h"
 #include "run/checkpoint.h"
 #include "train/batch_buffers.h"
 #include "train/batch_schedule.h"
 #include "train/batch_share.h"
 #include "train/initial_weights.h"
 #include "train/learning_rate.h"
+#include "train/rank_plan.h"
 #include "train/train_config.h"
 #include "train/unit_sharing.h"
 
@@ -45,7 +46,8 @@ struct Validation {
 class Trainer {
  public:
   // One rank of the mesh's layout, which is legal for the config (train/layout_rules.h). All outlive the
-  // trainer. Draws initial parameters. Whatever computes here is collective: every rank of the mesh calls it.
+  // trainer. Draws initial parameters. Whatever is not const is collective: every rank of the mesh calls it,
+  // with the same arguments, and gets the same results.
   Trainer(const TrainConfig& config, Device& device, const Dataset& train, const Mesh& mesh);
   // One rank alone.
   Trainer(const TrainConfig& config, Device& device, const Dataset& train)
@@ -64,40 +66,44 @@ class Trainer {
   void refresh_working();
   // The weights that train.init names instead of random ones. Before the first step.
   Expected<void> begin_with(const InitialWeights& weights);
+  // What this rank counts of the parameters and the optimizer's state: all ranks together add each tensor
+  // once.
   void save(CheckpointWriter& writer) const;
-  // Parameters and optimizer state of a checkpoint written by save() for the same model.
+  // Parameters and optimizer state of a checkpoint written by save() for the same model, in any layout.
   Expected<void> load(const Checkpoint& checkpoint);
 
   // What the ledger's line of a step says of its batch, read again; `step` counts from 0.
   [[nodiscard]] std::uint64_t data_digest(std::int64_t step);
 
   [[nodiscard]] const Parameters& parameters() const { return parameters_; }
-  [[nodiscard]] const Transformer& transformer() const { return transformer_; }
-  [[nodiscard]] const MicroBatchNeeds& needs() const { return needs_; }
-  [[nodiscard]] const Arena& stash_arena() const { return stash_arena_; }
-  [[nodiscard]] const Arena& workspace() const { return workspace_; }
+  // Of one rank alone: the model.
+  [[nodiscard]] const Transformer& transformer() const { return engine_.chunks().front(); }
+  [[nodiscard]] const RankNeeds& needs() const { return needs_; }
+  [[nodiscard]] RankNeeds used() const;  // so far
   [[nodiscard]] Device& device() const { return device_; }
   [[nodiscard]] const Mesh& mesh() const { return mesh_; }
-  // For who uses the transformer without the trainer.
+  // For who uses the transformer without the trainer: what StepContext is told.
   [[nodiscard]] UnitGate& units() { return units_; }
+  [[nodiscard]] const TensorGroup* tensor_group() const { return tensor_ ? &*tensor_ : nullptr; }
 
  private:
-  [[nodiscard]] StepContext context(const MicroBatch& batch, bool training,
-                                    TensorObserver* observer = nullptr);
   Trainer(const TrainConfig& config, Device& device, const Dataset& train, std::unique_ptr<Mesh> mesh)
       : Trainer(config, device, train, *mesh) {
     own_mesh_ = std::move(mesh);
   }
+  [[nodiscard]] StepContext context(bool training, TensorObserver* observer = nullptr);
   [[nodiscard]] BatchShare share_of_step(std::int64_t step) const;
-  [[nodiscard]] std::int64_t micro_batches(std::int64_t step) const;
-  // Adds the digests of what it reads.
-  void for_each_micro_batch(std::int64_t step, const std::function<void(const MicroBatch&)>& body,
-                            std::uint64_t* data_digest);
+  // This rank's number for its share of so many sequences, dealt out in units.
+  [[nodiscard]] int micro_batches(std::int64_t sequences, std::int64_t unit) const;
   void accumulate(std::int64_t step, TensorObserver* observer);
+  void add_to_sources(const MicroBatch& batch);
+  void sum_shared_gradients();
   bool sum_over_ranks();  // true: some rank's verdict is bad
   [[nodiscard]] std::uint64_t sum_of_digests(std::uint64_t mine) const;
-  void add_to_sources(const MicroBatch& batch);
   std::string first_bad_place(std::int64_t step);
+  // Of the ranks that hold a copy of a micro batch, one says what was read and one what came out.
+  [[nodiscard]] bool tells_data() const { return mesh_.first_stage() && mesh_.place().tensor == 0; }
+  [[nodiscard]] bool tells_loss() const { return mesh_.last_stage() && mesh_.place().tensor == 0; }
 
   static constexpr std::size_t kFixedSums = 4;
 
@@ -106,24 +112,24 @@ class Trainer {
   Device& device_;
   const Dataset& train_;
   const Mesh& mesh_;
-  MicroBatchNeeds needs_;
+  RankNeeds needs_;
   Parameters parameters_;
-  Transformer transformer_;
+  std::optional<TensorGroup> tensor_;  // where matrices are shared
   UnitSharing units_;
+  PipelineEngine engine_;
   Adam adam_;
   LearningRateSchedule schedule_;
   BatchSchedule batches_;
-  Arena stash_arena_;
-  Arena workspace_;
-  Stash stash_;
-  BatchBuffers buffers_;
+  std::vector<BatchBuffers> buffers_;  // one per micro batch in flight
   Verdict verdict_;
   std::vector<float> log_probability_;
+  std::function<void(const MicroBatch&)> score_sources_;  // empty where there are no sources
   // Of this step, first this rank's and then all ranks'.
   LossTotals totals_;
   std::vector<LossTotals> source_totals_;  // none where the training set has no sources
   std::uint64_t data_digest_ = 0;
   std::vector<std::int64_t> sums_;  // on their way
+  std::vector<Communicator::Request> requests_;
 };
 
 }  // namespace megalith

@@ -16,9 +16,8 @@
 namespace megalith::app {
 namespace {
 
-double bytes_of(const MicroBatchNeeds& needs) {
-  return static_cast<double>(needs.parameter_bytes) + static_cast<double>(needs.stash_bytes) +
-         static_cast<double>(needs.workspace_bytes);
+double bytes_of(const RankNeeds& needs) {
+  return static_cast<double>(needs.bytes());
 }
 
 std::vector<DryRun::Source> sources_of(const TrainConfig& config, const DataSources& data,
@@ -150,20 +149,19 @@ DryRun dry_run(const TrainConfig& config, Device& device, const DataSources& dat
                const std::filesystem::path& run_folder) {
   const BatchSchedule batches(config.batch);
   const std::int64_t steps = config.schedule.steps;
-  DryRun run{
-      .steps = steps,
-      .sequences = batches.first_sample(steps),
-      .tokens = batches.tokens_before(steps),
-      .sequence = config.batch.sequence,
-      .micro = config.batch.micro,
-      .sources = sources_of(config, data, batches.first_sample(steps)),
-      .batches = batches_of(batches, steps),
-      .rates = rates_of(config, batches),
-      .parameters = parameter_count(config.model),
-      .memory = measure_micro_batch(config.model, config.numerics, config.batch.micro, config.batch.sequence),
-      .machine_bytes = machine_bytes(),
-      .checkpoint_bytes = checkpoint_bytes_of(config),
-      .checkpoints_kept = config.checkpoint.keep};
+  DryRun run{.steps = steps,
+             .sequences = batches.first_sample(steps),
+             .tokens = batches.tokens_before(steps),
+             .sequence = config.batch.sequence,
+             .micro = config.batch.micro,
+             .sources = sources_of(config, data, batches.first_sample(steps)),
+             .batches = batches_of(batches, steps),
+             .rates = rates_of(config, batches),
+             .parameters = parameter_count(config.model),
+             .memory = measure_rank(config, Mesh()),
+             .machine_bytes = machine_bytes(),
+             .checkpoint_bytes = checkpoint_bytes_of(config),
+             .checkpoints_kept = config.checkpoint.keep};
   if (RunDirectory::is_run(run_folder)) {
     const auto saved = list_checkpoints(value_or_throw(RunDirectory::open(run_folder)).checkpoints());
     if (!saved.empty()) run.done = std::min(saved.back().step, steps);
@@ -190,8 +188,8 @@ std::string describe(const DryRun& run) {
   text += fmt::format("{:<13} {}: {} parameters, gradients and optimizer, {} activations, {} workspace",
                       "memory", bytes_text(bytes_of(run.memory)),
                       bytes_text(static_cast<double>(run.memory.parameter_bytes)),
-                      bytes_text(static_cast<double>(run.memory.stash_bytes)),
-                      bytes_text(static_cast<double>(run.memory.workspace_bytes)));
+                      bytes_text(static_cast<double>(run.memory.activation_bytes())),
+                      bytes_text(static_cast<double>(run.memory.workspace_bytes())));
   text +=
       run.machine_bytes > 0 ? fmt::format("; this machine has {}\n", bytes_text(run.machine_bytes)) : "\n";
   text += fmt::format("{:<13} {} each, {} kept\n", "checkpoint",
@@ -227,8 +225,8 @@ std::string to_json(const DryRun& run) {
                            {"parameters", run.parameters},
                            {"memory_bytes",
                             {{"parameters", run.memory.parameter_bytes},
-                             {"activations", run.memory.stash_bytes},
-                             {"workspace", run.memory.workspace_bytes}}},
+                             {"activations", run.memory.activation_bytes()},
+                             {"workspace", run.memory.workspace_bytes()}}},
                            {"checkpoint_bytes", run.checkpoint_bytes},
                            {"seconds_left", nullptr}};
   if (run.seconds_left) object["seconds_left"] = *run.seconds_left;

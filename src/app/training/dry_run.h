@@ -10,6 +10,7 @@
 #include "app/training/data_sources.h"
 #include "model/transformer.h"
 #include "train/batch_schedule.h"
+#include "train/rank_plan.h"
 
 namespace megalith::app {
 
@@ -35,7 +36,7 @@ struct DryRun {
   std::vector<BatchSchedule::Stage> batches;  // that the run reaches
   std::vector<Point> rates;                   // ascending
   std::int64_t parameters = 0;
-  MicroBatchNeeds memory;
+  RankNeeds memory;
   double machine_bytes = 0;            // of memory; 0: unknown
   std::int64_t checkpoint_bytes = 0;   // of one
   std::int64_t checkpoints_kept = 0;   // 0: all

@@ -19,10 +19,7 @@ void require_memory(const TrainConfig& config) {
   if (::sysinfo(&machine) != 0) return;
   const double has = (static_cast<double>(machine.totalram) + static_cast<double>(machine.totalswap)) *
                      static_cast<double>(machine.mem_unit);
-  const MicroBatchNeeds needs =
-      measure_micro_batch(config.model, config.numerics, config.batch.micro, config.batch.sequence);
-  const double wanted = static_cast<double>(needs.parameter_bytes) + static_cast<double>(needs.stash_bytes) +
-                        static_cast<double>(needs.workspace_bytes);
+  const auto wanted = static_cast<double>(measure_rank(config, Mesh()).bytes());
   if (wanted <= has) return;
   throw WorldFailed(
       fmt::format("out of memory: the run needs {:.1f} GiB, and this machine has {:.1f}. Try a smaller "
@@ -32,11 +29,12 @@ void require_memory(const TrainConfig& config) {
 }
 
 std::vector<MemoryUse> memory_use(const Trainer& trainer, const NormMeter* norms) {
-  const MicroBatchNeeds& needs = trainer.needs();
+  const RankNeeds& needs = trainer.needs();
+  const RankNeeds used = trainer.used();
   std::vector<MemoryUse> list{
       {"parameters", needs.parameter_bytes, trainer.parameters().bytes()},
-      {"activations", needs.stash_bytes, trainer.stash_arena().peak()},
-      {"workspace", needs.workspace_bytes, trainer.workspace().peak()},
+      {"activations", needs.activation_bytes(), used.activation_bytes()},
+      {"workspace", needs.workspace_bytes(), used.workspace_bytes()},
   };
   if (norms != nullptr) list.push_back({"norms", norms->bytes(), norms->bytes()});
   std::size_t predicted = 0;
