@@ -263,7 +263,7 @@ ExitCode train(const Options& options) {
                     {.live = ::isatty(STDOUT_FILENO) == 1, .json = options.json});
   const LoopEnd end =
       run_loop(config, trainer, data.held_out_sets,
-               {.ledger = ledger,
+               {.ledger = &ledger,
                 .checkpoints = run.checkpoints(),
                 .frozen_config = to_toml(config),
                 .tokenizer_json = tokenizer == nullptr ? "" : tokenizer->to_json()},

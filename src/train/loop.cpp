@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "comm/exchange.h"
 #include "train/batch_schedule.h"
 #include "train/checkpoint_policy.h"
 
@@ -15,6 +16,8 @@ class Loop {
       : config_(config),
         batches_(config.batch),
         trainer_(trainer),
+        world_(trainer.mesh().world()),
+        first_(world_.rank() == 0),
         held_out_(held_out),
         files_(std::move(files)),
         fingerprint_(fingerprint),
@@ -30,17 +33,20 @@ class Loop {
     while (done_ < steps) {
       observer_.step_begins(done_ + 1);
       const LedgerLine line = next_step();
-      if (std::optional<LedgerDifference> difference = recheck_.check(line)) {
+      std::optional<LedgerDifference> difference;
+      if (first_) difference = recheck_.check(line);
+      if (agreed_by_first(difference.has_value())) {
         return {.kind = LoopEnd::Kind::ledger_differs, .step = done_, .difference = std::move(difference)};
       }
-      files_.ledger.append(line);
+      if (first_) files_.ledger->append(line);
       ++done_;
       observer_.step_done(line);
       skipped_in_a_row_ = line.skipped ? skipped_in_a_row_ + 1 : 0;
       if (skipped_in_a_row_ == LoopEnd::kMostSkipped) return {.kind = LoopEnd::Kind::diverged, .step = done_};
-      if (recheck_.size() > 0 && done_ == recheck_.last_step()) observer_.rechecked(recheck_.compared());
+      if (first_ && recheck_.size() > 0 && done_ == recheck_.last_step())
+        observer_.rechecked(recheck_.compared());
       after_step(line);
-      if (done_ < steps && observer_.stop_requested()) {
+      if (done_ < steps && wanted_by_any(observer_.stop_requested())) {
         if (saved_ != done_) save(line);
         return {.kind = LoopEnd::Kind::stopped, .step = done_};
       }
@@ -49,10 +55,22 @@ class Loop {
   }
 
  private:
+  // Decisions that all ranks must take alike.
+  bool agreed_by_first(bool decision) const {
+    return world_.size() == 1 ? decision : number_from(world_, decision ? 1 : 0) != 0;
+  }
+  bool wanted_by_any(bool wish) const {
+    return world_.size() == 1 ? wish : union_of(world_, wish ? 1 : 0) != 0;
+  }
+
   // A difference: the checkpoint's step read other data than it would read now. Nothing was changed then.
   std::optional<LedgerDifference> resume() {
-    remove_unfinished_checkpoints(files_.checkpoints);
-    NewestGood newest = newest_good_checkpoint(files_.checkpoints);
+    NewestGood newest;
+    if (first_) {
+      remove_unfinished_checkpoints(files_.checkpoints);
+      newest = newest_good_checkpoint(files_.checkpoints);
+    }
+    open_what_first_found(newest);
     if (newest.checkpoint) {
       value_or_throw(trainer_.load(*newest.checkpoint));
       done_ = newest.checkpoint->facts().step;
@@ -64,15 +82,25 @@ class Loop {
         now.data_digest = trainer_.data_digest(done_ - 1);
         if (std::optional<LedgerDifference> changed = first_difference(line, now)) return changed;
       }
-      recheck_ = value_or_throw(files_.ledger.resume_after(line));
-      policy_.resume_after(done_);
-    } else if (files_.ledger.last_step() > 0) {
-      recheck_ = files_.ledger.truncate_after(0);
+      if (first_) {
+        recheck_ = value_or_throw(files_.ledger->resume_after(line));
+        policy_.resume_after(done_);
+      }
+    } else if (agreed_by_first(first_ && files_.ledger->last_step() > 0)) {
+      if (first_) recheck_ = files_.ledger->truncate_after(0);
     } else {
       return std::nullopt;
     }
     observer_.resumed(done_, recheck_.size(), newest.skipped);
     return std::nullopt;
+  }
+
+  // The first rank has read every byte; the others read what is theirs.
+  void open_what_first_found(NewestGood& newest) const {
+    if (world_.size() == 1) return;
+    const std::int64_t step = number_from(world_, newest.checkpoint ? newest.checkpoint->facts().step : -1);
+    if (first_ || step < 0) return;
+    newest.checkpoint = value_or_throw(open_checkpoint(files_.checkpoints / checkpoint_folder_name(step)));
   }
 
   LedgerLine next_step() {
@@ -93,12 +121,13 @@ class Loop {
   void after_step(const LedgerLine& line) {
     const bool last = done_ == config_.schedule.steps;
     const auto due = [&](std::int64_t interval) { return last || (interval > 0 && done_ % interval == 0); };
-    if (due(config_.validation.interval)) validate();
-    if (config_.sample.tokens > 0 && due(config_.sample.interval)) observer_.sample_due(done_);
-    if (due(config_.checkpoint.interval) || due(config_.checkpoint.keep_every) ||
-        policy_.improved_at(done_)) {
-      save(line);
+    bool improved = false;
+    if (due(config_.validation.interval)) {
+      validate();
+      improved = agreed_by_first(policy_.improved_at(done_));
     }
+    if (config_.sample.tokens > 0 && due(config_.sample.interval)) observer_.sample_due(done_);
+    if (due(config_.checkpoint.interval) || due(config_.checkpoint.keep_every) || improved) save(line);
   }
 
   void validate() {
@@ -112,25 +141,31 @@ class Loop {
   }
 
   void save(const LedgerLine& line) {
-    files_.ledger.sync();
-    CheckpointWriter writer(files_.checkpoints, done_);
+    if (first_) files_.ledger->sync();
+    CheckpointWriter writer(files_.checkpoints, done_, {.writer = world_.rank(), .writers = world_.size()});
     trainer_.save(writer);
-    if (!files_.tokenizer_json.empty()) writer.add_file("tokenizer.json", files_.tokenizer_json);
-    const std::filesystem::path folder = writer.finish({.step = done_,
-                                                        .config = files_.frozen_config,
-                                                        .numerics = to_string(config_.numerics),
-                                                        .next_sample = batches_.first_sample(done_),
-                                                        .tokens_seen = batches_.tokens_before(done_),
-                                                        .ledger = line,
-                                                        .notes = policy_.notes(done_)});
+    if (first_ && !files_.tokenizer_json.empty()) writer.add_file("tokenizer.json", files_.tokenizer_json);
+    const CheckpointFacts facts = {.step = done_,
+                                   .config = files_.frozen_config,
+                                   .numerics = to_string(config_.numerics),
+                                   .next_sample = batches_.first_sample(done_),
+                                   .tokens_seen = batches_.tokens_before(done_),
+                                   .ledger = line,
+                                   .notes = policy_.notes(done_)};
+    const std::filesystem::path folder =
+        world_.size() == 1 ? writer.finish(facts)
+                           : writer.finish_together(
+                                 facts, [this](const std::string& mine) { return texts_of(world_, mine); });
     saved_ = done_;
-    policy_.saved(done_);
+    if (first_) policy_.saved(done_);
     observer_.checkpoint_written(done_, folder);
   }
 
   const TrainConfig& config_;
   BatchSchedule batches_;
   Trainer& trainer_;
+  Communicator& world_;
+  bool first_;  // rank
   std::span<const HeldOutSet> held_out_;
   LoopFiles files_;
   std::uint64_t fingerprint_;

@@ -1,5 +1,6 @@
 // The training loop: resume, steps, ledger, validation, checkpoints. It asks no clock and prints nothing;
-// whoever watches is an observer.
+// whoever watches is an observer. All ranks of the trainer's mesh run it together, each with an observer of
+// its own; the first rank keeps the ledger and decides which checkpoint counts and which may go.
 #pragma once
 
 #include <cstdint>
@@ -32,7 +33,7 @@ class LoopObserver {
   // Asked for after `step` by sample.interval; the trainer's parameters are those of the step.
   virtual void sample_due(std::int64_t /*step*/) {}
   virtual void checkpoint_written(std::int64_t /*step*/, const std::filesystem::path& /*folder*/) {}
-  // Asked after every step. True: write a checkpoint and leave.
+  // Asked after every step. True on any rank: write a checkpoint and leave.
   virtual bool stop_requested() { return false; }
 };
 
@@ -42,11 +43,11 @@ struct LoopEnd {
   static constexpr int kMostSkipped = 20;
   Kind kind = Kind::finished;
   std::int64_t step = 0;                       // steps done
-  std::optional<LedgerDifference> difference;  // of ledger_differs
+  std::optional<LedgerDifference> difference;  // of ledger_differs, on the first rank
 };
 
 struct LoopFiles {
-  Ledger& ledger;
+  Ledger* ledger = nullptr;           // the first rank's; null on others
   std::filesystem::path checkpoints;  // folder
   std::string frozen_config;          // goes into every checkpoint
   std::string tokenizer_json;         // likewise, as tokenizer.json; empty when there is none

@@ -1,4 +1,4 @@
-"""megalith plan check: the layout as one equation, every broken rule, and the layouts that are legal."""
+"""megalith plan: a layout as one equation, every broken rule, the layouts that are legal; schedules of pipelines."""
 import json
 import unittest
 
@@ -37,6 +37,38 @@ class Check(MegalithTest):
             self.refused("plan", "check", TINY, "--ranks", ranks, says="--ranks")
         self.refused("plan", "check", TINY, says="--ranks")
         self.refused("plan", "check", self.folder / "absent.toml", "--ranks", 2, says="absent.toml")
+
+
+class Schedule(MegalithTest):
+    def test_the_drawing_has_a_row_for_every_stage_and_says_the_bubble(self):
+        out = self.run_megalith("plan", "schedule", "--stages", 4, "--micro-batches", 12).out
+        self.assertTrue(out.startswith("1F1B: 4 stages, 12 micro batches\n"), out)
+        self.assertIn("stage   3  .  ", out)
+        self.assertIn("20.0% of the time", out)
+        self.assertIn("4, 3, 2, 1 at most", out)
+
+    def test_chunks_make_it_interleaved_and_the_picture_is_written(self):
+        picture = self.folder / "step.svg"
+        out = self.run_megalith("plan", "schedule", "--stages", 8, "--chunks", 2, "--micro-batches", 16, "--svg", picture).out
+        self.assertTrue(out.startswith("Interleaved 1F1B: 8 stages x 2 chunks"), out)
+        self.assertIn("Interleaved 1F1B", picture.read_text())
+
+    def test_the_json_has_every_pass(self):
+        told = json.loads(self.run_megalith("plan", "schedule", "--stages", 3, "--micro-batches", 5, "--schedule", "zero_bubble",
+                                            "--json").out)
+        self.assertEqual([len(passes) for passes in told["passes_of_stages"]], [15, 15, 15])
+        self.assertEqual(told["activations_waiting"], [3, 3, 3])
+
+    def test_what_no_schedule_can_do_is_refused(self):
+        plan = ["plan", "schedule"]
+        self.refused(*plan, "--chunks", 2, "--schedule", "gpipe", says="1 unless --schedule interleaved")
+        self.refused(*plan, "--schedule", "interleaved", says="2 or more")
+        self.refused(*plan, "--stages", 1, "--chunks", 2, says="--stages")
+        self.refused(*plan, "--stages", 1024, "--micro-batches", 65536, says=["67108864 forward passes", "--micro-batches 195"])
+        for option in ("--stages", "--chunks", "--micro-batches"):
+            for number in ("0", "-1", "1.5", "many", "99999999999999999999"):
+                self.refused(*plan, option, number, says=option)
+        self.refused(*plan, "--schedule", "1f2b", says="1f2b")
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ class LoopRun final : public LoopObserver {
     std::vector<HeldOutSet> sets;
     if (validate) sets.push_back({.name = "", .dataset = &training.data});
     return run_loop(config_, training.trainer, sets,
-                    {.ledger = ledger_,
+                    {.ledger = &ledger_,
                      .checkpoints = folder_ / "checkpoints",
                      .frozen_config = "",
                      .tokenizer_json = ""},

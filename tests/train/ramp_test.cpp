@@ -49,7 +49,7 @@ class RampRun final : public LoopObserver {
     stop_after_ = stop_after;
     fs::create_directories(folder_ / "checkpoints");
     return run_loop(config_, training_.trainer, {},
-                    {.ledger = ledger_,
+                    {.ledger = &ledger_,
                      .checkpoints = folder_ / "checkpoints",
                      .frozen_config = "",
                      .tokenizer_json = ""},
