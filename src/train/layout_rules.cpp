@@ -293,11 +293,6 @@ std::vector<std::int64_t> layers_of_chunks(const ParallelConfig& parallel, std::
   return even_split(layers, parallel.pipeline * parallel.chunks);
 }
 
-const char* name_of(ScheduleKind schedule) {
-  static constexpr const char* kNames[] = {"gpipe", "1f1b", "interleaved", "zero_bubble"};
-  return kNames[static_cast<std::size_t>(schedule)];
-}
-
 const char* name_of(Recompute recompute) {
   static constexpr const char* kNames[] = {"none", "selective", "full"};
   return kNames[static_cast<std::size_t>(recompute)];

@@ -58,8 +58,7 @@ std::int64_t sequences_per_unit(const TrainConfig& config);
 // Ascending. REQUIRES: number >= 1.
 std::vector<std::int64_t> divisors_of(std::int64_t number);
 
-// "1f1b", as the key has it.
-const char* name_of(ScheduleKind schedule);
+// "selective", as the key has it.
 const char* name_of(Recompute recompute);
 
 }  // namespace megalith

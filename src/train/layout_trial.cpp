@@ -7,9 +7,9 @@
 #include <set>
 #include <utility>
 
+#include "comm/exchange.h"
 #include "comm/threads/threads.h"
 #include "core/digest.h"
-#include "train/gathered_texts.h"
 #include "train/layout_rules.h"
 
 namespace megalith {
@@ -29,9 +29,8 @@ std::uint64_t digest_of(const std::vector<std::uint64_t>& values) {
 
 // What ranks say differently from rank 0.
 std::string disagreement(const std::vector<StepResult>& steps, Communicator& world) {
-  const GatherTexts gather = gather_texts(world);
   for (const StepResult& step : steps) {
-    const std::vector<std::string> said = gather(exact_text(step));
+    const std::vector<std::string> said = texts_of(world, exact_text(step));
     const auto other =
         std::find_if(said.begin(), said.end(), [&](const std::string& text) { return text != said[0]; });
     if (other != said.end())
@@ -46,7 +45,7 @@ void save(const Trainer& trainer, const std::filesystem::path& folder, std::int6
   trainer.save(writer);
   CheckpointFacts facts;
   facts.step = steps;
-  writer.finish_together(facts, gather_texts(world));
+  writer.finish_together(facts, [&](const std::string& mine) { return texts_of(world, mine); });
 }
 
 std::vector<std::byte> bytes_of(const Checkpoint& checkpoint, const std::string& name,

@@ -7,8 +7,8 @@
 #include <cstdlib>
 #include <system_error>
 
+#include "comm/exchange.h"
 #include "run/checkpoint_store.h"
-#include "train/gathered_texts.h"
 
 namespace megalith::app {
 namespace {
@@ -67,7 +67,7 @@ LayoutTrial Ranks::run(const TrainConfig& config, const TrialSetup& setup) const
 }
 
 std::string Ranks::told(const std::string& by_leader) const {
-  return world_ == nullptr ? by_leader : gather_texts(*world_)(by_leader).front();
+  return world_ == nullptr ? by_leader : text_from(*world_, by_leader);
 }
 
 CheckedLayout check_layout(const TrainConfig& config, const ParallelConfig& parallel, const TrialSetup& setup,

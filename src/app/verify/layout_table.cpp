@@ -4,6 +4,7 @@
 #include "app/plan/plan_check.h"
 #include "app/verify/layout_check.h"
 #include "core/digest.h"
+#include "pipeline/schedule_drawing.h"
 
 namespace megalith::app {
 namespace {
