@@ -12,7 +12,7 @@ namespace {
 constexpr std::int64_t kSteps = 20;
 
 const std::vector<Row>& all_rows() {
-  static const std::vector<Row> kRows = layout_design().rows();
+  static const std::vector<Row> kRows = all_layout_rows();
   return kRows;
 }
 

@@ -1,5 +1,6 @@
 #include "parallel/layout_cases.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <map>
 
@@ -11,7 +12,7 @@ namespace megalith::test {
 namespace {
 
 constexpr std::int64_t kSequence = 64;
-constexpr std::int64_t kMostRanks = 32;
+constexpr std::int64_t kFewRanks = 8;
 
 // In the order of the design; the first ones may contradict each other.
 enum Place : std::size_t {
@@ -91,7 +92,7 @@ void lay_out(TrainConfig& config, const Row& row) {
   config.numerics.batch_tokens_max = config.tokens_per_step();
 }
 
-bool is_legal(const Row& row) {
+bool is_legal(const Row& row, std::int64_t most_ranks) {
   static TrainConfig config = small_layout_config();
   static Registry registry;
   if (registry.keys().empty()) declare_train_keys(registry, config);
@@ -100,7 +101,7 @@ bool is_legal(const Row& row) {
   const bool idle = (p.pipeline == 1 && p.schedule != ScheduleKind::one_f_one_b) ||
                     (p.data == 1 && p.zero > 0) || (p.tensor == 1 && p.sequence);
   const std::int64_t ranks = p.tensor * p.pipeline * p.data;
-  const bool legal = !idle && ranks <= kMostRanks && broken_layout_rules(config, ranks, registry).empty();
+  const bool legal = !idle && ranks <= most_ranks && broken_layout_rules(config, ranks, registry).empty();
   config = small_layout_config();
   return legal;
 }
@@ -152,8 +153,16 @@ TrainConfig small_layout_config(const std::string& shape, std::int64_t vocabular
   return config;
 }
 
-PairwiseDesign layout_design() {
-  return {layout_factors(), kConstrained, is_legal};
+PairwiseDesign layout_design(std::int64_t most_ranks) {
+  return {layout_factors(), kConstrained, [=](const Row& row) { return is_legal(row, most_ranks); }};
+}
+
+std::vector<Row> all_layout_rows() {
+  std::vector<Row> rows = layout_design().rows();
+  for (Row& row : layout_design(kFewRanks).rows()) {
+    if (std::find(rows.begin(), rows.end(), row) == rows.end()) rows.push_back(std::move(row));
+  }
+  return rows;
 }
 
 LayoutCase layout_case(const Row& row) {

@@ -36,9 +36,13 @@ struct LayoutCase {
   int threads = 1;
 };
 
-// Rows of the covering test; which of them are legal is what train/layout_rules.h says, and that keys which
-// make no difference have one value.
-PairwiseDesign layout_design();
+// Rows of the covering test over so many ranks at most; which of them are legal is what train/layout_rules.h
+// says, and that keys which make no difference have one value.
+inline constexpr std::int64_t kMostRanks = 32;
+PairwiseDesign layout_design(std::int64_t most_ranks = kMostRanks);
+// What the covering test runs: the rows of that design, and those of one over few ranks, which has the pairs
+// that few ranks can have once more, in other company.
+std::vector<Row> all_layout_rows();
 LayoutCase layout_case(const Row& row);
 
 // A small resolved config to lay out: 8 layers of 32, 8 heads, sequences of 64 tokens, 8 a step.

@@ -7,7 +7,7 @@
 namespace megalith::test {
 namespace {
 
-constexpr std::size_t kGradients = 64;  // sums of fewer values are counters and norms
+constexpr std::size_t kGradients = 16;  // sums of fewer values are counters and norms
 
 struct Mutation {
   const char* name;
