@@ -10,37 +10,38 @@ namespace {
 
 constexpr std::int64_t kPrefillRows = 128;  // tokens of one prefill call; the bits do not depend on it
 
-std::size_t workspace_bytes(const Transformer& transformer, const NumericsProfile& profile,
-                            std::int64_t rows) {
+std::size_t workspace_bytes(const CachedModel& present, const NumericsProfile& profile, std::int64_t rows) {
+  const CachedModel model = present.simulated();
   const std::unique_ptr<sim::SimulatedDevice> device = sim::make_device();
   Arena workspace = Arena::measuring("generation workspace");
   Arena buffers = Arena::measuring("logits");
-  KeyValueCache cache(transformer.config(), profile.compute, 1, 1);
+  CachedModel::Cache cache = model.make_cache(profile.compute, 1, 1);
   const MicroBatch batch;
   const StepContext step{.device = *device, .profile = profile, .workspace = workspace, .batch = batch};
-  const Tensor logits = buffers.allocate(DType::f32, {rows, transformer.padded_vocabulary()});
-  transformer.forward_cached(step, nullptr, {.rows = rows}, cache, 0, logits);
+  const Tensor logits = buffers.allocate(DType::f32, {rows, model.padded_vocabulary()});
+  model.forward(step, nullptr, {.rows = rows}, cache, 0, logits);
   return workspace.peak();
 }
 
-std::int64_t cache_capacity(const Transformer& transformer, std::int64_t wanted) {
-  const std::int64_t longest = transformer.config().sequence;
+std::int64_t cache_capacity(const CachedModel& model, std::int64_t wanted) {
+  const std::int64_t longest = model.config().sequence;
   return wanted == 0 ? longest : std::min(wanted, longest);
 }
 
 }  // namespace
 
-Generator::Generator(Device& device, const Transformer& transformer, const NumericsProfile& profile,
+Generator::Generator(Device& device, const CachedModel& model, const NumericsProfile& profile,
                      std::int64_t slots, std::int64_t capacity)
     : device_(device),
-      transformer_(transformer),
+      model_(model),
       profile_(profile),
-      cache_(transformer.config(), profile.compute, slots, cache_capacity(transformer, capacity)),
+      slots_(slots),
+      capacity_(cache_capacity(model, capacity)),
+      cache_(model.make_cache(profile.compute, slots, capacity_)),
       most_rows_(std::max(kPrefillRows, slots)),
-      workspace_("generation workspace", workspace_bytes(transformer, profile, most_rows_)),
-      buffers_("logits",
-               static_cast<std::size_t>(most_rows_ * (transformer.padded_vocabulary() + 2)) * 4 + 256),
-      logits_(buffers_.allocate(DType::f32, {most_rows_, transformer.padded_vocabulary()})),
+      workspace_("generation workspace", workspace_bytes(model, profile, most_rows_)),
+      buffers_("logits", static_cast<std::size_t>(most_rows_ * (model.padded_vocabulary() + 2)) * 4 + 256),
+      logits_(buffers_.allocate(DType::f32, {most_rows_, model.padded_vocabulary()})),
       slot_(static_cast<std::size_t>(most_rows_)),
       position_(static_cast<std::size_t>(most_rows_)) {}
 
@@ -49,9 +50,11 @@ StepContext Generator::step(Arena& workspace) const {
 }
 
 void Generator::forget() {
-  for (const LayerCache& layer : cache_.layers) {
-    device_.optimizer().zero(layer.keys);
-    device_.optimizer().zero(layer.values);
+  for (const KeyValueCache& part : cache_) {
+    for (const LayerCache& layer : part.layers) {
+      device_.optimizer().zero(layer.keys);
+      device_.optimizer().zero(layer.values);
+    }
   }
   length_ = 0;
 }
@@ -59,15 +62,15 @@ void Generator::forget() {
 void Generator::extend(std::span<const std::int32_t> ids, std::int64_t first, std::int32_t slot,
                        std::int64_t want_logits) {
   const auto rows = static_cast<std::int64_t>(ids.size());
-  MEGALITH_CHECK(rows <= most_rows_ && first + rows <= cache_.capacity, "{} rows from {}", rows, first);
+  MEGALITH_CHECK(rows <= most_rows_ && first + rows <= capacity_, "{} rows from {}", rows, first);
   for (std::int64_t r = 0; r < rows; ++r) {
     slot_[static_cast<std::size_t>(r)] = slot;
     position_[static_cast<std::size_t>(r)] = static_cast<std::int32_t>(first + r);
   }
   const std::int64_t wanted = std::max<std::int64_t>(rows - want_logits, 0);
-  transformer_.forward_cached(step(workspace_), ids.data(),
-                              {.rows = rows, .slot = slot_.data(), .position = position_.data()}, cache_,
-                              want_logits, logits_.row_slice(0, wanted));
+  model_.forward(step(workspace_), ids.data(),
+                 {.rows = rows, .slot = slot_.data(), .position = position_.data()}, cache_, want_logits,
+                 logits_.row_slice(0, wanted));
 }
 
 void Generator::score_rows(std::span<const std::int32_t> targets, float* log_probability) {
@@ -97,7 +100,7 @@ std::vector<float> Generator::score(std::span<const std::int32_t> ids) {
 void Generator::prefill(std::span<const std::int32_t> prompt, std::int64_t num_slots) {
   MEGALITH_CHECK(!prompt.empty() && static_cast<std::int64_t>(prompt.size()) <= context(), "{} tokens",
                  prompt.size());
-  MEGALITH_CHECK(num_slots >= 1 && num_slots <= cache_.slots, "{} of {} slots", num_slots, cache_.slots);
+  MEGALITH_CHECK(num_slots >= 1 && num_slots <= slots_, "{} of {} slots", num_slots, slots_);
   forget();
   num_active_ = num_slots;
   for (std::int64_t slot = 0; slot < num_slots; ++slot) {
@@ -123,9 +126,9 @@ void Generator::decode(std::span<const std::int32_t> ids) {
     slot_[r] = static_cast<std::int32_t>(r);
     position_[r] = static_cast<std::int32_t>(length_);
   }
-  transformer_.forward_cached(step(workspace_), ids.data(),
-                              {.rows = num_active_, .slot = slot_.data(), .position = position_.data()},
-                              cache_, 0, logits_.row_slice(0, num_active_));
+  model_.forward(step(workspace_), ids.data(),
+                 {.rows = num_active_, .slot = slot_.data(), .position = position_.data()}, cache_, 0,
+                 logits_.row_slice(0, num_active_));
   ++length_;
 }
 

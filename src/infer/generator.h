@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "infer/sampler.h"
-#include "model/transformer.h"
+#include "pipeline/cached_model.h"
 
 namespace megalith {
 
@@ -14,8 +14,12 @@ class Generator {
  public:
   // `slots`: sequences decoded side by side, at least 1. The cache holds slots x `capacity` tokens; 0, or
   // more than the model's longest sequence, is that.
-  Generator(Device& device, const Transformer& transformer, const NumericsProfile& profile,
-            std::int64_t slots, std::int64_t capacity = 0);
+  // Over stages of a pipeline every call is collective (CachedModel).
+  Generator(Device& device, const CachedModel& model, const NumericsProfile& profile, std::int64_t slots,
+            std::int64_t capacity = 0);
+  Generator(Device& device, const Transformer& whole, const NumericsProfile& profile, std::int64_t slots,
+            std::int64_t capacity = 0)
+      : Generator(device, CachedModel(whole), profile, slots, capacity) {}
 
   // Log-probability of every token of a document after its first: ids.size() - 1 values, equal by bits to
   // training's forward pass without dropout. REQUIRES: 1 <= ids.size() <= context().
@@ -35,8 +39,8 @@ class Generator {
   [[nodiscard]] float log_probability(std::int64_t slot, std::int32_t id);
 
   [[nodiscard]] std::int64_t length() const { return length_; }  // tokens in each active slot
-  [[nodiscard]] std::int64_t context() const { return cache_.capacity; }
-  [[nodiscard]] std::int64_t vocabulary() const { return transformer_.config().vocabulary; }
+  [[nodiscard]] std::int64_t context() const { return capacity_; }
+  [[nodiscard]] std::int64_t vocabulary() const { return model_.config().vocabulary; }
 
  private:
   [[nodiscard]] StepContext step(Arena& workspace) const;
@@ -49,9 +53,10 @@ class Generator {
   void score_rows(std::span<const std::int32_t> targets, float* log_probability);
 
   Device& device_;
-  const Transformer& transformer_;
+  CachedModel model_;
   NumericsProfile profile_;
-  KeyValueCache cache_;
+  std::int64_t slots_, capacity_;
+  CachedModel::Cache cache_;
   MicroBatch no_batch_;
   std::int64_t most_rows_;  // of one call
   Arena workspace_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "comm/exchange.h"
+#include "core/digest.h"
 #include "train/batch_schedule.h"
 #include "train/checkpoint_policy.h"
 
@@ -25,6 +26,7 @@ class Loop {
         policy_(config, files_.checkpoints) {}
 
   LoopEnd run() {
+    require_one_fingerprint();
     const std::int64_t steps = config_.schedule.steps;
     if (std::optional<LedgerDifference> changed = resume())
       return {.kind = LoopEnd::Kind::ledger_differs, .step = done_, .difference = std::move(changed)};
@@ -55,6 +57,19 @@ class Loop {
   }
 
  private:
+  // Ranks that compute other bits than the first must not mix with it.
+  void require_one_fingerprint() const {
+    const std::vector<std::int64_t> all = numbers_of(world_, static_cast<std::int64_t>(fingerprint_));
+    const auto other = std::find_if(all.begin(), all.end(), [&](std::int64_t one) { return one != all[0]; });
+    if (other == all.end()) return;
+    const auto hex = [](std::int64_t one) { return to_hex(static_cast<std::uint64_t>(one)); };
+    throw RefusedInput(
+        {{.where = fmt::format("the fingerprint of rank {}", other - all.begin()),
+          .found = hex(*other),
+          .allowed = fmt::format("{}, as rank 0 has: ranks compute the same bits", hex(all[0])),
+          .nearest = "one build on processors that `megalith doctor` describes alike"}});
+  }
+
   // Decisions that all ranks must take alike.
   bool agreed_by_first(bool decision) const {
     return world_.size() == 1 ? decision : number_from(world_, decision ? 1 : 0) != 0;

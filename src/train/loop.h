@@ -60,7 +60,8 @@ struct HeldOutSet {
 };
 
 // Runs the config's steps to the end, from the newest good checkpoint when there is one. Throws WorldFailed
-// when a checkpoint or the ledger cannot be written, RefusedInput when they belong to another run.
+// when a checkpoint or the ledger cannot be written, RefusedInput when they belong to another run or the
+// ranks' fingerprints differ.
 LoopEnd run_loop(const TrainConfig& config, Trainer& trainer, std::span<const HeldOutSet> held_out,
                  LoopFiles files, std::uint64_t fingerprint, LoopObserver& observer);
 

@@ -1,10 +1,14 @@
 #include "train/norm_meter.h"
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <span>
 
 #include "core/fixed_point.h"
+#include "layers/unit_gate.h"
 
 namespace megalith {
 namespace {
@@ -24,40 +28,71 @@ std::size_t bytes_of_copies(const Parameters& parameters) {
 // A sum of squares that notices what it cannot hold.
 class Squares {
  public:
+  static constexpr std::size_t kWords = 5;
+
   void add(float value) {
     if (std::fabs(value) < 0x1p15f) {
       sum_.add(value);
     } else {
-      in_range_ = false;  // NaN too
+      out_of_range_ = 1;  // NaN too
     }
   }
   void add(const SquareSum& sum) { sum_.add(sum); }
+  void add_words(std::span<const std::int64_t, kWords> words) {
+    for (std::size_t i = 0; i + 1 < kWords; ++i) sum_.add_scaled(words[i], static_cast<int>(32 * i));
+    out_of_range_ += words[kWords - 1];
+  }
+  void put_words(std::span<std::int64_t, kWords> words) const {
+    std::ranges::copy(sum_.words(), words.begin());
+    words[kWords - 1] = out_of_range_;
+  }
   [[nodiscard]] double norm() const {
-    return in_range_ ? std::sqrt(sum_.value()) : std::numeric_limits<double>::quiet_NaN();
+    return out_of_range_ == 0 ? std::sqrt(sum_.value()) : std::numeric_limits<double>::quiet_NaN();
   }
 
  private:
   SquareSum sum_;
-  bool in_range_ = true;
+  std::int64_t out_of_range_ = 0;
 };
 
 struct LayerSquares {
-  std::string layer;
-  Squares parameter;
-  Squares gradient;
-  Squares update;
+  std::array<Squares, 3> squares;  // of parameters, gradients, updates
 };
+
+// The embedding, the blocks, the head.
+std::size_t layer_of(int unit) {
+  return unit <= kEmbeddingUnit ? 0 : static_cast<std::size_t>(unit - kEmbeddingUnit);
+}
+
+std::string name_of_layer(std::size_t layer, std::size_t layers) {
+  if (layer == 0) return "embedding";
+  return layer + 1 == layers ? "head" : fmt::format("layers.{}", layer - 1);
+}
+
+// Over all ranks.
+void sum_up(Communicator& world, std::vector<LayerSquares>& layers) {
+  std::vector<std::int64_t> words(layers.size() * 3 * Squares::kWords);
+  const auto part = [&](std::size_t layer, std::size_t which) {
+    return std::span<std::int64_t, Squares::kWords>(&words[(3 * layer + which) * Squares::kWords],
+                                                    Squares::kWords);
+  };
+  for (std::size_t layer = 0; layer < layers.size(); ++layer) {
+    for (std::size_t which = 0; which < 3; ++which)
+      layers[layer].squares[which].put_words(part(layer, which));
+  }
+  world.wait(world.all_reduce(words, IntegerReduction::sum));
+  for (std::size_t layer = 0; layer < layers.size(); ++layer) {
+    for (std::size_t which = 0; which < 3; ++which) {
+      layers[layer].squares[which] = {};
+      layers[layer].squares[which].add_words(part(layer, which));
+    }
+  }
+}
 
 }  // namespace
 
-std::string_view layer_of(std::string_view parameter) {
-  constexpr std::string_view kLayers = "layers.";
-  const std::size_t from = parameter.starts_with(kLayers) ? kLayers.size() : 0;
-  return parameter.substr(0, parameter.find('.', from));
-}
-
-NormMeter::NormMeter(const Parameters& parameters)
-    : parameters_(parameters), copies_("norms", bytes_of_copies(parameters)) {
+NormMeter::NormMeter(const Parameters& parameters, std::int64_t layers, Communicator& world)
+    : parameters_(parameters), layers_(layers), world_(world), copies_("norms", bytes_of_copies(parameters)) {
   for (const Parameter& p : parameters.all()) {
     before_.push_back(p.master.empty() ? Tensor{} : copies_.allocate(DType::f32, {p.master.count()}));
   }
@@ -72,29 +107,27 @@ void NormMeter::before_step() {
 }
 
 std::vector<LayerNorms> NormMeter::after_step(Device& device, const GradientScale& scale) const {
-  std::vector<LayerSquares> layers;
+  std::vector<LayerSquares> layers(static_cast<std::size_t>(layers_) + 2);
   for (std::size_t t = 0; t < before_.size(); ++t) {
     const Parameter& p = parameters_.all()[t];
-    const std::string_view layer = layer_of(p.spec.name);
-    if (layers.empty() || layers.back().layer != layer) {
-      layers.push_back({.layer = std::string(layer), .parameter = {}, .gradient = {}, .update = {}});
-    }
-    LayerSquares& sums = layers.back();
     if (!p.counted || p.master.empty()) continue;
+    auto& [parameter, gradient, update] = layers[layer_of(p.spec.unit)].squares;
     const float* const after = p.master.as<float>();
     const float* const before = before_[t].as<float>();
     for (std::int64_t i = 0; i < p.master.count(); ++i) {  // padding is zero and adds nothing
-      sums.parameter.add(after[i]);
-      sums.update.add(after[i] - before[i]);
+      parameter.add(after[i]);
+      update.add(after[i] - before[i]);
     }
-    sums.gradient.add(device.optimizer().squared_norm({.gradient = p.reduced, .scale = scale}));
+    gradient.add(device.optimizer().squared_norm({.gradient = p.reduced, .scale = scale}));
   }
+  sum_up(world_, layers);
   std::vector<LayerNorms> norms;
-  for (const LayerSquares& sums : layers) {
-    norms.push_back({.layer = sums.layer,
-                     .parameter = sums.parameter.norm(),
-                     .gradient = sums.gradient.norm(),
-                     .update = sums.update.norm()});
+  for (std::size_t layer = 0; layer < layers.size(); ++layer) {
+    const auto& [parameter, gradient, update] = layers[layer].squares;
+    norms.push_back({.layer = name_of_layer(layer, layers.size()),
+                     .parameter = parameter.norm(),
+                     .gradient = gradient.norm(),
+                     .update = update.norm()});
   }
   return norms;
 }

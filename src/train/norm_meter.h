@@ -5,9 +5,9 @@
 
 #include <cstdint>
 #include <string>
-#include <string_view>
 #include <vector>
 
+#include "comm/communicator.h"
 #include "core/arena.h"
 #include "device/device.h"
 #include "layers/parameters.h"
@@ -24,22 +24,23 @@ struct LayerNorms {
 
 class NormMeter {
  public:
-  // Takes a copy's memory: 4 bytes per parameter. `parameters` are in training and outlive the meter.
-  explicit NormMeter(const Parameters& parameters);
+  // Takes a copy's memory: 4 bytes per parameter that the rank owns. `parameters`, this rank's of a model of
+  // so many layers, are in training; they and the ranks outlive the meter.
+  NormMeter(const Parameters& parameters, std::int64_t layers, Communicator& world);
 
   void before_step();  // remembers the parameters
-  // REQUIRES: before_step() was called before the step, and the step's gradients are still there.
+  // Collective; of the whole model. REQUIRES: before_step() was called before the step, and the step's
+  // gradients are still there.
   [[nodiscard]] std::vector<LayerNorms> after_step(Device& device, const GradientScale& scale) const;
 
   [[nodiscard]] std::size_t bytes() const { return copies_.capacity(); }
 
  private:
   const Parameters& parameters_;
+  std::int64_t layers_;
+  Communicator& world_;
   Arena copies_;
   std::vector<Tensor> before_;  // in the order of the parameters
 };
-
-// "layers.3" of "layers.3.attention.qkv.weight", "head" of "head.norm.gain".
-std::string_view layer_of(std::string_view parameter);
 
 }  // namespace megalith

@@ -54,6 +54,7 @@ class BatchClient final : public PipelineClient {
  public:
   BatchClient(const Batch& batch, std::size_t buffers) : batch_(batch), filled_(buffers) {
     log_probability.resize(static_cast<std::size_t>(kMicro * batch.sequence));
+    complete.reserve(64);
   }
   const MicroBatch& fill(std::int64_t index, int buffer) override {
     return filled_.at(static_cast<std::size_t>(buffer)) = batch_.micro(index * kMicro, kMicro);
@@ -75,9 +76,11 @@ class BatchClient final : public PipelineClient {
   std::vector<MicroBatch> filled_;
 };
 
-inline Parameters stage_parameters(const PipelineConfig& config, int stage, Device& device) {
-  Parameters parameters(Transformer::specs(config.model, config.numerics, parts_of_stage(config, stage)),
-                        config.numerics.compute, Parameters::Use::training);
+inline Parameters stage_parameters(const PipelineConfig& config, const Mesh& mesh, Device& device) {
+  const TensorSharing tensor = sharing_of(config, mesh);
+  Parameters parameters(Transformer::specs(config.model, config.numerics,
+                                           parts_of_stage(config, mesh.place().pipeline), tensor),
+                        config.numerics.compute, Parameters::Use::training, tensor.place);
   parameters.initialise(1234);
   parameters.refresh_working(device);
   parameters.zero_gradients(device);
@@ -106,7 +109,7 @@ inline StepOutcome one_rank(const ModelConfig& model, const NumericsProfile& pro
 struct PipelineRank {
   PipelineRank(const PipelineConfig& config, const Mesh& mesh)
       : device(cpu::make_device(1, cpu::available_isas().back())),
-        parameters(stage_parameters(config, mesh.place().pipeline, *device)),
+        parameters(stage_parameters(config, mesh, *device)),
         engine(config, mesh, *device, parameters, measure_pipeline(config, mesh)) {}
   std::unique_ptr<Device> device;
   Parameters parameters;

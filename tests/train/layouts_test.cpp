@@ -114,6 +114,7 @@ TEST(Layouts, NameABadPlaceAlike) {
     const test::Trace alone = trace_of(config, data, 3, poison(name, row, infinity));
     ASSERT_TRUE(alone.steps[1].skipped);
     for (const Degrees& d : {Degrees{2, 2, 2, 1, true}, Degrees{1, 4, 2, 3}, Degrees{2, 1, 3, 2}}) {
+      config.batch.micro = d.sequence ? d.tensor : 1;
       config.parallel = {
           .tensor = d.tensor, .pipeline = d.pipeline, .data = d.data, .sequence = d.sequence, .zero = d.zero};
       expect_same_trace(trace_of(config, data, 3, poison(name, row, infinity)), alone,

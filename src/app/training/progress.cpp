@@ -43,7 +43,8 @@ Progress::Progress(const TrainConfig& config, Trainer& trainer, const RunDirecto
       flops_per_token_palm_(
           static_cast<double>(training_flops_palm(config.model, config.batch.sequence).flops)),
       peak_flops_(trainer.device().peak_flops(config.numerics.compute)) {
-  if (config.metrics.norms_every > 0) norms_.emplace(trainer.parameters());
+  if (config.metrics.norms_every > 0)
+    norms_.emplace(trainer.parameters(), config.model.layers, trainer.mesh().world());
 }
 
 void Progress::say(const std::string& line) {
