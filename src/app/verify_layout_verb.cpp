@@ -219,10 +219,11 @@ ExitCode verify_layout(const Options& options) {
   planted(options, chosen_layouts(*loaded, all_variants(config, options.ranks), options));  // refuses early
   const DataSources data = value_or_throw(open_data(config));
   value_or_throw(resolve_epochs(config, data.epoch_samples));
-  require_memory(config);
-  const auto with = [&](const Ranks& ranks) {
+  const auto ranks = static_cast<int>(options.ranks);
+  require_memory(config, Layout{.data = ranks}, ranks);  // no layout needs more
+  const auto with = [&](const Ranks& carrier) {
     return compare(
-        {.options = options, .loaded = *loaded, .config = config, .train = *data.train, .ranks = ranks});
+        {.options = options, .loaded = *loaded, .config = config, .train = *data.train, .ranks = carrier});
   };
   if (launched.launcher.empty()) return with(Ranks());
   return static_cast<ExitCode>(
