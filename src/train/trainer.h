@@ -12,6 +12,7 @@
 #include "comm/mesh.h"
 #include "data/dataset.h"
 #include "optim/adam.h"
+#include "pipeline/cached_model.h"
 #include "pipeline/engine.h"
 #include "run/checkpoint.h"
 #include "train/batch_buffers.h"
@@ -76,8 +77,9 @@ class Trainer {
   [[nodiscard]] std::uint64_t data_digest(std::int64_t step);
 
   [[nodiscard]] const Parameters& parameters() const { return parameters_; }
-  // Of one rank alone: the model.
-  [[nodiscard]] const Transformer& transformer() const { return engine_.chunks().front(); }
+  // The model for generation, with the present parameters. Over ranks what uses it is collective, as a step
+  // is.
+  [[nodiscard]] CachedModel cached_model() { return {engine_.chunks(), mesh_, tensor_group(), &units_}; }
   [[nodiscard]] const RankNeeds& needs() const { return needs_; }
   [[nodiscard]] RankNeeds used() const;  // so far
   [[nodiscard]] Device& device() const { return device_; }
