@@ -216,14 +216,19 @@ ExitCode verify_layout(const Options& options) {
   const auto loaded = value_or_throw(
       load_config_with_keys(options.config_file, options.overrides, configs_folder(options.config_file)));
   TrainConfig config = loaded->values;
-  planted(options, chosen_layouts(*loaded, all_variants(config, options.ranks), options));  // refuses early
+  const std::vector<ParallelConfig> chosen =
+      chosen_layouts(*loaded, all_variants(config, options.ranks), options);
+  planted(options, chosen);  // refuses early
   const DataSources data = value_or_throw(open_data(config));
   value_or_throw(resolve_epochs(config, data.epoch_samples));
-  const auto ranks = static_cast<int>(options.ranks);
-  require_memory(config, Layout{.data = ranks}, ranks);  // no layout needs more
-  const auto with = [&](const Ranks& carrier) {
+  for (const ParallelConfig& parallel : chosen) {
+    config.parallel = parallel;
+    require_memory(config, layout_of(parallel), static_cast<int>(options.ranks));
+  }
+  config.parallel = loaded->values.parallel;
+  const auto with = [&](const Ranks& ranks) {
     return compare(
-        {.options = options, .loaded = *loaded, .config = config, .train = *data.train, .ranks = carrier});
+        {.options = options, .loaded = *loaded, .config = config, .train = *data.train, .ranks = ranks});
   };
   if (launched.launcher.empty()) return with(Ranks());
   return static_cast<ExitCode>(
