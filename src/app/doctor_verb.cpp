@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -9,13 +10,16 @@
 #include "app/build_facts.h"
 #include "app/console.h"
 #include "app/doctor/check.h"
+#include "app/launch/recorded_ranks.h"
 #include "app/verbs.h"
+#include "comm/flight/ring_reader.h"
 
 namespace megalith::app {
 namespace {
 
 struct Options {
   bool json = false;
+  std::filesystem::path run;  // of which the ranks are told; empty: the machine
 };
 
 const char* name_of(CheckState state) {
@@ -56,7 +60,38 @@ void print_json(const Checks& checks) {
   print(report.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
 }
 
+nlohmann::ordered_json to_json(const RankRing& ring) {
+  nlohmann::ordered_json last = nlohmann::ordered_json::array();
+  for (const RingEntry& entry : ring.last) {
+    last.push_back({{"operation", name_of(entry.kind)},
+                    {"group", entry.group},
+                    {"number", entry.number},
+                    {"bytes", entry.bytes},
+                    {"peer", entry.peer},
+                    {"entered_ns", entry.entered},
+                    {"waiting_ns", entry.waiting},
+                    {"left_ns", entry.left}});
+  }
+  return {{"rank", ring.rank},       {"ranks", ring.ranks},     {"host", ring.host},
+          {"process", ring.process}, {"entered", ring.entered}, {"last", std::move(last)}};
+}
+
+// What the ranks of a run said last, dead or alive.
+ExitCode tell_ranks(const Options& options) {
+  constexpr std::size_t kShown = 8;
+  const std::vector<RankRing> rings = value_or_throw(read_rings(rings_folder(options.run)));
+  if (!options.json) {
+    print(to_text(rings, kShown));
+    return ExitCode::done;
+  }
+  nlohmann::ordered_json list = nlohmann::ordered_json::array();
+  for (const RankRing& ring : rings) list.push_back(to_json(ring));
+  print(list.dump(2) + "\n");
+  return ExitCode::done;
+}
+
 ExitCode doctor(const Options& options) {
+  if (!options.run.empty()) return tell_ranks(options);
   Checks checks = machine_checks();
   for (Check& check : provider_checks()) checks.push_back(std::move(check));
   if (options.json) {
@@ -70,6 +105,7 @@ ExitCode doctor(const Options& options) {
 constexpr const char* kExamples = R"(Examples:
   megalith doctor                      what works here, why not, and what to do about it
   megalith doctor --json               the same for a script
+  megalith doctor --run runs/mine      what each rank of a parallel run said last
   MEGALITH_ISA=avx2 megalith doctor    with the AVX2 kernels forced (portable, avx2, avx512, avx512_bf16)
 )";
 
@@ -80,6 +116,8 @@ void add_doctor_verb(CLI::App& app, Run& run) {
   CLI::App* verb = app.add_subcommand("doctor", "What works on this machine and why not");
   verb->footer(kExamples);
   verb->add_flag("--json", options->json, "Print one JSON object");
+  verb->add_option("--run", options->run, "Tell instead what the ranks of a run did last, dead or alive")
+      ->type_name("RUN");
   verb->callback([options, &run] { run = [options] { return doctor(*options); }; });
 }
 

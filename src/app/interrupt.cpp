@@ -17,6 +17,7 @@ extern "C" void on_signal(int signal_number) {
 void watch_for_interrupts() {
   std::signal(SIGINT, on_signal);
   std::signal(SIGTERM, on_signal);
+  std::signal(SIGUSR1, on_signal);
 }
 
 bool interrupted() {

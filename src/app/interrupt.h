@@ -1,5 +1,6 @@
-// Ctrl-C and SIGTERM as a question a loop can ask. The first signal asks for an orderly end; a second one
-// ends the process at once.
+// Ctrl-C, SIGTERM and SIGUSR1 as a question a loop can ask; SIGUSR1 is what launchers pass on to ranks and
+// Slurm sends before a time limit. The first signal asks for an orderly end; a second one ends the process at
+// once.
 #pragma once
 
 namespace megalith::app {

@@ -1,5 +1,6 @@
 #include "comm/host.h"
 
+#include <sched.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "core/digest.h"
+#include "core/thread_pool.h"
 
 namespace megalith {
 namespace {
@@ -39,11 +41,27 @@ std::uint64_t process_space() {
   return digest(host_text() + " " + space.data());
 }
 
-int ranks_on_this_host(Communicator& group) {
-  const std::uint64_t mine = host_identity();
-  std::vector<std::uint64_t> all(static_cast<std::size_t>(group.size()));
-  group.wait(group.all_gather(std::as_bytes(std::span(&mine, 1)), std::as_writable_bytes(std::span(all))));
-  return static_cast<int>(std::count(all.begin(), all.end(), mine));
+HostShare share_of_host(Communicator& group) {
+  struct Card {
+    std::uint64_t host = 0;
+    std::int64_t usable = 0;
+    cpu_set_t processors{};
+  };
+  Card mine{.host = host_identity(), .usable = usable_processors()};
+  sched_getaffinity(0, sizeof(mine.processors), &mine.processors);
+  std::vector<Card> cards(static_cast<std::size_t>(group.size()));
+  group.wait(group.all_gather(std::as_bytes(std::span(&mine, 1)), std::as_writable_bytes(std::span(cards))));
+  HostShare share{.ranks = 0};
+  bool bound = false;  // by the launcher, each to its own
+  cpu_set_t together = mine.processors;
+  for (const Card& card : cards) {
+    if (card.host != mine.host) continue;
+    ++share.ranks;
+    bound = bound || CPU_EQUAL(&card.processors, &mine.processors) == 0;
+    CPU_OR(&together, &together, &card.processors);
+  }
+  share.processors = bound ? CPU_COUNT(&together) : static_cast<int>(mine.usable);
+  return share;
 }
 
 }  // namespace megalith

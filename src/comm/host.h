@@ -11,7 +11,11 @@ namespace megalith {
 std::uint64_t host_identity();
 // Equal for processes that can see each other by number as well: containers of one machine may not.
 std::uint64_t process_space();
-// Collective: how many ranks of the group stand on this rank's host, itself included.
-int ranks_on_this_host(Communicator& group);
+// What this rank's host has for the ranks of a group that stand on it.
+struct HostShare {
+  int ranks = 1;
+  int processors = 1;  // that any of them may use
+};
+HostShare share_of_host(Communicator& group);  // collective
 
 }  // namespace megalith

@@ -7,6 +7,7 @@
 
 #include "comm/host.h"
 #include "comm/threads/threads.h"
+#include "core/thread_pool.h"
 
 namespace megalith {
 namespace {
@@ -51,8 +52,12 @@ TEST(LaunchEnvironment, TakesABatchScriptForNoRank) {
   EXPECT_EQ(launched({{"SLURM_NTASKS", "8"}, {"SLURM_PROCID", "0"}})->launcher, "");
 }
 
-TEST(Host, RanksOfOneProcessShareIt) {
-  run_ranks(3, [](Communicator& world) { EXPECT_EQ(ranks_on_this_host(world), 3); });
+TEST(Host, IsSharedByTheRanksOfOneProcess) {
+  run_ranks(3, [](Communicator& world) {
+    const HostShare share = share_of_host(world);
+    EXPECT_EQ(share.ranks, 3);
+    EXPECT_EQ(share.processors, usable_processors());
+  });
 }
 
 }  // namespace

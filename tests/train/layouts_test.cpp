@@ -136,7 +136,7 @@ TEST(Layouts, ScoreAndGenerateWithTheBitsOfOneRank) {
         .tensor = d.tensor, .pipeline = d.pipeline, .data = d.data, .sequence = d.sequence, .zero = d.zero};
     test::on_ranks(config, data, [&](test::RankOfRun& rank) {
       rank.trainer.run_step(0);
-      Generator generator(rank.device, rank.trainer.generating_model(), config.numerics, 1);
+      Generator generator(rank.device, rank.trainer.cached_model(), config.numerics, 1);
       const std::vector<float> scored = generator.score(ids);
       generator.prefill(ids, 1);
       const std::span<const float> next = generator.logits(0);

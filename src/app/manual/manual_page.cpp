@@ -38,7 +38,7 @@ constexpr Status kStatuses[] = {
     {ExitCode::done, "did what was asked"},
     {ExitCode::failed, "the world let us down: disk full, file vanished, not enough memory"},
     {ExitCode::refused, "the command line, a config or a file is not acceptable; nothing was changed"},
-    {ExitCode::stopped, "Ctrl-C or SIGTERM; the state is saved, the same command continues"},
+    {ExitCode::stopped, "Ctrl-C, SIGTERM or SIGUSR1; the state is saved, the same command continues"},
     {ExitCode::not_reproduced, "a resumed run does not reproduce its ledger"},
     {ExitCode::bug, "an exception nobody expected; a failed check aborts instead (134)"},
 };

@@ -107,7 +107,7 @@ void guess_time(const TrainConfig& config, Device& device, const Dataset& train,
       std::max(std::min(most, batches.sequences(0)) / config.batch.micro, std::int64_t{1});
   probe.batch = {
       .global = whole * config.batch.micro, .micro = config.batch.micro, .sequence = config.batch.sequence};
-  const double seconds = seconds_per_sequence(probe, device, train);
+  const double seconds = seconds_per_sequence(probe, device, train, Mesh());
   if (interrupted()) {
     run.unknown_time = "interrupted";
     return;

@@ -129,6 +129,11 @@ std::string text_of(const Tokenizer& tokenizer, std::span<const std::int32_t> id
   return text;
 }
 
+// Samples are of documents all over the held-out text: one alone may be nothing but a list of names.
+std::int64_t distance_of_samples(const DataSources& data) {
+  return std::max<std::int64_t>(data.held_out_tokens->num_documents() / kSamples, 1);
+}
+
 void write_evaluation(const FinalEvaluation& evaluation, const RunDirectory& run) {
   nlohmann::json baselines = nlohmann::json::array();
   for (const Baseline& baseline : evaluation.baselines) {
@@ -178,6 +183,13 @@ HeldOutFigure evaluate_held_out(const TrainConfig& config, Trainer& trainer, con
   return figure;
 }
 
+void follow_final_evaluation(const TrainConfig& config, Trainer& trainer, const DataSources& data) {
+  evaluate_held_out(config, trainer, *data.held_out_tokens, *data.tokenizer);
+  for (std::int64_t number = 0; number < kSamples; ++number) {
+    draw_sample(config, trainer, data, number * distance_of_samples(data));
+  }
+}
+
 FinalEvaluation evaluate_finally(const TrainConfig& config, Trainer& trainer, const DataSources& data,
                                  const RunDirectory& run) {
   const Tokenizer& tokenizer = *data.tokenizer;
@@ -192,8 +204,7 @@ FinalEvaluation evaluate_finally(const TrainConfig& config, Trainer& trainer, co
   const std::string training = text_of(tokenizer, training_ids);
   result.baselines = compute_baselines(training, text_of(tokenizer, held_out_ids), counts, held_out_ids);
 
-  // From documents all over the held-out text: one alone may be nothing but a list of names.
-  const std::int64_t distance = std::max<std::int64_t>(data.held_out_tokens->num_documents() / kSamples, 1);
+  const std::int64_t distance = distance_of_samples(data);
   std::vector<std::string> continuations;
   for (std::int64_t number = 0; number < kSamples; ++number) {
     result.samples.push_back(draw_sample(config, trainer, data, number * distance));

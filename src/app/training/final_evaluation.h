@@ -38,6 +38,9 @@ struct FinalEvaluation {
 FinalEvaluation evaluate_finally(const TrainConfig& config, Trainer& trainer, const DataSources& data,
                                  const RunDirectory& run);
 
+// What the other ranks do meanwhile: they compute the same and keep nothing.
+void follow_final_evaluation(const TrainConfig& config, Trainer& trainer, const DataSources& data);
+
 // The table and samples as text for a terminal.
 std::string describe(const FinalEvaluation& evaluation);
 

@@ -14,12 +14,12 @@ std::size_t most_resident_bytes() {
 
 }  // namespace
 
-void require_memory(const TrainConfig& config) {
+void require_memory(const TrainConfig& config, const Layout& layout, int ranks) {
   struct sysinfo machine {};
   if (::sysinfo(&machine) != 0) return;
   const double has = (static_cast<double>(machine.totalram) + static_cast<double>(machine.totalswap)) *
                      static_cast<double>(machine.mem_unit);
-  const auto wanted = static_cast<double>(measure_rank(config, Mesh()).bytes());
+  const double wanted = ranks * static_cast<double>(measure_rank(config, Mesh::simulated(layout, 0)).bytes());
   if (wanted <= has) return;
   throw WorldFailed(
       fmt::format("out of memory: the run needs {:.1f} GiB, and this machine has {:.1f}. Try a smaller "

@@ -20,8 +20,8 @@ struct MemoryUse {
 // touched part of the data, beside the sum of what was predicted. `norms` may be null.
 std::vector<MemoryUse> memory_use(const Trainer& trainer, const NormMeter* norms);
 
-// Before a run is made: throws WorldFailed where this machine's memory and swap together are too small for
-// it.
-void require_memory(const TrainConfig& config);
+// Before a run is made: throws WorldFailed where this machine's memory and swap together are too small for so
+// many ranks of the layout as stand on it, each taken as the first one.
+void require_memory(const TrainConfig& config, const Layout& layout, int ranks);
 
 }  // namespace megalith::app

@@ -42,7 +42,7 @@ Progress::Progress(const TrainConfig& config, Trainer& trainer, const RunDirecto
           static_cast<double>(training_flops_causal(config.model, config.batch.sequence).flops)),
       flops_per_token_palm_(
           static_cast<double>(training_flops_palm(config.model, config.batch.sequence).flops)),
-      peak_flops_(trainer.device().peak_flops(config.numerics.compute)) {
+      peak_flops_(style.devices * trainer.device().peak_flops(config.numerics.compute)) {
   if (config.metrics.norms_every > 0)
     norms_.emplace(trainer.parameters(), config.model.layers, trainer.mesh().world());
 }

@@ -19,8 +19,9 @@ namespace megalith::app {
 
 // Where lines go and how often.
 struct ProgressStyle {
-  bool live = false;  // a terminal: one line that is written over
-  bool json = false;  // one JSON object per line, nothing else on standard output
+  bool live = false;   // a terminal: one line that is written over
+  bool json = false;   // one JSON object per line, nothing else on standard output
+  double devices = 1;  // like this one that compute at once: their peaks add up
 };
 
 class Progress final : public LoopObserver {

@@ -36,7 +36,7 @@ std::string text_of(const Tokenizer* tokenizer, const std::vector<std::int32_t>&
 TrainingSample draw_sample(const TrainConfig& config, Trainer& trainer, const DataSources& data,
                            std::int64_t number) {
   const Tokenizer* tokenizer = data.tokenizer ? &*data.tokenizer : nullptr;
-  Generator generator(trainer.device(), trainer.generating_model(), config.numerics, 1);
+  Generator generator(trainer.device(), trainer.cached_model(), config.numerics, 1);
   GenerationRequest request{.max_tokens = config.sample.tokens,
                             .sampling = {.temperature = config.sample.temperature,
                                          .top_k = static_cast<int>(config.sample.top_k),

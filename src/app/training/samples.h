@@ -18,7 +18,8 @@ struct TrainingSample {
 
 // Sample `number` of a run, from the trainer's present parameters. It continues sample.prompt or, where that
 // is empty, the first words of a held-out document, which the model has never seen; documents take turns by
-// number. Temperature 0.7, top-p 0.9; the seed is the run's and the number.
+// number. Temperature 0.7, top-p 0.9; the seed is the run's and the number. Over ranks every rank draws it,
+// and all draw the same.
 TrainingSample draw_sample(const TrainConfig& config, Trainer& trainer, const DataSources& data,
                            std::int64_t number);
 

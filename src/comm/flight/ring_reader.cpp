@@ -96,8 +96,9 @@ Expected<std::vector<RankRing>> read_rings(const fs::path& folder) {
     rings.push_back(std::move(*ring));
   }
   if (rings.empty()) {
-    return refuse(
-        {.where = folder.string(), .found = "no rings", .allowed = "the folder of a run of several ranks"});
+    return refuse({.where = folder.string(),
+                   .found = "no rings",
+                   .allowed = "the folder that several ranks of a run write"});
   }
   std::sort(rings.begin(), rings.end(), [](const RankRing& a, const RankRing& b) { return a.rank < b.rank; });
   return rings;

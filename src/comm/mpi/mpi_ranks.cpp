@@ -23,13 +23,13 @@ constexpr int kLastWords = 1;
 constexpr unsigned kPatienceSeconds = 5;
 
 // Ends every rank of the job. Should the launcher not manage, at least this process ends.
-[[noreturn]] void abort_job() {
+[[noreturn]] void abort_job(int code) {
   alarm(kPatienceSeconds);
-  MPI_Abort(MPI_COMM_WORLD, 1);
-  _exit(1);
+  MPI_Abort(MPI_COMM_WORLD, code);
+  _exit(code);
 }
 
-[[noreturn]] void fail(int rank, const std::string& what) {
+[[noreturn]] void fail(int rank, const std::string& what, int code) {
   fmt::print(stderr, "megalith: rank {} failed: {}\n", rank, what);
   int size = 0;
   MPI_Comm_size(MPI_COMM_WORLD, &size);
@@ -37,7 +37,7 @@ constexpr unsigned kPatienceSeconds = 5;
     MPI_Request request = MPI_REQUEST_NULL;
     if (other != rank) MPI_Isend(&rank, 1, MPI_INT, other, kLastWords, MPI_COMM_WORLD, &request);
   }
-  abort_job();
+  abort_job(code);
 }
 
 bool said_last_words(int rank) {
@@ -72,7 +72,7 @@ void peer_ended(const Peer& dead, const std::vector<Peer>& peers, int rank) {
   }
   if (speaker == rank && !said_last_words(dead.rank)) {
     fmt::print(stderr, "megalith: rank {} (process {}) is gone; the job ends\n", dead.rank, dead.process);
-    abort_job();
+    abort_job(1);
   }
   sleep(kPatienceSeconds);
   _exit(1);
@@ -118,8 +118,10 @@ int run_mpi_rank(const std::function<int(Communicator& world)>& body) {
         run_body(*make_mpi_communicator(world, "world", std::make_shared<ReductionEngine>()), body);
     MPI_Finalize();
     return code;
+  } catch (const RefusedInput& refused) {
+    fail(rank, refused.what(), 2);
   } catch (const std::exception& failure) {
-    fail(rank, failure.what());
+    fail(rank, failure.what(), 1);
   }
 }
 

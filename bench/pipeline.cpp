@@ -1,0 +1,187 @@
+// A pipeline of two stages with one thread each against one rank with two, on the same global batch: tokens
+// per second by schedule, the share of a rank's time in which it waits for the other, and what of that the
+// schedule's own bubble explains. Ranks are threads of this process; stages have equal work.
+//   bench_pipeline [--rounds N] [--json] [schedule ...]
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+
+#include "comm/observer.h"
+#include "comm/threads/threads.h"
+#include "core/floating_point_mode.h"
+#include "device/cpu/cpu_device.h"
+#include "harness.h"
+#include "pipeline/engine.h"
+#include "pipeline/schedule_drawing.h"
+
+namespace megalith {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// Seven layers and a head that costs about one: four layers on one stage, three and the head on the other.
+constexpr std::int64_t kSequences = 16, kSequence = 256, kMicro = 2;
+ModelConfig model() {
+  ModelConfig config;
+  config.layers = 7;
+  config.hidden = 384;
+  config.heads = 6;
+  config.sequence = kSequence;
+  config.vocabulary = 4096;
+  resolve(config);
+  return config;
+}
+
+// Adds up the time in wait().
+class WaitingTime final : public CommunicationObserver {
+ public:
+  double seconds = 0;
+  int opened(const Communicator&) override { return 0; }
+  void entered(ObservedOperation&) override {}
+  void waiting(ObservedOperation&) override { began_ = Clock::now(); }
+  void left(ObservedOperation&) override {
+    seconds += std::chrono::duration<double>(Clock::now() - began_).count();
+  }
+
+ private:
+  Clock::time_point began_;
+};
+
+// Random tokens, no masks, one document per sequence.
+class Tokens final : public PipelineClient {
+ public:
+  explicit Tokens(std::int64_t micro) : micro_(micro), start_(kSequences * kSequence, 0) {
+    for (std::int64_t t = 0; t < kSequences * kSequence; ++t) {
+      ids_.push_back(static_cast<std::int32_t>((static_cast<std::uint64_t>(t) * 2654435761u >> 7) % 4096));
+      positions_.push_back(static_cast<std::int32_t>(t % kSequence));
+    }
+    mask_.assign(start_.size(), 1);
+    for (std::int64_t s = 0; s < kSequences; ++s) samples_.push_back(s);
+  }
+  const MicroBatch& fill(std::int64_t index, int buffer) override {
+    const auto slot = static_cast<std::size_t>(buffer);
+    if (slot >= batches_.size()) batches_.resize(slot + 1);
+    const std::int64_t t = index * micro_ * kSequence;
+    batches_[slot] = {.sequences = micro_,
+                      .sequence = kSequence,
+                      .ids = ids_.data() + t,
+                      .targets = ids_.data() + t,
+                      .loss_mask = mask_.data() + t,
+                      .document_start = start_.data() + t,
+                      .positions = positions_.data() + t,
+                      .samples = samples_.data() + index * micro_};
+    return batches_[slot];
+  }
+
+ private:
+  std::int64_t micro_;
+  std::vector<std::int32_t> ids_, positions_, start_;
+  std::vector<std::uint8_t> mask_;
+  std::vector<std::int64_t> samples_;
+  std::deque<MicroBatch> batches_;
+};
+
+PipelineConfig config_of(ScheduleKind schedule, int stages, std::int64_t micro) {
+  PipelineConfig config{.model = model(), .schedule = schedule, .stages = stages};
+  config.layers = {7};
+  if (stages == 2) config.layers = {4, 3};
+  if (schedule == ScheduleKind::interleaved) {
+    config.chunks = 2;
+    config.layers = {2, 2, 2, 1};
+  }
+  config.numerics.compute = DType::bf16;
+  config.numerics.grain = kSequence;
+  config.numerics.batch_tokens_max = kSequences * kSequence;
+  config.sequences = micro;
+  config.sequence = kSequence;
+  config.max_micro_batches = static_cast<int>(kSequences / micro);
+  return config;
+}
+
+struct Measured {
+  double best = 1e30, median = 0;  // seconds of a global batch
+  double waiting = 0;              // share of the best round, of both ranks
+};
+
+Measured measure(const PipelineConfig& config, int rounds, cpu::Isa isa) {
+  Measured measured;
+  std::vector<double> waited(static_cast<std::size_t>(config.stages));
+  run_ranks(config.stages, [&](Communicator& world) {
+    set_floating_point_mode();
+    WaitingTime waiting;
+    const std::unique_ptr<Communicator> observed = observe(world, waiting);
+    const Mesh mesh({.pipeline = config.stages}, *observed);
+    const std::unique_ptr<Device> device = cpu::make_device(2 / config.stages, isa);
+    Parameters parameters(
+        Transformer::specs(config.model, config.numerics, parts_of_stage(config, mesh.place().pipeline)),
+        config.numerics.compute, Parameters::Use::training);
+    parameters.initialise(1);
+    parameters.refresh_working(*device);
+    PipelineEngine engine(config, mesh, *device, parameters, measure_pipeline(config, mesh));
+    Tokens tokens(config.sequences);
+    Verdict verdict;
+    LossTotals totals;
+    std::int64_t nothing[] = {0};
+    const auto together = [&] { world.wait(world.all_reduce(nothing, IntegerReduction::sum)); };
+    std::vector<double> times;
+    for (int round = -1; round < rounds; ++round) {
+      together();
+      waiting.seconds = 0;
+      const Clock::time_point begin = Clock::now();
+      engine.run({.device = *device,
+                  .profile = config.numerics,
+                  .workspace = engine.workspace(),
+                  .batch = {},
+                  .training = true,
+                  .gradient_shift = gradient_shift(config.numerics.batch_tokens_max),
+                  .verdict = &verdict},
+                 tokens, config.max_micro_batches, totals);
+      waited[static_cast<std::size_t>(world.rank())] = waiting.seconds;
+      together();
+      const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+      if (round < 0 || world.rank() != 0) continue;
+      times.push_back(seconds);
+      if (seconds >= measured.best) continue;
+      measured.best = seconds;
+      measured.waiting = 0;
+      for (const double rank : waited) measured.waiting += rank / seconds / config.stages;
+    }
+    if (world.rank() != 0) return;
+    std::sort(times.begin(), times.end());
+    measured.median = times[times.size() / 2];
+  });
+  return measured;
+}
+
+}  // namespace
+}  // namespace megalith
+
+int main(int argc, char** argv) {
+  using namespace megalith;
+  const bench::Options options = bench::parse_options(argc, argv);
+  const cpu::Isa isa = value_or_throw(cpu::choose_isa(std::getenv("MEGALITH_ISA")));
+  bench::Report report(options, fmt::format("Pipeline on two processors, {} micro batches, {} kernels",
+                                            kSequences / kMicro, name_of(isa)));
+  const double tokens = kSequences * kSequence;
+  double reference = 0;
+  for (const std::int64_t micro : {kMicro, kSequences}) {
+    const Measured one = measure(config_of(ScheduleKind::one_f_one_b, 1, micro), options.rounds, isa);
+    report.add(fmt::format("1 rank, 2 threads, micro batches of {}", micro), tokens / one.best, "tokens/s", 0,
+               one.median / one.best);
+    reference = std::max(reference, tokens / one.best);
+  }
+  for (const ScheduleKind kind : {ScheduleKind::gpipe, ScheduleKind::one_f_one_b, ScheduleKind::interleaved,
+                                  ScheduleKind::zero_bubble}) {
+    const bool wanted = options.rest.empty() || std::find(options.rest.begin(), options.rest.end(),
+                                                          name_of(kind)) != options.rest.end();
+    if (!wanted) continue;
+    const PipelineConfig config = config_of(kind, 2, kMicro);
+    const Measured two = measure(config, options.rounds, isa);
+    const double spread = two.median / two.best;
+    report.add(fmt::format("2 stages, 1 thread each, {}", name_of(kind)), tokens / two.best, "tokens/s",
+               reference, spread);
+    const double bubble = play({kind, 2, config.chunks, config.max_micro_batches}).bubble();
+    report.add("... waiting, of which bubble by formula", two.waiting * 100, "%", bubble * 100, spread);
+  }
+}

@@ -1,0 +1,165 @@
+"""Training as several ranks, threads or processes: the ledger of one rank, whatever is stopped, killed and continued."""
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import unittest
+
+from megalith_cli import MegalithTest, BINARY, SOURCE, TINY, run_tests
+
+STEPS = ("--set", "schedule.steps=24", "--set", "schedule.warmup_steps=5", "--set", "checkpoint.interval=5",
+         "--set", "checkpoint.keep=2", "--set", "validation.interval=8", "--set", "model.dropout=0.1",
+         "--set", "sample.tokens=8", "--set", "sample.interval=8")
+LONG = (*STEPS, "--set", "schedule.steps=400")
+JOB_ENDS_WITHIN = 10  # seconds; what is promised when a rank dies
+
+MPIRUN = shutil.which("mpirun.openmpi") or shutil.which("mpirun")
+WITHOUT_MPI = "" if MPIRUN and os.environ.get("MEGALITH_MPI") == "TRUE" else "no Open MPI here"
+# As root and with more ranks than processors, as containers and small machines have it.
+MPI = [MPIRUN, "--allow-run-as-root", "--oversubscribe"]
+
+
+def layout(**parallel):
+    return [word for key, value in parallel.items() for word in ("--set", f"parallel.{key}={value}")]
+
+
+class Ranks(MegalithTest):
+    @classmethod
+    def setUpClass(cls):
+        folder = tempfile.TemporaryDirectory(prefix="megalith e2e ")
+        cls.addClassCleanup(folder.cleanup)
+        whole = pathlib.Path(folder.name) / "whole"
+        subprocess.run([BINARY, "train", str(TINY), "--run-dir", whole, *STEPS], check=True, capture_output=True,
+                       env={**os.environ, "MEGALITH_CONFIGS": str(SOURCE / "configs")})
+        cls.whole = (whole / "ledger.jsonl").read_bytes()
+
+    def mpirun(self, ranks, *arguments, code=0, timeout=120):
+        result = subprocess.run([*MPI, "-n", str(ranks), BINARY, *map(str, arguments)], capture_output=True, text=True,
+                                cwd=self.folder, timeout=timeout, errors="replace",
+                                env={**os.environ, "MEGALITH_CONFIGS": str(SOURCE / "configs")})
+        self.assertEqual(result.returncode, code, result.stdout[-2000:] + result.stderr[-2000:])
+        return result
+
+    def start_mpirun(self, ranks, *arguments):
+        return subprocess.Popen([*MPI, "-n", str(ranks), BINARY, *map(str, arguments)], stdout=subprocess.PIPE,
+                                stderr=subprocess.STDOUT, cwd=self.folder, start_new_session=True,
+                                env={**os.environ, "MEGALITH_CONFIGS": str(SOURCE / "configs")})
+
+    def rank_processes(self, name):
+        """Process ids of a run's ranks, as their rings tell, once all are there."""
+        for _ in range(200):
+            rings = sorted((self.folder / name / "ranks").glob("*.ring"))
+            if rings:
+                rings = json.loads(self.run_megalith("doctor", "--run", self.folder / name, "--json").out)
+                if len(rings) == rings[0]["ranks"]:
+                    return [ring["process"] for ring in rings]
+            time.sleep(0.05)
+        self.fail("no rings")
+
+    def assert_one_line_names(self, out, pattern):
+        said = [line for line in out.splitlines() if line.startswith("megalith: ")]
+        self.assertEqual(len(said), 1, out)
+        self.assertRegex(said[0], pattern)
+
+
+class Threads(Ranks):
+    def test_they_write_the_ledger_of_one_rank(self):
+        for ranks, more in ((2, layout(zero=1)), (3, layout(zero=2)), (8, layout(zero=3))):
+            name = f"threads{ranks}"
+            out = self.train(name, *STEPS, "--ranks", ranks, *more).out
+            self.assertEqual(self.ledger(name), self.whole)
+            self.assertRegex(out, f"{ranks} ranks = .*data {ranks};")
+            self.assertEqual(out.count("step 1/24"), 1)
+
+    def test_a_stop_is_continued_by_another_number_of_ranks(self):
+        command = ("train", TINY, "--run-dir", self.folder / "run", *STEPS)
+        process = self.start(*command, "--ranks", 3, *layout(zero=2))
+        self.wait_for_steps(process, "run", 7)
+        process.send_signal(signal.SIGTERM)
+        out = process.communicate(timeout=30)[0].decode()
+        self.assertEqual(process.returncode, 3, out)
+        self.assert_one_line_names(out, "^megalith: stopped after step")
+        self.run_megalith(*command, "--ranks", 2, *layout(zero=0))
+        self.assertEqual(self.ledger("run"), self.whole)
+
+    def test_what_is_refused_is_told_once(self):
+        result = self.refused("train", TINY, "--ranks", 3, *layout(tensor=2), says="tensor 2")
+        self.assertEqual(result.err.count("megalith: "), 1)
+        self.refused("train", TINY, "--ranks", 0, says="--ranks")
+        self.refused("train", TINY, "--ranks", 2, "--dry-run", says="plan check")
+        self.refused("doctor", "--run", self.folder, says="rings")
+
+    def test_the_rings_tell_what_ranks_did_last(self):
+        self.train("run", *STEPS, "--ranks", 2)
+        text = self.run_megalith("doctor", "--run", self.folder / "run").out
+        self.assertIn("rank 1 of 2", text)
+        self.assertRegex(text, r"broadcast +world +#\d+ .*done")
+
+
+@unittest.skipIf(WITHOUT_MPI, WITHOUT_MPI)
+class Processes(Ranks):
+    def test_they_write_the_ledger_of_one_rank(self):
+        for ranks, more in ((1, []), (2, []), (4, layout(zero=2)), (8, layout(zero=3))):
+            name = f"mpi{ranks}"
+            out = self.mpirun(ranks, "train", TINY, "--run-dir", self.folder / name, *STEPS, *more).stdout
+            self.assertEqual(self.ledger(name), self.whole)
+            self.assertEqual(out.count("step 1/24"), 1)
+
+    def test_a_signal_to_any_rank_stops_all(self):
+        for number, (rank, stop) in enumerate(((0, signal.SIGINT), (1, signal.SIGTERM))):
+            name = f"stopped{number}"
+            command = ("train", TINY, "--run-dir", self.folder / name, *STEPS)
+            process = self.start_mpirun(2, *command)
+            self.wait_for_steps(process, name, 6)
+            os.kill(self.rank_processes(name)[rank], stop)
+            out = process.communicate(timeout=30)[0].decode(errors="replace")
+            self.assertEqual(process.returncode, 3, out)
+            self.assert_one_line_names(out, "^megalith: stopped after step")
+            self.mpirun(3, *command, *layout(zero=1))
+            self.assertEqual(self.ledger(name), self.whole)
+
+    def test_a_signal_to_mpirun_stops_all(self):
+        command = ("train", TINY, "--run-dir", self.folder / "run", *LONG)
+        # mpirun passes SIGUSR1 on; SIGTERM makes it end the ranks itself, with a second to save.
+        for sent in (signal.SIGUSR1, signal.SIGTERM):
+            before = self.ledger("run").count(b"\n") if (self.folder / "run").exists() else 0
+            with self.start_mpirun(2, *command) as process:
+                self.wait_for_steps(process, "run", before + 6)
+                process.send_signal(sent)
+                out = process.communicate(timeout=30)[0].decode(errors="replace")
+                self.assertNotEqual(process.returncode, 0, out)
+                if sent == signal.SIGUSR1:
+                    self.assertEqual(process.returncode, 3, out)
+                    self.assert_one_line_names(out, "^megalith: stopped after step")
+        self.train("whole", *LONG)
+        self.train("run", *LONG)
+        self.assertEqual(self.ledger("run"), self.ledger("whole"))
+
+    def test_any_rank_may_be_killed_and_another_layout_goes_on(self):
+        self.train("whole", *LONG)
+        command = ("train", TINY, "--run-dir", self.folder / "run", *LONG)
+        for steps, ranks, killed, more in ((30, 2, 1, []), (60, 3, 0, layout(zero=1)), (90, 4, 2, layout(zero=3))):
+            process = self.start_mpirun(ranks, *command, *more)
+            self.wait_for_steps(process, "run", steps)
+            os.kill(self.rank_processes("run")[killed], signal.SIGKILL)
+            out = process.communicate(timeout=JOB_ENDS_WITHIN)[0].decode(errors="replace")
+            self.assertNotEqual(process.returncode, 0)
+            self.assert_one_line_names(out, rf"^megalith: rank {killed} \(process \d+\) is gone")
+        self.run_megalith(*command, "--ranks", 2, *layout(zero=2))
+        self.assertEqual(self.ledger("run"), self.ledger("whole"))
+
+    def test_what_is_refused_is_told_once_and_all_end_with_2(self):
+        result = self.mpirun(3, "train", TINY, *layout(tensor=2), code=2)
+        self.assert_one_line_names(result.stderr, "tensor 2")
+        result = self.mpirun(2, "train", self.folder / "nothing.toml", code=2)
+        self.assert_one_line_names(result.stderr, "nothing.toml")
+        result = self.mpirun(2, "train", TINY, "--ranks", 2, code=2)
+        self.assert_one_line_names(result.stderr, "--ranks")
+
+
+if __name__ == "__main__":
+    run_tests()
