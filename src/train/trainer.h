@@ -84,6 +84,9 @@ class Trainer {
   [[nodiscard]] RankNeeds used() const;  // so far
   [[nodiscard]] Device& device() const { return device_; }
   [[nodiscard]] const Mesh& mesh() const { return mesh_; }
+  // For who uses the transformer without the trainer: what StepContext is told.
+  [[nodiscard]] UnitGate& units() { return units_; }
+  [[nodiscard]] const TensorGroup* tensor_group() const { return tensor_ ? &*tensor_ : nullptr; }
 
  private:
   Trainer(const TrainConfig& config, Device& device, const Dataset& train, std::unique_ptr<Mesh> mesh)
@@ -91,7 +94,6 @@ class Trainer {
     own_mesh_ = std::move(mesh);
   }
   [[nodiscard]] StepContext context(bool training, TensorObserver* observer = nullptr);
-  [[nodiscard]] const TensorGroup* tensor_group() const { return tensor_ ? &*tensor_ : nullptr; }
   [[nodiscard]] BatchShare share_of_step(std::int64_t step) const;
   // This rank's number for its share of so many sequences, dealt out in units.
   [[nodiscard]] int micro_batches(std::int64_t sequences, std::int64_t unit) const;
