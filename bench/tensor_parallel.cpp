@@ -97,76 +97,98 @@ struct Tokens {
   MicroBatch batch;
 };
 
-struct Measured {
-  double best = 1e30, median = 0, waiting = 0;  // seconds; share of the best round
+// Ranks that share a model, each with everything it needs for a step.
+class SharedModel {
+ public:
+  SharedModel(const Problem& problem, int ranks, bool sequence_parallel, cpu::Isa isa)
+      : config_(config_of(problem)), tokens_(problem) {
+    profile_.compute = DType::bf16;
+    profile_.grain = problem.sequence;
+    profile_.batch_tokens_max = problem.sequences * problem.sequence;
+    for (int rank = 0; rank < ranks; ++rank) {
+      const TensorSharing sharing{.place = {ranks, rank}, .sequence_parallel = sequence_parallel};
+      ranks_.push_back(std::make_unique<Rank>(config_, profile_, sharing, problem, 2 / ranks, isa));
+    }
+  }
+
+  // Forward and backward of one micro batch.
+  void step() {
+    const auto count = static_cast<int>(ranks_.size());
+    run_ranks(count, [&](Communicator& world) {
+      set_floating_point_mode();
+      Rank& rank = *ranks_[static_cast<std::size_t>(world.rank())];
+      TimedRanks timed(world);
+      const TensorGroup group(timed, static_cast<int>(config_.kv_heads));
+      LossTotals totals;
+      const Clock::time_point begin = Clock::now();
+      rank.transformer.forward_backward({.device = *rank.device,
+                                         .profile = profile_,
+                                         .workspace = rank.workspace,
+                                         .batch = tokens_.batch,
+                                         .training = true,
+                                         .gradient_shift = gradient_shift(profile_.batch_tokens_max),
+                                         .verdict = &rank.verdict,
+                                         .tensor = count > 1 ? &group : nullptr},
+                                        rank.stash, totals);
+      rank.seconds += std::chrono::duration<double>(Clock::now() - begin).count();
+      rank.waiting += timed.seconds;
+    });
+  }
+  // Of all steps so far, on the first rank.
+  [[nodiscard]] double share_of_waiting() const { return ranks_[0]->waiting / ranks_[0]->seconds; }
+
+ private:
+  struct Rank {
+    Rank(const ModelConfig& config, const NumericsProfile& profile, const TensorSharing& sharing,
+         const Problem& problem, int threads, cpu::Isa isa)
+        : needs(measure_micro_batch(config, profile, problem.sequences, problem.sequence, {}, sharing)),
+          device(cpu::make_device(threads, isa)),
+          parameters(Transformer::specs(config, profile, sharing), profile.compute, Parameters::Use::training,
+                     sharing.place),
+          transformer(config, profile, parameters, {}, sharing),
+          stash_arena("stash", needs.stash_bytes),
+          workspace("workspace", needs.workspace_bytes),
+          stash(stash_arena, transformer.stash_depth()) {
+      parameters.initialise(1);
+      parameters.refresh_working(*device);
+    }
+    MicroBatchNeeds needs;
+    std::unique_ptr<Device> device;
+    Parameters parameters;
+    Transformer transformer;
+    Arena stash_arena, workspace;
+    Stash stash;
+    Verdict verdict;
+    double seconds = 0, waiting = 0;
+  };
+
+  ModelConfig config_;
+  NumericsProfile profile_;
+  Tokens tokens_;
+  std::vector<std::unique_ptr<Rank>> ranks_;
 };
 
-// Forward and backward of one micro batch, again and again.
-Measured measure(const Problem& problem, int ranks, bool sequence_parallel, int rounds, cpu::Isa isa) {
-  const ModelConfig config = config_of(problem);
-  NumericsProfile profile;
-  profile.compute = DType::bf16;
-  profile.grain = problem.sequence;
-  profile.batch_tokens_max = problem.sequences * problem.sequence;
-  const Tokens tokens(problem);
-  Measured measured;
-  run_ranks(ranks, [&](Communicator& world) {
-    set_floating_point_mode();
-    const TensorSharing sharing{.place = {ranks, world.rank()}, .sequence_parallel = sequence_parallel};
-    const MicroBatchNeeds needs =
-        measure_micro_batch(config, profile, problem.sequences, problem.sequence, {}, sharing);
-    const std::unique_ptr<Device> device = cpu::make_device(2 / ranks, isa);
-    Parameters parameters(Transformer::specs(config, profile, sharing), profile.compute,
-                          Parameters::Use::training, sharing.place);
-    parameters.initialise(1);
-    parameters.refresh_working(*device);
-    const Transformer transformer(config, profile, parameters, {}, sharing);
-    Arena stash_arena("stash", needs.stash_bytes);
-    Arena workspace("workspace", needs.workspace_bytes);
-    Stash stash(stash_arena, transformer.stash_depth());
-    TimedRanks timed(world);
-    const TensorGroup group(timed, static_cast<int>(config.kv_heads));
-    Verdict verdict;
-    LossTotals totals;
-    std::vector<double> times;
-    for (int round = -1; round < rounds; ++round) {
-      timed.seconds = 0;
-      const Clock::time_point begin = Clock::now();
-      transformer.forward_backward({.device = *device,
-                                    .profile = profile,
-                                    .workspace = workspace,
-                                    .batch = tokens.batch,
-                                    .training = true,
-                                    .gradient_shift = gradient_shift(profile.batch_tokens_max),
-                                    .verdict = &verdict,
-                                    .tensor = ranks > 1 ? &group : nullptr},
-                                   stash, totals);
-      const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
-      if (round < 0 || world.rank() != 0) continue;
-      times.push_back(seconds);
-      if (seconds < measured.best) measured = {.best = seconds, .waiting = timed.seconds / seconds};
-    }
-    if (world.rank() != 0) return;
-    std::sort(times.begin(), times.end());
-    measured.median = times[times.size() / 2];
-  });
-  return measured;
-}
-
-void report_problem(const bench::Options& options, bench::Report& report, const Problem& problem,
-                    cpu::Isa isa) {
+void measure(const bench::Options& options, bench::Report& report, const Problem& problem, cpu::Isa isa) {
   const auto tokens = static_cast<double>(problem.sequences * problem.sequence);
-  const Measured one = measure(problem, 1, false, options.rounds, isa);
-  report.add(fmt::format("{}: 1 rank, 2 threads", problem.name), tokens / one.best, "tokens/s", 0,
-             one.median / one.best);
-  for (const bool sequence_parallel : {false, true}) {
-    const Measured two = measure(problem, 2, sequence_parallel, options.rounds, isa);
-    const char* kind = sequence_parallel ? ", sequence parallel" : "";
-    report.add(fmt::format("{}: 2 tensor ranks, 1 thread each{}", problem.name, kind), tokens / two.best,
-               "tokens/s", tokens / one.best, two.median / two.best);
-    report.add(fmt::format("{}: ... of which waiting{}", problem.name, kind), two.waiting * 100, "%", 100,
-               two.median / two.best);
-  }
+  SharedModel one(problem, 1, false, isa);
+  SharedModel two(problem, 2, false, isa);
+  SharedModel cut(problem, 2, true, isa);
+  const std::vector<bench::Timing> timings =
+      bench::take_turns({{"1 rank, 2 threads", tokens, [&] { one.step(); }},
+                         {"2 tensor ranks, 1 thread each", tokens, [&] { two.step(); }},
+                         {"2 tensor ranks, 1 thread each, sequence parallel", tokens, [&] { cut.step(); }}},
+                        options.rounds);
+  const double reference = tokens / timings[0].best_seconds;
+  const auto add = [&](const char* name, const bench::Timing& timing, double against) {
+    report.add(fmt::format("{}: {}", problem.name, name), tokens / timing.best_seconds, "tokens/s", against,
+               timing.median_seconds / timing.best_seconds);
+  };
+  add("1 rank, 2 threads", timings[0], 0);
+  add("2 ranks", timings[1], reference);
+  add("2 ranks, sequence parallel", timings[2], reference);
+  report.add(fmt::format("{}: waiting of 2 ranks", problem.name), two.share_of_waiting() * 100, "%", 100, 1);
+  report.add(fmt::format("{}: waiting, sequence parallel", problem.name), cut.share_of_waiting() * 100, "%",
+             100, 1);
 }
 
 }  // namespace
@@ -180,6 +202,6 @@ int main(int argc, char** argv) {
   for (const Problem& problem : kProblems) {
     const bool wanted = options.rest.empty() || std::find(options.rest.begin(), options.rest.end(),
                                                           problem.name) != options.rest.end();
-    if (wanted) report_problem(options, report, problem, isa);
+    if (wanted) measure(options, report, problem, isa);
   }
 }

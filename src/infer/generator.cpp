@@ -23,6 +23,13 @@ std::size_t workspace_bytes(const CachedModel& present, const NumericsProfile& p
   return workspace.peak();
 }
 
+// Rows that tensor ranks cannot share evenly go to all of them, so one row less may need more.
+std::size_t most_workspace_bytes(const CachedModel& model, const NumericsProfile& profile,
+                                 std::int64_t rows) {
+  const std::size_t bytes = workspace_bytes(model, profile, rows);
+  return rows == 1 ? bytes : std::max(bytes, workspace_bytes(model, profile, rows - 1));
+}
+
 std::int64_t cache_capacity(const CachedModel& model, std::int64_t wanted) {
   const std::int64_t longest = model.config().sequence;
   return wanted == 0 ? longest : std::min(wanted, longest);
@@ -39,7 +46,7 @@ Generator::Generator(Device& device, const CachedModel& model, const NumericsPro
       capacity_(cache_capacity(model, capacity)),
       cache_(model.make_cache(profile.compute, slots, capacity_)),
       most_rows_(std::max(kPrefillRows, slots)),
-      workspace_("generation workspace", workspace_bytes(model, profile, most_rows_)),
+      workspace_("generation workspace", most_workspace_bytes(model, profile, most_rows_)),
       buffers_("logits", static_cast<std::size_t>(most_rows_ * (model.padded_vocabulary() + 2)) * 4 + 256),
       logits_(buffers_.allocate(DType::f32, {most_rows_, model.padded_vocabulary()})),
       slot_(static_cast<std::size_t>(most_rows_)),

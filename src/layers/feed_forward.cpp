@@ -60,8 +60,7 @@ void FeedForward::backward(const StepContext& step, const Tensor& dactivated, co
   step.device.elementwise().backward(
       ActivationBackward{.activation = shape_.activation, .x = up, .dy = dactivated, .dx = dup});
   step.observe(shape_.layer, "feed_forward.up", Direction::backward, dup);
-  up_.weight_gradient(step, dup, all_tokens(step, input, step.weight_half_memory()));
-  up_.input_gradient(step, dup, dinput);
+  up_.backward(step, dup, input, dinput);
 }
 
 }  // namespace megalith

@@ -58,13 +58,19 @@ void Linear::pack(Device& device, const NumericsProfile& profile, WeightFormat f
   release_pages({memory, static_cast<std::size_t>(w.count()) * size_of(w.dtype)});
 }
 
-void Linear::input_gradient(const StepContext& step, const Tensor& dy, const Tensor& dx,
-                            std::int64_t first_input) const {
-  if (cut_ == Cut::row || step.tensor == nullptr) return gradient_of_inputs(step, dy, dx, first_input);
+// Over tensor ranks the tokens of x travel while dx is computed, and the shares of dx while dw is.
+void Linear::backward(const StepContext& step, const Tensor& dy, const Tensor& x, const Tensor& dx) const {
+  if (step.tensor == nullptr) {
+    weight_gradient(step, dy, x);
+    return gradient_of_inputs(step, dy, dx, 0);
+  }
   const ArenaScope scope(step.workspace);
+  const ComingTokens tokens = begin_all_tokens(step, x, step.weight_half_memory());
   const Tensor share = step.workspace.allocate(DType::f32, {dy.rows(), dx.columns()});
   input_gradient_share(step, dy, share);
-  sum_over_ranks(step, share, dx);
+  const RowParts shares = begin_exchange_rows(step, share);
+  weight_gradient(step, dy, wait_for_tokens(step, tokens));
+  sum_parts(step, shares, dx);
 }
 
 void Linear::gradient_of_inputs(const StepContext& step, const Tensor& dy, const Tensor& dx,

@@ -40,11 +40,14 @@ class Linear {
   // Column: y in the compute dtype, bias added. Row: y in f32, bias left to the caller; with tensor ranks,
   // this rank's share of the sum.
   void forward(const StepContext& step, const Tensor& x, const Tensor& y) const;
-  // dx in the compute dtype or, for row, also f32. Row: of inputs first_input .. first_input + dx.columns().
-  // Column, with tensor ranks: summed over them, of all tokens or of this rank's, as dx has rows.
+  // Row: dx in the compute dtype or f32, of inputs first_input .. first_input + dx.columns().
   void input_gradient(const StepContext& step, const Tensor& dy, const Tensor& dx,
-                      std::int64_t first_input = 0) const;
-  // Column: this rank's share of that sum, f32.
+                      std::int64_t first_input = 0) const {
+    gradient_of_inputs(step, dy, dx, first_input);
+  }
+  // Column: both gradients. x has all tokens or this rank's, and so has dx, in the compute dtype.
+  void backward(const StepContext& step, const Tensor& dy, const Tensor& x, const Tensor& dx) const;
+  // Column: dx or, with tensor ranks, this rank's share of its sum, f32.
   void input_gradient_share(const StepContext& step, const Tensor& dy, const Tensor& share) const {
     gradient_of_inputs(step, dy, share, 0);
   }

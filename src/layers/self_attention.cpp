@@ -272,8 +272,7 @@ void SelfAttention::backward(const StepContext& step, const Tensor& dcontext, co
                    key_gain_ == nullptr ? Tensor{} : as_vector(key_gain_->gradient));
   }
   step.observe(shape_.layer, "attention.qkv", Direction::backward, dqkv);
-  qkv_.weight_gradient(step, dqkv, all_tokens(step, input, step.weight_half_memory()));
-  qkv_.input_gradient(step, dqkv, dinput);
+  qkv_.backward(step, dqkv, input, dinput);
 }
 
 void SelfAttention::forward_cached(const StepContext& step, const Tensor& input, const LayerCache& cache,

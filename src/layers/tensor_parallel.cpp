@@ -16,25 +16,40 @@ std::int64_t first_token(const StepContext& step, std::int64_t rows) {
   return rows == tokens ? 0 : step.tensor->place().begin(tokens);
 }
 
-Tensor all_tokens(const StepContext& step, const Tensor& held, Arena& memory) {
+ComingTokens begin_all_tokens(const StepContext& step, const Tensor& held, Arena& memory) {
   const std::int64_t tokens = step.batch.tokens();
-  if (held.rows() == tokens) return held;
-  Communicator& ranks = step.tensor->ranks();
+  if (held.rows() == tokens) return {.all = held};
   const Tensor all = memory.allocate(held.dtype, {tokens, held.columns()});
-  ranks.wait(ranks.all_gather(bytes_of(held), bytes_of(all)));
-  return all;
+  return {
+      .all = all, .coming = true, .request = step.tensor->ranks().all_gather(bytes_of(held), bytes_of(all))};
 }
 
-RowParts exchange_rows(const StepContext& step, const Tensor& mine) {
+Tensor wait_for_tokens(const StepContext& step, const ComingTokens& tokens) {
+  if (tokens.coming) step.tensor->ranks().wait(tokens.request);
+  return tokens.all;
+}
+
+Tensor all_tokens(const StepContext& step, const Tensor& held, Arena& memory) {
+  return wait_for_tokens(step, begin_all_tokens(step, held, memory));
+}
+
+RowParts begin_exchange_rows(const StepContext& step, const Tensor& mine) {
   Communicator& ranks = step.tensor->ranks();
   const TensorPlace place = step.tensor->place();
   const std::int64_t size = place.size;
   const bool even = mine.rows() % size == 0;
   const std::int64_t rows = even ? mine.rows() / size : mine.rows();
   const Tensor parts = step.workspace.allocate(mine.dtype, {size, rows, mine.columns()});
-  ranks.wait(even ? ranks.all_to_all(bytes_of(mine), bytes_of(parts))
-                  : ranks.all_gather(bytes_of(mine), bytes_of(parts)));
-  return {.parts = parts, .first = even ? place.rank * rows : 0};
+  return {.parts = parts,
+          .first = even ? place.rank * rows : 0,
+          .request = even ? ranks.all_to_all(bytes_of(mine), bytes_of(parts))
+                          : ranks.all_gather(bytes_of(mine), bytes_of(parts))};
+}
+
+RowParts exchange_rows(const StepContext& step, const Tensor& mine) {
+  const RowParts parts = begin_exchange_rows(step, mine);
+  step.tensor->ranks().wait(parts.request);
+  return parts;
 }
 
 void complete_rows(const StepContext& step, const RowParts& parts, const Tensor& y) {
@@ -50,11 +65,15 @@ Tensor gather_parts(const StepContext& step, const Tensor& mine) {
   return parts;
 }
 
+void sum_parts(const StepContext& step, const RowParts& shares, const Tensor& y) {
+  step.tensor->ranks().wait(shares.request);
+  step.device.shards().sum({.parts = shares.parts, .y = shares.of(y)});
+  complete_rows(step, shares, y);
+}
+
 void sum_over_ranks(const StepContext& step, const Tensor& share, const Tensor& y) {
   const ArenaScope scope(step.workspace);
-  const RowParts parts = exchange_rows(step, share);
-  step.device.shards().sum({.parts = parts.parts, .y = parts.of(y)});
-  complete_rows(step, parts, y);
+  sum_parts(step, begin_exchange_rows(step, share), y);
 }
 
 Tensor exchange_columns(const StepContext& step, Communicator& ranks, const Tensor& mine) {

@@ -18,11 +18,21 @@ std::int64_t first_token(const StepContext& step, std::int64_t rows);
 // All tokens of what this rank may have only its own of; where they come from other ranks, in `memory`.
 Tensor all_tokens(const StepContext& step, const Tensor& held, Arena& memory);
 
+// The same while they are on their way: `all` is complete after wait_for_tokens.
+struct ComingTokens {
+  Tensor all;
+  bool coming = false;
+  Communicator::Request request = {};
+};
+ComingTokens begin_all_tokens(const StepContext& step, const Tensor& held, Arena& memory);
+Tensor wait_for_tokens(const StepContext& step, const ComingTokens& tokens);
+
 // What every rank has of rows [first, first + rows): this rank's share of the rows or, where they cannot be
 // cut evenly (a few rows of a generation), all of them.
 struct RowParts {
   Tensor parts;  // [T, rows, columns], in the workspace
   std::int64_t first = 0;
+  Communicator::Request request = {};  // until it was waited for, parts are on their way
   [[nodiscard]] std::int64_t rows() const { return parts.shape[2]; }
   // Those rows of y, which has them alone or all rows.
   [[nodiscard]] Tensor of(const Tensor& y) const {
@@ -30,6 +40,7 @@ struct RowParts {
   }
 };
 // mine [M, columns], dense. REQUIRES: a tensor group.
+RowParts begin_exchange_rows(const StepContext& step, const Tensor& mine);
 RowParts exchange_rows(const StepContext& step, const Tensor& mine);
 // Afterwards, of y whose rows `parts` describes each rank filled in: the rest of them, where y has more.
 void complete_rows(const StepContext& step, const RowParts& parts, const Tensor& y);
@@ -37,6 +48,9 @@ void complete_rows(const StepContext& step, const RowParts& parts, const Tensor&
 // [T, M, columns] of every rank's mine [M, columns], in the workspace.
 Tensor gather_parts(const StepContext& step, const Tensor& mine);
 
+// Waits for shares f32 that are on their way; y = round(their tree sum), of all tokens or of this rank's, as
+// y has rows.
+void sum_parts(const StepContext& step, const RowParts& shares, const Tensor& y);
 // y = round(tree sum over ranks of share f32 [M, H]), of all tokens or of this rank's, as y has rows.
 void sum_over_ranks(const StepContext& step, const Tensor& share, const Tensor& y);
 

@@ -96,6 +96,23 @@ TEST_P(TensorParallel, AnotherOrderOfTheSharesWouldBeSeen) {
   EXPECT_NE(outcome_of(run, batch).gradients, expected.gradients);
 }
 
+TEST_P(TensorParallel, WhatIsBadOnOneRankIsBadOnSomeOfMany) {
+  RankRun run = run_of(0);
+  const Batch batch = batch_of(run);
+  run.poisoned = "layers.1.feed_forward.up.weight";
+  for (const int ranks : {1, 2, 8}) {
+    run.ranks = ranks;
+    run.sequence_parallel = ranks == 8;
+    bool bad = false;
+    std::vector<SharedOutcome> of_ranks(static_cast<std::size_t>(ranks));
+    run_ranks(ranks, [&](Communicator& world) {
+      of_ranks[static_cast<std::size_t>(world.rank())] = test::outcome_of_rank(run, batch, world);
+    });
+    for (const SharedOutcome& outcome : of_ranks) bad = bad || outcome.bad;
+    EXPECT_TRUE(bad) << ranks << " ranks";
+  }
+}
+
 // Logits of two prompts together, then of steps that extend them, from caches of each rank's heads.
 std::vector<std::uint32_t> generated(const RankRun& run, Communicator& communicator) {
   set_floating_point_mode();

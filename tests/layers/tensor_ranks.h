@@ -66,6 +66,7 @@ struct RankRun {
   bool deferred = false;   // weight halves wait for the end of the micro batch
   std::int64_t micro = 8;  // sequences
   int swap_from = WatchedRanks::kNone;
+  const char* poisoned = nullptr;  // a parameter whose last element is infinite
 };
 
 // What one rank computes with. Arenas are exactly as large as was measured.
@@ -88,6 +89,11 @@ class TensorRank {
         waiting_(waiting_arena_, 64),
         stash_(stash_arena_, transformer.stash_depth()) {
     parameters.initialise(1234);
+    if (run.poisoned != nullptr) {
+      const Parameter& p = parameters.named(run.poisoned);
+      const float infinite[] = {INFINITY};
+      Parameters::set_row(p, p.spec.rows - 1, p.spec.columns - 1, infinite);
+    }
     parameters.refresh_working(*device_);
     parameters.zero_gradients(*device_);
   }
@@ -167,6 +173,22 @@ inline std::vector<std::uint32_t> bits_of(const std::vector<float>& values) {
   return bits;
 }
 
+// Gradients by logical index, as far as this rank counts them or has a part of their sum.
+inline std::vector<std::int64_t> counted_gradients(const Parameters& parameters, std::int64_t elements) {
+  std::vector<std::int64_t> gradients(static_cast<std::size_t>(elements), 0);
+  for (const Parameter& p : parameters.all()) {
+    if (!p.counted && !p.spec.summed_over_tensor) continue;
+    for (const ParameterPiece& piece : p.pieces) {
+      const Tensor local = piece.of(p.gradient);
+      for (std::int64_t r = 0; r < piece.rows; ++r) {
+        std::copy_n(local.row<std::int64_t>(r), piece.columns,
+                    gradients.begin() + static_cast<std::ptrdiff_t>(p.index_of(piece)) + r * p.spec.columns);
+      }
+    }
+  }
+  return gradients;
+}
+
 // One rank's outcome, gradients as far as it has them.
 inline SharedOutcome outcome_of_rank(const RankRun& run, const Batch& batch, Communicator& communicator) {
   set_floating_point_mode();
@@ -177,19 +199,7 @@ inline SharedOutcome outcome_of_rank(const RankRun& run, const Batch& batch, Com
   SharedOutcome outcome{.loss = totals.loss, .tokens = totals.tokens, .bad = rank.verdict.bad()};
   outcome.traffic = watched.traffic();
   outcome.log_probability = bits_of(log_probability);
-  outcome.gradients.assign(static_cast<std::size_t>(rank.parameters.logical_count()), 0);
-  for (const Parameter& p : rank.parameters.all()) {
-    if (!p.counted && !p.spec.summed_over_tensor) continue;
-    for (const ParameterPiece& piece : p.pieces) {
-      const Tensor local = piece.of(p.gradient);
-      for (std::int64_t r = 0; r < piece.rows; ++r) {
-        const std::int64_t* values = local.row<std::int64_t>(r);
-        std::copy_n(
-            values, piece.columns,
-            outcome.gradients.begin() + static_cast<std::ptrdiff_t>(p.index_of(piece)) + r * p.spec.columns);
-      }
-    }
-  }
+  outcome.gradients = counted_gradients(rank.parameters, rank.parameters.logical_count());
   outcome.evaluated = bits_of(rank.evaluate(batch.micro(0, run.micro)));
   return outcome;
 }
