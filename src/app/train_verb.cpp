@@ -48,8 +48,6 @@ struct Options {
   bool dry_run = false;
   bool profile = false;
   std::filesystem::path timeline;  // a file; empty: none
-
-  [[nodiscard]] bool watches_time() const { return profile || !timeline.empty(); }
 };
 
 std::string processor_name() {
@@ -270,10 +268,23 @@ Expected<void> check_timeline(const std::filesystem::path& file) {
                  .nearest = (std::filesystem::path("runs") / "timeline.json").string()});
 }
 
-void show_profile(RunProfile& profile, const Options& options) {
-  if (options.profile) print(options.json ? profile.json() : profile.table());
-  if (options.timeline.empty()) return;
-  write_file_atomically(options.timeline, profile.timeline_json());
+// Collective. Every rank has a track; on one host they have one clock, elsewhere each begins with its own
+// first step.
+void write_timeline(Rank& rank, const RunProfile& profile, const Mesh& mesh, const Options& options) {
+  const int ranks = rank.world.size();
+  TraceTrack track{.rank = rank.world.rank()};
+  if (ranks > 1) {
+    const MeshPlace& place = mesh.place();
+    track.name = fmt::format("rank {}: stage {}, data {}, tensor {}", track.rank, place.pipeline, place.data,
+                             place.tensor);
+    std::int64_t start[] = {-profile.timeline_start().time_since_epoch().count()};
+    rank.world.wait(rank.world.all_reduce(start, IntegerReduction::maximum));
+    if (share_of_host(rank.world).ranks == ranks)
+      track.start = profile::Clock::time_point(profile::Clock::duration(-start[0]));
+  }
+  const std::vector<std::string> tracks = texts_of(rank.world, profile.timeline_events(track));
+  if (!rank.first()) return;
+  write_file_atomically(options.timeline, trace_of(tracks));
   if (!options.json)
     print(fmt::format("timeline: {} (ui.perfetto.dev opens it)\n", options.timeline.string()));
 }
@@ -358,9 +369,11 @@ ExitCode train_rank(const Options& options, Communicator& world_of_ranks) {
                         value_or_throw(MetricsSink::open(run, config.metrics.tensorboard))});
   });
   const RecordedRanks recorded(rank.world, run.folder());
-  const Mesh mesh(rank.layout, recorded.world());
   std::optional<RunProfile> profile;
-  if (options.watches_time() && first) profile.emplace(*rank.device, *data.train, !options.timeline.empty());
+  if (!options.timeline.empty() || (options.profile && first))
+    profile.emplace(*rank.device, *data.train, !options.timeline.empty());
+  const bool watched = profile && rank.world.size() > 1;
+  const Mesh mesh(rank.layout, watched ? profile->watched(recorded.world()) : recorded.world());
   Trainer trainer(config, profile ? profile->device() : *rank.device,
                   profile ? profile->train() : *data.train, mesh);
   const double devices = devices_at_once(rank);
@@ -386,7 +399,8 @@ ExitCode train_rank(const Options& options, Communicator& world_of_ranks) {
                 .frozen_config = to_toml(config),
                 .tokenizer_json = tokenizer == nullptr ? "" : tokenizer->to_json()},
                fingerprint(*rank.device, config.numerics), profile ? profile->around(*observer) : *observer);
-  if (profile) show_profile(*profile, options);
+  if (options.profile && first) print(options.json ? profile->json() : profile->table());
+  if (!options.timeline.empty()) write_timeline(rank, *profile, mesh, options);
   const ExitCode code = code_of(end);
   if (first) report_end(end, options);
   if (code != ExitCode::done) return code;

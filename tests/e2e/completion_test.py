@@ -33,7 +33,7 @@ class Questions:
     """What both shells are asked. `ask` gives the proposals; `files` and `none` tell what else a shell would do."""
 
     def test_verbs_and_verbs_of_verbs(self):
-        verbs = re.findall(r"^  (\w+) ", self.run_megalith("--help").out.partition("Subcommands:\n")[2], re.MULTILINE)
+        verbs = re.findall(r"^  ([\w-]+) ", self.run_megalith("--help").out.partition("Subcommands:\n")[2], re.MULTILINE)
         verbs = verbs[:verbs.index("manual") + 1]
         self.assertEqual(self.ask(""), verbs)
         self.assertEqual(self.ask("data", ""), ["build", "inspect", "verify", "show"])

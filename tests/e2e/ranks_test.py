@@ -94,6 +94,18 @@ class Threads(Ranks):
         self.refused("train", TINY, "--ranks", 2, "--dry-run", says="plan check")
         self.refused("doctor", "--run", self.folder, says="rings")
 
+    def test_the_timeline_has_a_track_for_every_rank_with_what_it_waits_for(self):
+        trace = self.folder / "trace.json"
+        self.run_megalith("train", TINY, "--run-dir", self.folder / "traced", "--ranks", 2, *layout(pipeline=2), "--set",
+                          "schedule.steps=5", "--set", "schedule.warmup_steps=1", "--timeline", trace)
+        events = json.loads(trace.read_text())["traceEvents"]
+        names = [event["args"]["name"] for event in events if event["name"] == "process_name"]
+        self.assertEqual(names, ["rank 0: stage 0, data 0, tensor 0", "rank 1: stage 1, data 0, tensor 0"])
+        for process in (1, 2):
+            seen = [event["name"] for event in events if event["pid"] == process]
+            self.assertEqual(seen.count("step"), 5)
+            self.assertGreater(seen.count("wait for receive"), 0)
+
     def test_the_rings_tell_what_ranks_did_last(self):
         self.train("run", *STEPS, "--ranks", 2)
         text = self.run_megalith("doctor", "--run", self.folder / "run").out

@@ -142,6 +142,34 @@ class RunProfile::Observer final : public LoopObserver {
   LoopObserver& inner_;
 };
 
+// Waiting for other ranks as an operation that declares no cost. What goes on meanwhile is the communicator's
+// business; only what the rank stands still for is time of its step.
+class RunProfile::Waits final : public CommunicationObserver {
+ public:
+  explicit Waits(profile::OperationLog& log) : log_(log) {}
+  int opened(const Communicator&) override { return 0; }
+  void entered(ObservedOperation&) override {}
+  void waiting(ObservedOperation&) override { began_ = Clock::now(); }
+  void left(ObservedOperation& operation) override {
+    constexpr std::array<const char*, kNumOperationKinds> kNames = {
+        "wait for all_gather",     "wait for all_to_all", "wait for broadcast", "wait for all_reduce",
+        "wait for reduce_scatter", "wait for send",       "wait for receive"};
+    log_.record({.name = kNames.at(static_cast<std::size_t>(operation.kind)),
+                 .sizes = {static_cast<std::int64_t>(operation.bytes)}},
+                {}, began_, Clock::now());
+  }
+
+ private:
+  profile::OperationLog& log_;
+  Clock::time_point began_;
+};
+
+Communicator& RunProfile::watched(Communicator& world) {
+  waits_ = std::make_unique<Waits>(log_);
+  world_ = observe(world, *waits_);
+  return *world_;
+}
+
 RunProfile::RunProfile(Device& device, const Dataset& train, bool timeline)
     : inner_(device),
       log_(timeline ? kKeptCalls : 0),
@@ -235,9 +263,14 @@ std::string RunProfile::json() {
   return object.dump() + "\n";
 }
 
-std::string RunProfile::timeline_json() const {
+Clock::time_point RunProfile::timeline_start() const {
+  const std::vector<profile::Span> sections = sections_.in_order();
+  return sections.empty() ? Clock::now() : sections.front().begin;
+}
+
+std::string RunProfile::timeline_events(const TraceTrack& track) const {
   const std::vector<profile::Span> calls = log_.spans();
-  return trace_events(sections_.in_order(), calls, calls.size() == kKeptCalls);
+  return track_events(track, sections_.in_order(), calls, calls.size() == kKeptCalls);
 }
 
 }  // namespace megalith::app

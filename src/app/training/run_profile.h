@@ -8,6 +8,8 @@
 #include <memory>
 #include <string>
 
+#include "app/training/timeline.h"
+#include "comm/observer.h"
 #include "device/profile/operation_log.h"
 #include "device/profile/roofline.h"
 #include "train/loop.h"
@@ -23,14 +25,18 @@ class RunProfile {
   // What the trainer and the loop are to use. `observer` outlives the loop.
   Device& device() { return *device_; }
   const Dataset& train() { return *train_; }
+  // What ranks say to each other, as `world` and whatever is split from it are used. `world` outlives it.
+  Communicator& watched(Communicator& world);
   LoopObserver& around(LoopObserver& observer);
 
   // After the loop. Measures the ceilings, which takes a second.
   [[nodiscard]] std::string table();
   [[nodiscard]] std::string json();  // one line: {"profile": {...}}
-  // The newest steps in the trace event format, which ui.perfetto.dev and chrome://tracing open. REQUIRES:
-  // constructed with `timeline`.
-  [[nodiscard]] std::string timeline_json() const;
+  // REQUIRES, for both: constructed with `timeline`.
+  // When the oldest step that is kept began; now where there is none.
+  [[nodiscard]] profile::Clock::time_point timeline_start() const;
+  // The newest steps, for trace_of().
+  [[nodiscard]] std::string timeline_events(const TraceTrack& track) const;
 
   // What a run does, one after the other.
   enum class Section : std::uint8_t { step, validation, sample, checkpoint, other };
@@ -38,6 +44,7 @@ class RunProfile {
  private:
   class Observer;
   friend class Observer;
+  class Waits;
   void section_begins() { mark_ = profile::Clock::now(); }
   void section_ends(Section section, std::int64_t step);
 
@@ -47,6 +54,8 @@ class RunProfile {
   std::unique_ptr<Device> device_;
   std::unique_ptr<Dataset> train_;
   std::unique_ptr<LoopObserver> observer_;
+  std::unique_ptr<CommunicationObserver> waits_;
+  std::unique_ptr<Communicator> world_;
   profile::Clock::time_point mark_ = profile::Clock::now();
   std::array<profile::Clock::duration, 5> time_{};  // by section
   std::int64_t steps_ = 0;
