@@ -4,26 +4,10 @@
 
 #include <array>
 #include <atomic>
-#include <cstdlib>
-#include <new>
+#include <vector>
 
+#include "core/count_allocations.h"
 #include "train/ranks_fixture.h"
-
-namespace {
-std::atomic<std::int64_t> allocations{0};
-}
-
-void* operator new(std::size_t size) {
-  ++allocations;
-  if (void* memory = std::malloc(size)) return memory;  // NOLINT(cppcoreguidelines-no-malloc)
-  throw std::bad_alloc();
-}
-void operator delete(void* memory) noexcept {
-  std::free(memory);  // NOLINT(cppcoreguidelines-no-malloc)
-}
-void operator delete(void* memory, std::size_t) noexcept {
-  std::free(memory);  // NOLINT(cppcoreguidelines-no-malloc)
-}
 
 namespace megalith {
 namespace {
@@ -72,11 +56,11 @@ TEST(SteadyStep, AllocatesNothing) {
       }
       for (std::int64_t step = 0; step < 4; ++step) rank.trainer.run_step(step);
       meet();
-      const std::int64_t before = allocations;
+      const std::int64_t before = test::allocations;
       meet();
       for (std::int64_t step = 4; step < 8; ++step) rank.trainer.run_step(step);
       meet();
-      if (world.rank() == 0) seen = allocations - before;
+      if (world.rank() == 0) seen = test::allocations - before;
       meet();
     });
     EXPECT_EQ(seen, 0) << test::layout_text(config);
