@@ -15,6 +15,7 @@ void add_config_verb(CLI::App& app, Run& run);
 void add_tokenizer_verb(CLI::App& app, Run& run);
 void add_data_verb(CLI::App& app, Run& run);
 void add_plan_verb(CLI::App& app, Run& run);
+void add_verify_layout_verb(CLI::App& app, Run& run);
 void add_report_verb(CLI::App& app, Run& run);
 void add_completion_verb(CLI::App& app, Run& run);
 void add_manual_verb(CLI::App& app, Run& run);

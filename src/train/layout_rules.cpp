@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <limits>
 #include <numeric>
 #include <optional>
 #include <string_view>
@@ -15,17 +14,6 @@ namespace {
 
 // Gradients of gains and biases are summed in blocks of this many tokens, which no rank may cut.
 constexpr std::int64_t kTokenBlock = 32;
-
-std::vector<std::int64_t> divisors_of(std::int64_t number) {
-  std::vector<std::int64_t> divisors;
-  for (std::int64_t small = 1; small * small <= number; ++small) {
-    if (number % small != 0) continue;
-    divisors.push_back(small);
-    if (small * small != number) divisors.push_back(number / small);
-  }
-  std::sort(divisors.begin(), divisors.end());
-  return divisors;
-}
 
 // "2 or 4": the divisors of `whole` around a number that is none, or the one next to it.
 std::string divisors_around(std::int64_t whole, std::int64_t wanted) {
@@ -238,47 +226,18 @@ class LayoutChecker {
   std::vector<LayoutRefusal> broken_;
 };
 
-// Checks a variant and takes it in.
-class Census {
- public:
-  Census(const TrainConfig& config, std::int64_t ranks) : config_(config), ranks_(ranks) {
-    declare_train_keys(registry_, config_);
-  }
-
-  void take(const ParallelConfig& parallel) {
-    config_.parallel = parallel;
-    ++census_.enumerated;
-    const std::vector<LayoutRefusal> broken = broken_layout_rules(config_, ranks_, registry_);
-    if (broken.empty()) {
-      census_.legal.push_back(parallel);
-    } else {
-      ++census_.refused[static_cast<std::size_t>(broken.front().rule)];
-    }
-  }
-
-  LayoutCensus result() { return std::move(census_); }
-
- private:
-  TrainConfig config_;
-  std::int64_t ranks_;
-  Registry registry_;
-  LayoutCensus census_;
-};
-
-template <class Visit>
-void for_each_degrees(const ParallelConfig& base, std::int64_t ranks, Visit visit) {
-  for (const std::int64_t tensor : divisors_of(ranks)) {
-    for (const std::int64_t pipeline : divisors_of(ranks / tensor)) {
-      ParallelConfig parallel = base;
-      parallel.tensor = tensor;
-      parallel.pipeline = pipeline;
-      parallel.data = ranks / tensor / pipeline;
-      visit(parallel);
-    }
-  }
-}
-
 }  // namespace
+
+std::vector<std::int64_t> divisors_of(std::int64_t number) {
+  std::vector<std::int64_t> divisors;
+  for (std::int64_t small = 1; small * small <= number; ++small) {
+    if (number % small != 0) continue;
+    divisors.push_back(small);
+    if (small * small != number) divisors.push_back(number / small);
+  }
+  std::sort(divisors.begin(), divisors.end());
+  return divisors;
+}
 
 const char* name_of(LayoutRule rule) {
   static constexpr const char* kNames[kLayoutRules] = {
@@ -313,10 +272,15 @@ Expected<Layout> layout_of(const TrainConfig& config, std::int64_t ranks) {
   for (LayoutRefusal& broken : broken_layout_rules(config, ranks, registry))
     refusals.push_back(std::move(broken.refusal));
   if (!refusals.empty()) return refuse(std::move(refusals));
-  const ParallelConfig& parallel = config.parallel;
-  return Layout{.data = static_cast<int>(ranks / parallel.tensor / parallel.pipeline),
-                .pipeline = static_cast<int>(parallel.pipeline),
-                .tensor = static_cast<int>(parallel.tensor)};
+  ParallelConfig parallel = config.parallel;
+  parallel.data = ranks / parallel.tensor / parallel.pipeline;
+  return layout_of(parallel);
+}
+
+Layout layout_of(const ParallelConfig& parallel) {
+  return {.data = static_cast<int>(parallel.data),
+          .pipeline = static_cast<int>(parallel.pipeline),
+          .tensor = static_cast<int>(parallel.tensor)};
 }
 
 std::string equation(const Layout& layout) {
@@ -329,42 +293,9 @@ std::vector<std::int64_t> layers_of_chunks(const ParallelConfig& parallel, std::
   return even_split(layers, parallel.pipeline * parallel.chunks);
 }
 
-LayoutCensus all_layouts(const TrainConfig& config, std::int64_t ranks) {
-  Census census(config, ranks);
-  for_each_degrees(config.parallel, ranks, [&](const ParallelConfig& parallel) { census.take(parallel); });
-  return census.result();
-}
-
-LayoutCensus all_variants(const TrainConfig& config, std::int64_t ranks) {
-  Census census(config, ranks);
-  const auto with_zero = [&](ParallelConfig parallel) {
-    for (parallel.zero = 0; parallel.zero <= (parallel.data > 1 ? 3 : 0); ++parallel.zero) {
-      for (const Recompute recompute : {Recompute::none, Recompute::selective, Recompute::full}) {
-        parallel.recompute = recompute;
-        census.take(parallel);
-      }
-    }
-  };
-  const auto with_schedules = [&](ParallelConfig parallel) {
-    for (const ScheduleKind schedule : {ScheduleKind::one_f_one_b, ScheduleKind::gpipe,
-                                        ScheduleKind::interleaved, ScheduleKind::zero_bubble}) {
-      parallel.schedule = schedule;
-      parallel.chunks = schedule == ScheduleKind::interleaved ? 2 : 1;
-      with_zero(parallel);
-      if (parallel.pipeline == 1) break;
-    }
-  };
-  ParallelConfig base = config.parallel;
-  base.stage_layers = {};
-  base.recompute_layers = 0;
-  for_each_degrees(base, ranks, [&](ParallelConfig parallel) {
-    for (const bool sequence : {false, true}) {
-      if (sequence && parallel.tensor == 1) continue;
-      parallel.sequence = sequence;
-      with_schedules(parallel);
-    }
-  });
-  return census.result();
+const char* name_of(Recompute recompute) {
+  static constexpr const char* kNames[] = {"none", "selective", "full"};
+  return kNames[static_cast<std::size_t>(recompute)];
 }
 
 }  // namespace megalith

@@ -2,9 +2,7 @@
 // allocated. docs/parallelism.md explains each rule.
 #pragma once
 
-#include <array>
 #include <cstdint>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -44,6 +42,9 @@ std::vector<LayoutRefusal> broken_layout_rules(const TrainConfig& config, std::i
 // The config's layout on so many ranks, or every broken rule.
 Expected<Layout> layout_of(const TrainConfig& config, std::int64_t ranks);
 
+// Of keys in which data is resolved.
+Layout layout_of(const ParallelConfig& parallel);
+
 // "8 ranks = tensor 2 x pipeline 2 x data 2": the axes that have ranks, and data always.
 std::string equation(const Layout& layout);
 
@@ -54,16 +55,10 @@ std::vector<std::int64_t> layers_of_chunks(const ParallelConfig& parallel, std::
 // Sequences that a step's batch is dealt out to data ranks by: the fewest that are whole grains.
 std::int64_t sequences_per_unit(const TrainConfig& config);
 
-// All triples of degrees whose product is `ranks`, with the other keys as the config has them, checked.
-struct LayoutCensus {
-  std::vector<ParallelConfig> legal;
-  std::int64_t enumerated = 0;
-  std::array<std::int64_t, kLayoutRules> refused = {};  // by the first rule that each breaks
-};
-LayoutCensus all_layouts(const TrainConfig& config, std::int64_t ranks);
+// Ascending. REQUIRES: number >= 1.
+std::vector<std::int64_t> divisors_of(std::int64_t number);
 
-// All layouts of all_layouts with every value of the keys that make a difference there: schedule
-// (interleaved: two chunks), ZeRO, recomputation and sequence parallelism.
-LayoutCensus all_variants(const TrainConfig& config, std::int64_t ranks);
+// "selective", as the key has it.
+const char* name_of(Recompute recompute);
 
 }  // namespace megalith

@@ -33,7 +33,7 @@ class Questions:
     """What both shells are asked. `ask` gives the proposals; `files` and `none` tell what else a shell would do."""
 
     def test_verbs_and_verbs_of_verbs(self):
-        verbs = re.findall(r"^  (\w+) ", self.run_megalith("--help").out.partition("Subcommands:\n")[2], re.MULTILINE)
+        verbs = re.findall(r"^  ([\w-]+) ", self.run_megalith("--help").out.partition("Subcommands:\n")[2], re.MULTILINE)
         verbs = verbs[:verbs.index("manual") + 1]
         self.assertEqual(self.ask(""), verbs)
         self.assertEqual(self.ask("data", ""), ["build", "inspect", "verify", "show"])
@@ -41,7 +41,7 @@ class Questions:
         self.assertEqual(self.ask("config", "explain", "")[:2], ["seed", "train.init"])
 
     def test_options_of_the_verb_that_is_meant(self):
-        self.assertEqual(self.ask("doctor", "--"), ["--help", "--json"])
+        self.assertEqual(self.ask("doctor", "--"), ["--help", "--json", "--run"])
         self.assertIn("--run-dir", self.ask("train", "train", "--"))  # a file called train is no verb
         self.assertIn("--held-out-every", self.ask("data", "build", "--"))
         self.assertNotIn("--held-out-every", self.ask("data", "show", "--"))

@@ -1,7 +1,8 @@
-#include "train/layout_rules.h"
+#include "train/layout_census.h"
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <numeric>
 #include <set>
 
@@ -187,6 +188,27 @@ TEST(LayoutRules, VariantsDifferOnlyInWhatMakesADifferenceThere) {
   for (std::size_t a = 0; a < census.legal.size(); ++a) {
     for (std::size_t b = 0; b < a; ++b) EXPECT_FALSE(census.legal[a] == census.legal[b]);
   }
+}
+
+TEST(LayoutRules, TheSelectionHasEveryValueOfEveryKeyInEveryLayout) {
+  const LayoutCensus census = all_variants(tiny(), 8);
+  const std::vector<ParallelConfig> chosen = covering_variants(census);
+  EXPECT_LT(chosen.size(), 45U);
+  const auto has = [](const std::vector<ParallelConfig>& among, const ParallelConfig& layout,
+                      const auto& matches) {
+    return std::any_of(among.begin(), among.end(), [&](const ParallelConfig& p) {
+      return p.tensor == layout.tensor && p.pipeline == layout.pipeline && p.data == layout.data &&
+             matches(p);
+    });
+  };
+  for (const ParallelConfig& legal : census.legal) {
+    EXPECT_TRUE(has(chosen, legal, [&](const auto& p) { return p.schedule == legal.schedule; }));
+    EXPECT_TRUE(has(chosen, legal, [&](const auto& p) { return p.zero == legal.zero; }));
+    EXPECT_TRUE(has(chosen, legal, [&](const auto& p) { return p.recompute == legal.recompute; }));
+    EXPECT_TRUE(has(chosen, legal, [&](const auto& p) { return p.sequence == legal.sequence; }));
+  }
+  for (const ParallelConfig& one : chosen)
+    EXPECT_TRUE(has(census.legal, one, [&](const auto& p) { return p == one; }));
 }
 
 TEST(LayoutRules, EveryEnumeratedVariantIsLegalOrCountedUnderOneRule) {

@@ -19,10 +19,9 @@ struct Options {
   bool json = false;
 };
 
-Layout mesh_of(const ParallelConfig& parallel, std::int64_t ranks) {
-  return {.data = static_cast<int>(ranks / parallel.tensor / parallel.pipeline),
-          .pipeline = static_cast<int>(parallel.pipeline),
-          .tensor = static_cast<int>(parallel.tensor)};
+Layout layout_on(ParallelConfig parallel, std::int64_t ranks) {
+  parallel.data = ranks / parallel.tensor / parallel.pipeline;
+  return layout_of(parallel);
 }
 
 // "embedding, layers 0 to 1, head" of a chunk.
@@ -99,7 +98,7 @@ std::string refused_by_rule(const LayoutCensus& census) {
 std::string describe(const LayoutPlan& plan, const TrainConfig& config) {
   std::string text;
   if (plan.broken.empty()) {
-    const Layout layout = mesh_of(config.parallel, plan.ranks);
+    const Layout layout = layout_on(config.parallel, plan.ranks);
     text += equation(layout) + "\n" + describe_stages(config.parallel, config.model.layers) +
             describe_shares(config, layout.data, plan.unit) + "\n";
   }
@@ -137,7 +136,7 @@ std::string to_json(const LayoutPlan& plan, const TrainConfig& config) {
   }
   object["broken"] = std::move(broken);
   if (plan.broken.empty()) {
-    const Layout layout = mesh_of(config.parallel, plan.ranks);
+    const Layout layout = layout_on(config.parallel, plan.ranks);
     object["layout"] = {{"tensor", layout.tensor}, {"pipeline", layout.pipeline}, {"data", layout.data}};
     object["layers_of_chunks"] = layers_of_chunks(config.parallel, config.model.layers);
   }

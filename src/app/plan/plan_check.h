@@ -4,7 +4,7 @@
 #include <string>
 
 #include "app/verb.h"
-#include "train/layout_rules.h"
+#include "train/layout_census.h"
 
 namespace megalith::app {
 
