@@ -187,15 +187,16 @@ int main(int argc, char** argv) {
       std::sort(values.begin(), values.end());
       return values[values.size() / 2];
     };
-    const double spread = median(seconds) / *std::min_element(seconds.begin(), seconds.end());
+    const double best = *std::min_element(seconds.begin(), seconds.end());
+    const double spread = median(seconds) / best;
     const PipelineConfig& config = candidate.config;
     if (config.stages == 1) {
-      report.add(fmt::format("1 rank, 2 threads, micro batches of {}", config.sequences),
-                 tokens / median(seconds), "tokens/s", 0, spread);
+      report.add(fmt::format("1 rank, 2 threads, micro batches of {}", config.sequences), tokens / best,
+                 "tokens/s", 0, spread);
       continue;
     }
-    report.add(fmt::format("2 stages, 1 thread each, {}", name_of(config.schedule)), tokens / median(seconds),
-               "tokens/s", tokens / median(seconds) / median(ratios), spread);
+    report.add(fmt::format("2 stages, 1 thread each, {}", name_of(config.schedule)), tokens / best,
+               "tokens/s", tokens / best / median(ratios), spread);
     const double bubble =
         play({config.schedule, config.stages, config.chunks, config.max_micro_batches}).bubble();
     report.add("... waiting, beside the formula's bubble", median(waiting) * 100, "%", bubble * 100, spread);
