@@ -19,6 +19,8 @@
 #include "infer/text_stream.h"
 #include "run/run_directory.h"
 #include "train/batch_schedule.h"
+#include "train/batch_share.h"
+#include "train/layout_rules.h"
 
 namespace megalith::app {
 namespace {
@@ -31,6 +33,7 @@ struct Options {
   std::vector<std::string> overrides;
   std::int64_t step = -1;
   std::int64_t document = -1;
+  std::int64_t ranks = 0;  // of the job; 0: as many as parallel.data says
   bool json = false;
 };
 
@@ -151,7 +154,13 @@ std::string text_or_ids(const std::optional<Tokenizer>& tokenizer, std::span<con
   return to_valid_utf8(text);
 }
 
-void show_step(const TrainConfig& config, const DataSources& data, std::int64_t step) {
+// Of a job of so many ranks; 0: the config says it, or one.
+int data_ranks_of(const TrainConfig& config, std::int64_t ranks) {
+  if (ranks > 0) return value_or_throw(layout_of(config, ranks)).data;
+  return static_cast<int>(std::max<std::int64_t>(config.parallel.data, 1));
+}
+
+void show_step(const TrainConfig& config, const DataSources& data, std::int64_t step, int data_ranks) {
   const auto sequence = static_cast<std::size_t>(config.batch.sequence);
   std::vector<std::int32_t> ids(sequence), targets(sequence), starts(sequence);
   std::vector<std::uint8_t> mask(sequence);
@@ -159,8 +168,11 @@ void show_step(const TrainConfig& config, const DataSources& data, std::int64_t 
   for (std::int64_t i = 0; i < batches.sequences(step - 1); ++i) {
     const std::int64_t sample = batches.first_sample(step - 1) + i;
     data.train->fill(sample, ids.data(), targets.data(), mask.data(), starts.data());
-    print(fmt::format("--- step {} sequence {}: sample {}: {}\n{}\n", step, i, sample,
-                      data.train->describe_sample(sample), text_or_ids(data.tokenizer, ids)));
+    const int reader = reader_of(i, batches.sequences(step - 1), sequences_per_unit(config), data_ranks);
+    print(fmt::format("--- step {} sequence {}: sample {}: {}{}\n{}\n", step, i, sample,
+                      data.train->describe_sample(sample),
+                      data_ranks > 1 ? fmt::format(", read by data rank {}", reader) : "",
+                      text_or_ids(data.tokenizer, ids)));
     if (data.tokenizer) print(fmt::format("--- ids\n{}\n", fmt::join(ids, " ")));
   }
 }
@@ -203,7 +215,7 @@ ExitCode show(const Options& options) {
   if (options.document >= 0) {
     show_document(config, data, options.document);
   } else {
-    show_step(config, data, std::max<std::int64_t>(options.step, 1));
+    show_step(config, data, std::max<std::int64_t>(options.step, 1), data_ranks_of(config, options.ranks));
   }
   return ExitCode::done;
 }
@@ -215,6 +227,7 @@ constexpr const char* kExamples = R"(Examples:
   megalith data inspect data/book
   megalith data verify data/book
   megalith data show runs/mine --step 12     what the model reads in step 12
+  megalith data show runs/mine --step 12 --ranks 8     and which data rank of eight ranks reads what
 )";
 
 }  // namespace
@@ -278,6 +291,10 @@ void add_data_verb(CLI::App& app, Run& run) {
   show_verb->add_option("--doc", options->document, "Document of the training data, from 0")
       ->check(CLI::Range(0ll, 1ll << 40))
       ->excludes(step);
+  show_verb
+      ->add_option("--ranks", options->ranks,
+                   "Ranks of the job: each sample's data rank is told (default: parallel.data of them)")
+      ->check(CLI::Range(1, 1 << 20));
   show_verb->add_option("--set", options->overrides, "A value over the config's; may be repeated")
       ->type_name("KEY=VALUE");
   act(show_verb, show);

@@ -10,6 +10,14 @@ BatchShare share_of(std::int64_t sequences, std::int64_t unit, int rank, int ran
   return {.first = begin_of(rank), .sequences = begin_of(rank + 1) - begin_of(rank)};
 }
 
+int reader_of(std::int64_t sequence, std::int64_t sequences, std::int64_t unit, int ranks) {
+  for (int rank = 0; rank < ranks; ++rank) {
+    const BatchShare share = share_of(sequences, unit, rank, ranks);
+    if (sequence < share.first + share.sequences) return rank;
+  }
+  return ranks - 1;
+}
+
 std::int64_t most_micro_batches(std::int64_t sequences, std::int64_t unit, int ranks, std::int64_t micro) {
   std::int64_t most = 0;
   for (int rank = 0; rank < ranks; ++rank)

@@ -12,6 +12,8 @@ struct BatchShare {
 
 // Whole grains, of `unit` sequences each, are dealt out in order; shares differ by one of them at most.
 BatchShare share_of(std::int64_t sequences, std::int64_t unit, int rank, int ranks);
+// The rank whose share has that one of the sequences.
+int reader_of(std::int64_t sequence, std::int64_t sequences, std::int64_t unit, int ranks);
 // Micro batches that the longest share takes.
 std::int64_t most_micro_batches(std::int64_t sequences, std::int64_t unit, int ranks, std::int64_t micro);
 

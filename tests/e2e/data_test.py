@@ -51,6 +51,17 @@ class DataSets(MegalithTest):
         shown = self.run_megalith("data", "show", "parts", "--doc", facts["documents"] - 1).out
         self.assertEqual(shown, self.run_megalith("data", "show", "whole", "--doc", facts["documents"] - 1).out)
 
+    def test_show_names_the_data_rank_that_reads_a_sample(self):
+        def readers(*more):
+            shown = self.run_megalith("data", "show", TINY, "--step", 1, "--set", "batch.global=8", "--set", "batch.micro=1",
+                                      *more).out
+            return [line.split("read by data rank ")[1] for line in shown.splitlines() if "read by data rank " in line]
+        self.assertEqual(readers(), [])
+        self.assertEqual(readers("--ranks", 3), list("00111222"))
+        self.assertEqual(readers("--ranks", 4, "--set", "parallel.pipeline=2"), list("00001111"))
+        self.assertEqual(readers("--set", "parallel.data=2"), list("00001111"))
+        self.run_megalith("data", "show", TINY, "--ranks", 3, "--set", "parallel.pipeline=2", code=2)
+
     def test_a_blend_of_shards_on_a_ramp_goes_on_over_its_epochs(self):
         self.tokenizer()
         self.build("a", TEXT[:12000], "--shard-tokens", 900)

@@ -114,6 +114,8 @@ TEST(BatchShares, CoverTheBatchInOrderAndDifferByAGrainAtMost) {
           const BatchShare share = share_of(sequences, unit, rank, ranks);
           EXPECT_EQ(share.first, next);
           EXPECT_EQ(share.first % unit, 0);
+          for (std::int64_t s = share.first; s < share.first + share.sequences; ++s)
+            EXPECT_EQ(reader_of(s, sequences, unit, ranks), rank);
           next += share.sequences;
           least = std::min(least, share.sequences);
           most = std::max(most, share.sequences);
