@@ -1,6 +1,7 @@
 #include "optim/weight_gathering.h"
 
 #include <algorithm>
+#include <exception>
 #include <utility>
 
 #include "core/error.h"
@@ -24,6 +25,15 @@ WeightGathering::WeightGathering(Communicator& data, Keep keep, std::vector<Gath
     if (units_.empty() || units_.back().number != ranges_[i].unit)
       units_.push_back({.number = ranges_[i].unit, .slot = ranges_[i].slot, .first_range = i});
     units_.back().end_range = i + 1;
+  }
+}
+
+WeightGathering::~WeightGathering() {
+  if (std::uncaught_exceptions() > 0) return;
+  try {
+    finish();
+  } catch (const PeerFailed&) {  // whoever waits next will say so
+    return;
   }
 }
 

@@ -26,6 +26,10 @@ class WeightGathering {
 
   // `data` and the tensors' memory outlive it. Ranges stand in ascending order of units.
   WeightGathering(Communicator& data, Keep keep, std::vector<GatheredRange> ranges);
+  // Waits for what is under way, unless an exception is: then nobody may answer any more.
+  ~WeightGathering();
+  WeightGathering(const WeightGathering&) = delete;
+  WeightGathering& operator=(const WeightGathering&) = delete;
 
   // The shards are new.
   void updated();

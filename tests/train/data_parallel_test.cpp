@@ -96,6 +96,14 @@ TEST(DataParallel, EachModelKindHasThem) {
   }
 }
 
+TEST(DataParallel, EndsWithNothingUnderWay) {
+  const test::RepeatedBatch data = ragged_data();
+  for (const std::int64_t zero : {1, 3}) {
+    test::on_ranks(run_of(3, zero), data, [](test::RankOfRun& rank) { rank.trainer.run_step(0); });
+    test::on_ranks(run_of(3, zero), data, [](test::RankOfRun&) {});
+  }
+}
+
 TEST(BatchShares, CoverTheBatchInOrderAndDifferByAGrainAtMost) {
   for (const std::int64_t unit : {1, 4}) {
     for (std::int64_t sequences = unit; sequences <= 64; sequences += unit) {

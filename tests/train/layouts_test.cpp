@@ -2,6 +2,7 @@
 
 #include <limits>
 
+#include "infer/generator.h"
 #include "train/layout_rules.h"
 #include "train/ranks_fixture.h"
 
@@ -120,6 +121,32 @@ TEST(Layouts, NameABadPlaceAlike) {
       expect_same_trace(trace_of(config, data, 3, poison(name, row, infinity)), alone,
                         layout_text(config) + " " + name);
     }
+  }
+}
+
+TEST(Layouts, ScoreAndGenerateWithTheBitsOfOneRank) {
+  const test::RepeatedBatch data = ragged_data();
+  TrainConfig config = base(true);
+  const std::vector<std::int32_t> ids{3, 1, 4, 1, 5, 9, 2, 6};
+  std::vector<float> scores, logits;
+  for (const Degrees& d : {Degrees{1, 1, 1, 0}, Degrees{1, 1, 3, 3}, Degrees{2, 2, 2, 1}, Degrees{1, 4, 2, 3},
+                           Degrees{4, 1, 1, 0, true}}) {
+    config.batch.micro = d.sequence ? d.tensor : 1;
+    config.parallel = {
+        .tensor = d.tensor, .pipeline = d.pipeline, .data = d.data, .sequence = d.sequence, .zero = d.zero};
+    test::on_ranks(config, data, [&](test::RankOfRun& rank) {
+      rank.trainer.run_step(0);
+      Generator generator(rank.device, rank.trainer.cached_model(), config.numerics, 1);
+      const std::vector<float> scored = generator.score(ids);
+      generator.prefill(ids, 1);
+      const std::span<const float> next = generator.logits(0);
+      if (rank.mesh.world().size() == 1) {
+        scores = scored;
+        logits.assign(next.begin(), next.end());
+      }
+      EXPECT_EQ(scored, scores) << layout_text(config);
+      EXPECT_EQ(std::vector<float>(next.begin(), next.end()), logits) << layout_text(config);
+    });
   }
 }
 

@@ -28,9 +28,15 @@ void operator delete(void* memory, std::size_t) noexcept {
 namespace megalith {
 namespace {
 
-TrainConfig run_of(std::int64_t data, std::int64_t zero) {
+TrainConfig run_of(std::int64_t data, std::int64_t zero, std::int64_t pipeline = 1, std::int64_t tensor = 1) {
   TrainConfig config = test::small_run(1);
+  config.model.layers = 4;
+  config.model.heads = config.model.kv_heads = 8;
+  config.model.head_size = 4;
+  config.model.tied_output = true;
   config.batch.global = 8;
+  config.parallel.pipeline = pipeline;
+  config.parallel.tensor = tensor;
   config.numerics.batch_tokens_max = 8 * test::kTokens;
   config.parallel.data = data;
   config.parallel.zero = zero;
@@ -39,39 +45,65 @@ TrainConfig run_of(std::int64_t data, std::int64_t zero) {
 
 TEST(SteadyStep, AllocatesNothing) {
   const test::RepeatedBatch samples(test::random_batch(8, test::kTokens, 59));
+  std::vector<TrainConfig> configs;
   for (const std::int64_t data : {1, 2, 3}) {
-    for (const std::int64_t zero : {0, 1, 2, 3}) {
-      const TrainConfig config = run_of(data, zero);
-      std::atomic<std::int64_t> seen{0};
+    for (const std::int64_t zero : {0, 1, 2, 3}) configs.push_back(run_of(data, zero));
+  }
+  configs.push_back(run_of(1, 0, 2));
+  configs.push_back(run_of(2, 1, 2, 2));
+  configs.push_back(run_of(2, 3, 2));
+  for (const TrainConfig& config : configs) {
+    std::atomic<std::int64_t> seen{0};
+    test::on_ranks(config, samples, [&](test::RankOfRun& rank) {
+      Communicator& world = rank.mesh.world();
+      const auto meet = [&] {
+        std::int64_t nothing = 0;
+        world.wait(world.all_reduce({&nothing, 1}, IntegerReduction::sum));
+      };
+      // As many operations under way as a step may have, however far one rank runs ahead.
+      for (Communicator* ranks :
+           {&world, &rank.mesh.data(), &rank.mesh.tensor(), &rank.mesh.pipeline(), rank.mesh.ends()}) {
+        if (ranks == nullptr) continue;
+        std::array<std::int64_t, 64> values{};
+        std::array<Communicator::Request, 64> requests;
+        for (std::size_t i = 0; i < values.size(); ++i)
+          requests[i] = ranks->all_reduce({&values[i], 1}, IntegerReduction::sum);
+        for (const Communicator::Request request : requests) ranks->wait(request);
+      }
+      for (std::int64_t step = 0; step < 4; ++step) rank.trainer.run_step(step);
+      meet();
+      const std::int64_t before = allocations;
+      meet();
+      for (std::int64_t step = 4; step < 8; ++step) rank.trainer.run_step(step);
+      meet();
+      if (world.rank() == 0) seen = allocations - before;
+      meet();
+    });
+    EXPECT_EQ(seen, 0) << test::layout_text(config);
+  }
+}
+
+TEST(Memory, OfARankInAnyLayoutIsWhatWasPredicted) {
+  const test::RepeatedBatch samples(test::random_batch(8, test::kTokens, 59));
+  for (TrainConfig config : {run_of(1, 0), run_of(3, 2), run_of(2, 1, 2), run_of(2, 3, 4), run_of(1, 0, 2, 2),
+                             run_of(2, 2, 2, 2), run_of(1, 0, 1, 8)}) {
+    for (const Recompute recompute : {Recompute::none, Recompute::full}) {
+      config.parallel.recompute = recompute;
       test::on_ranks(config, samples, [&](test::RankOfRun& rank) {
-        Communicator& world = rank.mesh.world();
-        const auto meet = [&] {
-          std::int64_t nothing = 0;
-          world.wait(world.all_reduce({&nothing, 1}, IntegerReduction::sum));
-        };
-        // As many operations under way as a step may have, however far one rank runs ahead.
-        for (Communicator* ranks : {&world, &rank.mesh.data()}) {
-          std::array<std::int64_t, 64> values{};
-          std::array<Communicator::Request, 64> requests;
-          for (std::size_t i = 0; i < values.size(); ++i)
-            requests[i] = ranks->all_reduce({&values[i], 1}, IntegerReduction::sum);
-          for (const Communicator::Request request : requests) ranks->wait(request);
-        }
-        for (std::int64_t step = 0; step < 4; ++step) rank.trainer.run_step(step);
-        meet();
-        const std::int64_t before = allocations;
-        meet();
-        for (std::int64_t step = 4; step < 8; ++step) rank.trainer.run_step(step);
-        meet();
-        if (world.rank() == 0) seen = allocations - before;
-        meet();
+        rank.trainer.run_step(0);
+        const Mesh simulated = Mesh::simulated(rank.mesh.layout(), rank.mesh.world().rank());
+        const RankNeeds predicted = measure_rank(config, simulated);
+        const RankNeeds used = rank.trainer.used();
+        const std::string where = test::layout_text(config);
+        EXPECT_EQ(used.parameter_bytes, predicted.parameter_bytes) << where;
+        EXPECT_EQ(used.activation_bytes(), predicted.activation_bytes()) << where;
+        EXPECT_EQ(used.workspace_bytes(), predicted.workspace_bytes()) << where;
       });
-      EXPECT_EQ(seen, 0) << test::layout_text(config);
     }
   }
 }
 
-TEST(Memory, OfARankIsWhatWasMeasuredWithoutIt) {
+TEST(Memory, OfParametersShrinksWithEveryZeroStage) {
   const test::RepeatedBatch samples(test::random_batch(8, test::kTokens, 59));
   std::size_t before = 0;
   for (const std::int64_t zero : {0, 1, 2, 3}) {
