@@ -122,7 +122,8 @@ void print_plan(const TrainConfig& config, const Trainer& trainer, const RunDire
                     trainer.device().description(), mib(needs.parameter_bytes), mib(needs.activation_bytes()),
                     mib(needs.workspace_bytes())));
   if (const Mesh& mesh = trainer.mesh(); mesh.world().size() > 1)
-    print(fmt::format("{}; the line above is of rank 0\n", equation(mesh.layout())));
+    print(fmt::format("{}; the line above is of rank 0\n{}", equation(mesh.layout()),
+                      empty_places_hint(config, mesh.layout())));
   print(fmt::format("{}\n", to_string(config.numerics)));
   print(fmt::format("% of peak: tokens/s x {} / {:.0f} GFLOP/s measured\n",
                     training_flops_causal(config.model, config.batch.sequence).formula,

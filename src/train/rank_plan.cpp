@@ -53,4 +53,16 @@ RankNeeds measure_rank(const TrainConfig& config, const Mesh& mesh) {
           .parameter_bytes = parameters.bytes()};
 }
 
+std::string empty_places_hint(const TrainConfig& config, const Layout& layout) {
+  const std::int64_t unit = sequences_per_unit(config);
+  std::int64_t largest = 0;
+  for (int rank = 0; rank < layout.data; ++rank)
+    largest = std::max(largest, share_of(config.batch.global, unit, rank, layout.data).sequences);
+  if (largest >= config.batch.micro) return {};
+  return fmt::format(
+      "a data rank has {} of the {} sequences that a micro batch has places for: the others are computed for "
+      "nothing; batch.micro = {} would not\n",
+      largest, config.batch.micro, largest);
+}
+
 }  // namespace megalith

@@ -1,6 +1,8 @@
 // What one rank of a layout holds and needs.
 #pragma once
 
+#include <string>
+
 #include "comm/mesh.h"
 #include "layers/parameters.h"
 #include "model/transformer.h"
@@ -30,5 +32,9 @@ struct RankNeeds {
   [[nodiscard]] std::size_t bytes() const { return parameter_bytes + activation_bytes() + workspace_bytes(); }
 };
 RankNeeds measure_rank(const TrainConfig& config, const Mesh& mesh);
+
+// What to say of micro batches that no data rank's share fills, so that part of every pass is over masked
+// sequences: a smaller batch.micro is faster. Empty where a share fills one.
+std::string empty_places_hint(const TrainConfig& config, const Layout& layout);
 
 }  // namespace megalith

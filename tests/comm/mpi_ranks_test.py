@@ -14,7 +14,9 @@ JOB_ENDS_WITHIN = 10  # seconds; what is promised when a rank dies
 def mpirun(ranks, *words, timeout=120):
     # As root and with more ranks than processors, as containers and small machines have it.
     command = [ARGUMENTS.mpirun, "--allow-run-as-root", "--oversubscribe", "-n", str(ranks), ARGUMENTS.program, *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, errors="replace")
+    result = subprocess.run(command, capture_output=True, text=True, timeout=timeout, errors="replace")
+    result.stderr = result.stderr.replace("\0", "")  # the mpirun of Open MPI 5 ends its own messages with one
+    return result
 
 
 def processes_left():

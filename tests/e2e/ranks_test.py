@@ -14,7 +14,7 @@ from megalith_cli import MegalithTest, BINARY, SOURCE, TINY, run_tests
 STEPS = ("--set", "schedule.steps=24", "--set", "schedule.warmup_steps=5", "--set", "checkpoint.interval=5",
          "--set", "checkpoint.keep=2", "--set", "validation.interval=8", "--set", "model.dropout=0.1",
          "--set", "sample.tokens=8", "--set", "sample.interval=8")
-LONG = (*STEPS, "--set", "schedule.steps=400")
+LONG = (*STEPS, "--set", "schedule.steps=150")
 JOB_ENDS_WITHIN = 10  # seconds; what is promised when a rank dies
 
 MPIRUN = shutil.which("mpirun.openmpi") or shutil.which("mpirun")
@@ -61,18 +61,19 @@ class Ranks(MegalithTest):
         self.fail("no rings")
 
     def assert_one_line_names(self, out, pattern):
-        said = [line for line in out.splitlines() if line.startswith("megalith: ")]
+        # The mpirun of Open MPI 5 ends its own messages with a zero byte.
+        said = [line for line in out.replace("\0", "").splitlines() if line.startswith("megalith: ")]
         self.assertEqual(len(said), 1, out)
         self.assertRegex(said[0], pattern)
 
 
 class Threads(Ranks):
     def test_they_write_the_ledger_of_one_rank(self):
-        for ranks, more in ((2, layout(zero=1)), (3, layout(zero=2)), (8, layout(zero=3))):
+        for ranks, more in ((2, layout(zero=1)), (3, layout(zero=2)), (8, layout(tensor=2, pipeline=2, zero=3))):
             name = f"threads{ranks}"
             out = self.train(name, *STEPS, "--ranks", ranks, *more).out
             self.assertEqual(self.ledger(name), self.whole)
-            self.assertRegex(out, f"{ranks} ranks = .*data {ranks};")
+            self.assertRegex(out, f"{ranks} ranks = tensor . x pipeline . x data .;")
             self.assertEqual(out.count("step 1/24"), 1)
 
     def test_a_stop_is_continued_by_another_number_of_ranks(self):
@@ -115,8 +116,11 @@ class Threads(Ranks):
 @unittest.skipIf(WITHOUT_MPI, WITHOUT_MPI)
 class Processes(Ranks):
     def test_they_write_the_ledger_of_one_rank(self):
-        for ranks, more in ((1, []), (2, []), (4, layout(zero=2)), (8, layout(zero=3))):
-            name = f"mpi{ranks}"
+        layouts = [(1, []), (2, []), (2, layout(tensor=2, sequence="true")), (2, layout(pipeline=2)), (3, layout(zero=1)),
+                   (4, layout(zero=2)), (4, layout(tensor=2, zero=3)), (8, layout(tensor=4)),
+                   (8, layout(tensor=2, pipeline=2, schedule="zero_bubble", zero=1))]
+        for number, (ranks, more) in enumerate(layouts):
+            name = f"mpi{number}"
             out = self.mpirun(ranks, "train", TINY, "--run-dir", self.folder / name, *STEPS, *more).stdout
             self.assertEqual(self.ledger(name), self.whole)
             self.assertEqual(out.count("step 1/24"), 1)
@@ -154,14 +158,16 @@ class Processes(Ranks):
     def test_any_rank_may_be_killed_and_another_layout_goes_on(self):
         self.train("whole", *LONG)
         command = ("train", TINY, "--run-dir", self.folder / "run", *LONG)
-        for steps, ranks, killed, more in ((30, 2, 1, []), (60, 3, 0, layout(zero=1)), (90, 4, 2, layout(zero=3))):
+        for steps, ranks, killed, more in (
+                (20, 2, 1, []), (40, 3, 0, layout(zero=1)), (60, 4, 2, layout(tensor=2, pipeline=2)),
+                (80, 4, 3, layout(tensor=4, pipeline=1, zero=3))):
             process = self.start_mpirun(ranks, *command, *more)
             self.wait_for_steps(process, "run", steps)
             os.kill(self.rank_processes("run")[killed], signal.SIGKILL)
             out = process.communicate(timeout=JOB_ENDS_WITHIN)[0].decode(errors="replace")
             self.assertNotEqual(process.returncode, 0)
             self.assert_one_line_names(out, rf"^megalith: rank {killed} \(process \d+\) is gone")
-        self.run_megalith(*command, "--ranks", 2, *layout(zero=2))
+        self.run_megalith(*command, "--ranks", 2, *layout(tensor=2))  # what --set says stays in the run
         self.assertEqual(self.ledger("run"), self.ledger("whole"))
 
     def test_what_is_refused_is_told_once_and_all_end_with_2(self):

@@ -62,6 +62,11 @@ class Recipes(MegalithTest):
         self.assertTrue(shown[-1].startswith("In the beginning"))
         self.assertIn("--- step 6 ", self.run_megalith("data", "show", "runs/book", "--step", 6).out)
 
+    def test_several_ranks(self):
+        for words in commands_of("Several ranks"):
+            self.run_megalith(*words)
+        self.assertEqual(len((self.folder / "runs/ranks/ledger.jsonl").read_text().splitlines()), 200)
+
     def test_train_on_a_folder_of_text(self):
         corpus = self.folder / "corpus"
         corpus.mkdir()

@@ -8,6 +8,7 @@
 #include "app/configs_folder.h"
 #include "app/console.h"
 #include "app/number_range.h"
+#include "train/rank_plan.h"
 
 namespace megalith::app {
 namespace {
@@ -100,7 +101,9 @@ std::string describe(const LayoutPlan& plan, const TrainConfig& config) {
   if (plan.broken.empty()) {
     const Layout layout = layout_on(config.parallel, plan.ranks);
     text += equation(layout) + "\n" + describe_stages(config.parallel, config.model.layers) +
-            describe_shares(config, layout.data, plan.unit) + "\n";
+            describe_shares(config, layout.data, plan.unit);
+    if (const std::string hint = empty_places_hint(config, layout); !hint.empty()) text += "  " + hint;
+    text += "\n";
   }
   const std::string ranks = fmt::format("{} rank{}", plan.ranks, plan.ranks == 1 ? "" : "s");
   text += fmt::format("layouts of {} with the config's other keys: {} enumerated, {} legal\n", ranks,
