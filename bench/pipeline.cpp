@@ -99,13 +99,14 @@ PipelineConfig config_of(ScheduleKind schedule, int stages, std::int64_t micro) 
   return config;
 }
 
-struct Measured {
-  double best = 1e30, median = 0;  // seconds of a global batch
-  double waiting = 0;              // share of the best round, of both ranks
+struct Round {
+  double seconds = 0;  // of a global batch
+  double waiting = 0;  // share, of all ranks
 };
 
-Measured measure(const PipelineConfig& config, int rounds, cpu::Isa isa) {
-  Measured measured;
+// The second of two global batches.
+Round measure(const PipelineConfig& config, cpu::Isa isa) {
+  Round measured;
   std::vector<double> waited(static_cast<std::size_t>(config.stages));
   run_ranks(config.stages, [&](Communicator& world) {
     set_floating_point_mode();
@@ -124,11 +125,11 @@ Measured measure(const PipelineConfig& config, int rounds, cpu::Isa isa) {
     LossTotals totals;
     std::int64_t nothing[] = {0};
     const auto together = [&] { world.wait(world.all_reduce(nothing, IntegerReduction::sum)); };
-    std::vector<double> times;
-    for (int round = -1; round < rounds; ++round) {
+    Clock::time_point begin;
+    for (int batch = 0; batch < 2; ++batch) {
       together();
       waiting.seconds = 0;
-      const Clock::time_point begin = Clock::now();
+      begin = Clock::now();
       engine.run({.device = *device,
                   .profile = config.numerics,
                   .workspace = engine.workspace(),
@@ -139,18 +140,10 @@ Measured measure(const PipelineConfig& config, int rounds, cpu::Isa isa) {
                  tokens, config.max_micro_batches, totals);
       waited[static_cast<std::size_t>(world.rank())] = waiting.seconds;
       together();
-      const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
-      if (round < 0 || world.rank() != 0) continue;
-      times.push_back(seconds);
-      if (seconds >= measured.best) continue;
-      measured.best = seconds;
-      measured.waiting = 0;
-      for (const double rank : waited) measured.waiting += rank / seconds / config.stages;
     }
-    if (world.rank() != 0) return;
-    std::sort(times.begin(), times.end());
-    measured.median = times[times.size() / 2];
+    if (world.rank() == 0) measured.seconds = std::chrono::duration<double>(Clock::now() - begin).count();
   });
+  for (const double rank : waited) measured.waiting += rank / measured.seconds / config.stages;
   return measured;
 }
 
@@ -163,25 +156,49 @@ int main(int argc, char** argv) {
   const cpu::Isa isa = value_or_throw(cpu::choose_isa(std::getenv("MEGALITH_ISA")));
   bench::Report report(options, fmt::format("Pipeline on two processors, {} micro batches, {} kernels",
                                             kSequences / kMicro, name_of(isa)));
-  const double tokens = kSequences * kSequence;
-  double reference = 0;
-  for (const std::int64_t micro : {kMicro, kSequences}) {
-    const Measured one = measure(config_of(ScheduleKind::one_f_one_b, 1, micro), options.rounds, isa);
-    report.add(fmt::format("1 rank, 2 threads, micro batches of {}", micro), tokens / one.best, "tokens/s", 0,
-               one.median / one.best);
-    reference = std::max(reference, tokens / one.best);
-  }
+  struct Candidate {
+    PipelineConfig config;
+    std::vector<Round> rounds = {};
+  };
+  std::vector<Candidate> candidates = {{config_of(ScheduleKind::one_f_one_b, 1, kMicro)},
+                                       {config_of(ScheduleKind::one_f_one_b, 1, kSequences)}};
   for (const ScheduleKind kind : {ScheduleKind::gpipe, ScheduleKind::one_f_one_b, ScheduleKind::interleaved,
                                   ScheduleKind::zero_bubble}) {
     const bool wanted = options.rest.empty() || std::find(options.rest.begin(), options.rest.end(),
                                                           name_of(kind)) != options.rest.end();
-    if (!wanted) continue;
-    const PipelineConfig config = config_of(kind, 2, kMicro);
-    const Measured two = measure(config, options.rounds, isa);
-    const double spread = two.median / two.best;
-    report.add(fmt::format("2 stages, 1 thread each, {}", name_of(kind)), tokens / two.best, "tokens/s",
-               reference, spread);
-    const double bubble = play({kind, 2, config.chunks, config.max_micro_batches}).bubble();
-    report.add("... waiting, of which bubble by formula", two.waiting * 100, "%", bubble * 100, spread);
+    if (wanted) candidates.push_back({config_of(kind, 2, kMicro)});
+  }
+  for (int round = 0; round < options.rounds; ++round) {
+    for (Candidate& candidate : candidates) candidate.rounds.push_back(measure(candidate.config, isa));
+  }
+  // The machine may change its speed between rounds, so rounds are compared with themselves.
+  const double tokens = kSequences * kSequence;
+  const auto one_rank = [&](std::size_t round) {
+    return std::min(candidates[0].rounds[round].seconds, candidates[1].rounds[round].seconds);
+  };
+  for (const Candidate& candidate : candidates) {
+    std::vector<double> seconds, ratios, waiting;
+    for (std::size_t round = 0; round < candidate.rounds.size(); ++round) {
+      seconds.push_back(candidate.rounds[round].seconds);
+      ratios.push_back(one_rank(round) / seconds.back());
+      waiting.push_back(candidate.rounds[round].waiting);
+    }
+    const auto median = [](std::vector<double> values) {
+      std::sort(values.begin(), values.end());
+      return values[values.size() / 2];
+    };
+    const double best = *std::min_element(seconds.begin(), seconds.end());
+    const double spread = median(seconds) / best;
+    const PipelineConfig& config = candidate.config;
+    if (config.stages == 1) {
+      report.add(fmt::format("1 rank, 2 threads, micro batches of {}", config.sequences), tokens / best,
+                 "tokens/s", 0, spread);
+      continue;
+    }
+    report.add(fmt::format("2 stages, 1 thread each, {}", name_of(config.schedule)), tokens / best,
+               "tokens/s", tokens / best / median(ratios), spread);
+    const double bubble =
+        play({config.schedule, config.stages, config.chunks, config.max_micro_batches}).bubble();
+    report.add("... waiting, beside the formula's bubble", median(waiting) * 100, "%", bubble * 100, spread);
   }
 }

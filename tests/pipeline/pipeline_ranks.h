@@ -105,7 +105,7 @@ inline StepOutcome one_rank(const ModelConfig& model, const NumericsProfile& pro
   return outcome;
 }
 
-// A rank of a pipeline with all it needs. Communicators go before the memory that messages lie in.
+// A rank of a pipeline with all it needs.
 struct PipelineRank {
   PipelineRank(const PipelineConfig& config, const Mesh& mesh)
       : device(cpu::make_device(1, cpu::available_isas().back())),
