@@ -75,6 +75,7 @@ TEST(PlantedFaults, ChangeNothingButWhatTheyName) {
   changed({.kind = FaultKind::sum_order, .group = "data"}, [](Outcome& o, int r) {
     o.exchanged = Values{r, 200 + r, 100 + r, 300 + r};
   });
+  EXPECT_EQ(with({{.kind = FaultKind::sum_order, .group = "data", .least_values = kRanks * 8 + 1}}), sound);
   changed({.kind = FaultKind::forgotten_reduce, .group = "data"}, [](Outcome& o, int r) {
     o.sums = Values{r + 1, 2 * (r + 1), 3 * (r + 1)};
     o.scattered = Values{r + 1};

@@ -12,7 +12,7 @@ namespace megalith::test {
 namespace {
 
 constexpr std::int64_t kSequence = 64;
-constexpr std::int64_t kFewRanks = 8;
+constexpr std::int64_t kFewRanks = 4;
 
 // In the order of the design; the first ones may contradict each other.
 enum Place : std::size_t {

@@ -7,6 +7,7 @@
 namespace megalith::test {
 namespace {
 
+constexpr std::size_t kPartialSums = 2 * 64 * 32 * sizeof(float);  // bytes; other exchanges are smaller
 constexpr std::size_t kGradients = 16;  // sums of fewer values are counters and norms
 
 struct Mutation {
@@ -18,8 +19,12 @@ struct Mutation {
 const std::vector<Mutation>& mutations() {
   using Kind = FaultKind;
   static const std::vector<Mutation> kMutations = {
-      {"shares of sums joined in another order", {.tensor = 4, .data = 1}, {Kind::sum_order, "tensor"}},
-      {"the same over token slices", {.tensor = 4, .data = 1, .sequence = true}, {Kind::sum_order, "tensor"}},
+      {"shares of sums joined in another order",
+       {.tensor = 4, .data = 1},
+       {Kind::sum_order, "tensor", kPartialSums}},
+      {"the same over token slices",
+       {.tensor = 4, .data = 1, .sequence = true},
+       {Kind::sum_order, "tensor", kPartialSums}},
       {"gathered activations one rank on", {.tensor = 2, .data = 1}, {Kind::rotated_pieces, "tensor"}},
       {"gathered activations not waited for", {.tensor = 2, .data = 1}, {Kind::stale_piece, "tensor"}},
       {"norms' gradients of token slices not summed",

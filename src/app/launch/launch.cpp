@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdlib>
+#include <string_view>
 
 #include "app/console.h"
 #include "comm/exchange.h"
@@ -53,10 +55,18 @@ ExitCode run_as_threads(int ranks, const RankBody& body) {
   throw RefusedInput(launched.rank == 0 ? Refusals{refusal} : Refusals{});
 }
 
+// Processes of srun without PMIx know at least their number.
+bool is_first_of_step() {
+  const char* number = std::getenv("SLURM_PROCID");
+  return number == nullptr || std::string_view(number) == "0";
+}
+
 }  // namespace
 
 ExitCode launch(std::int64_t ranks, const RankBody& body) {
-  const LaunchEnvironment launched = value_or_throw(launch_environment());
+  const Expected<LaunchEnvironment> environment = launch_environment();
+  if (!environment) throw RefusedInput(is_first_of_step() ? environment.error() : Refusals{});
+  const LaunchEnvironment& launched = *environment;
   if (launched.ranks > 1) {
     if (ranks > 0) {
       refuse_launch(launched, {.where = "--ranks",

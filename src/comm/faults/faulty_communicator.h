@@ -24,9 +24,10 @@ enum class FaultKind : std::uint8_t {
 
 struct PlantedFault {
   FaultKind kind = FaultKind::sum_order;
-  std::string group;                   // the axis: "tensor", "data", "pipeline", "ends"
-  std::size_t least_values = 0;        // sums of fewer values are left alone
-  std::size_t most_values = SIZE_MAX;  // and of more
+  std::string group;  // the axis: "tensor", "data", "pipeline", "ends"
+  // Sums of fewer values are left alone, and of more; of sum_order exchanges of fewer bytes.
+  std::size_t least_values = 0;
+  std::size_t most_values = SIZE_MAX;
 };
 
 // The same communicator, and everything that is split from it, with the fault. All ranks plant the same.
