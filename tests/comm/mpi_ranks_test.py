@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 import unittest
 
 ARGUMENTS = None
@@ -51,6 +52,10 @@ class MpiRanks(unittest.TestCase):
         said = [text for text in result.stderr.splitlines() if text.startswith("megalith: ")]
         self.assertEqual(len(said), 1, result.stderr)
         self.assertRegex(said[0], line)
+        # mpirun may return before the last of its children is gone.
+        deadline = time.monotonic() + JOB_ENDS_WITHIN
+        while processes_left() and time.monotonic() < deadline:
+            time.sleep(0.05)
         self.assertEqual(processes_left(), [])
 
     def test_a_killed_rank_ends_the_job_and_is_named_once(self):
