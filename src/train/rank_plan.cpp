@@ -59,10 +59,16 @@ std::string empty_places_hint(const TrainConfig& config, const Layout& layout) {
   for (int rank = 0; rank < layout.data; ++rank)
     largest = std::max(largest, share_of(config.batch.global, unit, rank, layout.data).sequences);
   if (largest >= config.batch.micro) return {};
+  const auto is_legal = [&](std::int64_t micro) {  // it divides every size of batch
+    const BatchConfig& batch = config.batch;
+    return batch.global % micro == 0 && batch.ramp_start % micro == 0 && batch.ramp_increment % micro == 0;
+  };
+  std::int64_t better = largest;
+  while (better > unit && !is_legal(better)) better -= unit;
   return fmt::format(
-      "a data rank has {} of the {} sequences that a micro batch has places for: the others are computed for "
-      "nothing; batch.micro = {} would not\n",
-      largest, config.batch.micro, largest);
+      "a data rank has {} of the {} sequences that a micro batch has places for, and the others are computed "
+      "for nothing; try batch.micro = {}\n",
+      largest, config.batch.micro, better);
 }
 
 }  // namespace megalith

@@ -16,9 +16,11 @@ class Check(MegalithTest):
         self.assertIn("240 a data rank", out)
 
     def test_places_that_no_share_fills_are_told(self):
-        hint = "1 of the 4 sequences that a micro batch has places for"
+        hint = "1 of the 4 sequences that a micro batch has places for, and the others are computed for nothing; try batch.micro = 1"
         self.assertIn(hint, self.run_megalith("plan", "check", TINY, "--ranks", 8).out)
-        self.assertNotIn(hint[2:], self.run_megalith("plan", "check", TINY, "--ranks", 2).out)
+        self.assertIn("3 of the 4 sequences", self.run_megalith("plan", "check", TINY, "--ranks", 3).out)
+        self.assertIn("try batch.micro = 2", self.run_megalith("plan", "check", TINY, "--ranks", 3).out)  # divides 8
+        self.assertNotIn("places for", self.run_megalith("plan", "check", TINY, "--ranks", 2).out)
 
     def test_an_illegal_layout_names_every_rule_and_what_would_be_legal(self):
         refused = self.refused("plan", "check", TINY, "--ranks", 8, "--set", "parallel.tensor=3", "--set",
