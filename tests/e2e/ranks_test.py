@@ -14,7 +14,9 @@ from megalith_cli import MegalithTest, BINARY, SOURCE, TINY, run_tests
 STEPS = ("--set", "schedule.steps=24", "--set", "schedule.warmup_steps=5", "--set", "checkpoint.interval=5",
          "--set", "checkpoint.keep=2", "--set", "validation.interval=8", "--set", "model.dropout=0.1",
          "--set", "sample.tokens=8", "--set", "sample.interval=8")
-LONG = (*STEPS, "--set", "schedule.steps=150")
+# A run that no machine ends before the signal comes. Its rates do not depend on where it ends in the end.
+HORIZON = ("--set", "schedule.horizon_steps=1000")
+ENDLESS = (*STEPS, *HORIZON, "--set", "schedule.steps=1000000")
 JOB_ENDS_WITHIN = 10  # seconds; what is promised when a rank dies
 
 MPIRUN = shutil.which("mpirun.openmpi") or shutil.which("mpirun")
@@ -36,6 +38,16 @@ class Ranks(MegalithTest):
         subprocess.run([BINARY, "train", str(TINY), "--run-dir", whole, *STEPS], check=True, capture_output=True,
                        env={**os.environ, "MEGALITH_CONFIGS": str(SOURCE / "configs")})
         cls.whole = (whole / "ledger.jsonl").read_bytes()
+
+    def steps_done(self, name):
+        return self.ledger(name).count(b"\n") if (self.folder / name / "ledger.jsonl").exists() else 0
+
+    def assert_goes_on(self, name, go_on):
+        """A stopped run does ten steps more, by go_on(steps), and is the run of one rank that nobody stopped."""
+        end = (*STEPS, *HORIZON, "--set", f"schedule.steps={self.steps_done(name) + 10}")
+        go_on(end)
+        self.train(f"{name}-whole", *end)
+        self.assertEqual(self.ledger(name), self.ledger(f"{name}-whole"))
 
     def mpirun(self, ranks, *arguments, code=0, timeout=120):
         result = subprocess.run([*MPI, "-n", str(ranks), BINARY, *map(str, arguments)], capture_output=True, text=True,
@@ -77,15 +89,14 @@ class Threads(Ranks):
             self.assertEqual(out.count("step 1/24"), 1)
 
     def test_a_stop_is_continued_by_another_number_of_ranks(self):
-        command = ("train", TINY, "--run-dir", self.folder / "run", *STEPS)
-        process = self.start(*command, "--ranks", 3, *layout(zero=2))
+        command = ("train", TINY, "--run-dir", self.folder / "run")
+        process = self.start(*command, *ENDLESS, "--ranks", 3, *layout(zero=2))
         self.wait_for_steps(process, "run", 7)
         process.send_signal(signal.SIGTERM)
         out = process.communicate(timeout=30)[0].decode()
         self.assertEqual(process.returncode, 3, out)
         self.assert_one_line_names(out, "^megalith: stopped after step")
-        self.run_megalith(*command, "--ranks", 2, *layout(zero=0))
-        self.assertEqual(self.ledger("run"), self.whole)
+        self.assert_goes_on("run", lambda end: self.run_megalith(*command, *end, "--ranks", 2, *layout(zero=0)))
 
     def test_what_is_refused_is_told_once(self):
         result = self.refused("train", TINY, "--ranks", 3, *layout(tensor=2), says="tensor 2")
@@ -128,22 +139,21 @@ class Processes(Ranks):
     def test_a_signal_to_any_rank_stops_all(self):
         for number, (rank, stop) in enumerate(((0, signal.SIGINT), (1, signal.SIGTERM))):
             name = f"stopped{number}"
-            command = ("train", TINY, "--run-dir", self.folder / name, *STEPS)
-            process = self.start_mpirun(2, *command)
+            command = ("train", TINY, "--run-dir", self.folder / name)
+            process = self.start_mpirun(2, *command, *ENDLESS)
             self.wait_for_steps(process, name, 6)
             os.kill(self.rank_processes(name)[rank], stop)
             out = process.communicate(timeout=30)[0].decode(errors="replace")
             self.assertEqual(process.returncode, 3, out)
             self.assert_one_line_names(out, "^megalith: stopped after step")
-            self.mpirun(3, *command, *layout(zero=1))
-            self.assertEqual(self.ledger(name), self.whole)
+            self.assert_goes_on(name, lambda end: self.mpirun(3, *command, *end, *layout(zero=1)))
 
     def test_a_signal_to_mpirun_stops_all(self):
-        command = ("train", TINY, "--run-dir", self.folder / "run", *LONG)
+        command = ("train", TINY, "--run-dir", self.folder / "run")
         # mpirun passes SIGUSR1 on; SIGTERM makes it end the ranks itself, with a second to save.
         for sent in (signal.SIGUSR1, signal.SIGTERM):
-            before = self.ledger("run").count(b"\n") if (self.folder / "run").exists() else 0
-            with self.start_mpirun(2, *command) as process:
+            before = self.steps_done("run")
+            with self.start_mpirun(2, *command, *ENDLESS) as process:
                 self.wait_for_steps(process, "run", before + 6)
                 process.send_signal(sent)
                 out = process.communicate(timeout=30)[0].decode(errors="replace")
@@ -151,24 +161,21 @@ class Processes(Ranks):
                 if sent == signal.SIGUSR1:
                     self.assertEqual(process.returncode, 3, out)
                     self.assert_one_line_names(out, "^megalith: stopped after step")
-        self.train("whole", *LONG)
-        self.train("run", *LONG)
-        self.assertEqual(self.ledger("run"), self.ledger("whole"))
+        self.assert_goes_on("run", lambda end: self.run_megalith(*command, *end))
 
     def test_any_rank_may_be_killed_and_another_layout_goes_on(self):
-        self.train("whole", *LONG)
-        command = ("train", TINY, "--run-dir", self.folder / "run", *LONG)
-        for steps, ranks, killed, more in (
-                (20, 2, 1, []), (40, 3, 0, layout(zero=1)), (60, 4, 2, layout(tensor=2, pipeline=2)),
-                (80, 4, 3, layout(tensor=4, pipeline=1, zero=3))):
-            process = self.start_mpirun(ranks, *command, *more)
-            self.wait_for_steps(process, "run", steps)
+        command = ("train", TINY, "--run-dir", self.folder / "run")
+        for ranks, killed, more in ((2, 1, []), (3, 0, layout(zero=1)), (4, 2, layout(tensor=2, pipeline=2)),
+                                    (4, 3, layout(tensor=4, pipeline=1, zero=3))):
+            before = self.steps_done("run")
+            process = self.start_mpirun(ranks, *command, *ENDLESS, *more)
+            self.wait_for_steps(process, "run", before + 10)
             os.kill(self.rank_processes("run")[killed], signal.SIGKILL)
             out = process.communicate(timeout=JOB_ENDS_WITHIN)[0].decode(errors="replace")
             self.assertNotEqual(process.returncode, 0)
             self.assert_one_line_names(out, rf"^megalith: rank {killed} \(process \d+\) is gone")
-        self.run_megalith(*command, "--ranks", 2, *layout(tensor=2))  # what --set says stays in the run
-        self.assertEqual(self.ledger("run"), self.ledger("whole"))
+        # What --set says stays in the run.
+        self.assert_goes_on("run", lambda end: self.run_megalith(*command, *end, "--ranks", 2, *layout(tensor=2)))
 
     def test_what_is_refused_is_told_once_and_all_end_with_2(self):
         result = self.mpirun(3, "train", TINY, *layout(tensor=2), code=2)
