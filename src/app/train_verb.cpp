@@ -243,6 +243,12 @@ void report_end(const LoopEnd& end, const Options& options) {
       complain("this machine does not reproduce the run's ledger: " + to_string(*end.difference));
       if (end.difference->field == "data_digest")
         complain("the data that the config names are not those that the run has read so far");
+      if (end.difference->field == "learning_rate") {
+        complain(
+            "its rates are other ones now: a run that ended between checkpoints does some steps again, so "
+            "let it "
+            "do them with the schedule that it had, and change the schedule then");
+      }
       return complain(
           "nothing was changed; see docs/numerics.md, and compare `megalith doctor` here and there");
     case LoopEnd::Kind::diverged:

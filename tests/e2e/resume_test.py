@@ -83,6 +83,14 @@ class Resume(MegalithTest):
         result = self.train("run", *STEPS, code=4)
         self.assertIn("parameter_digest", result.err)
 
+    def test_a_schedule_that_changes_between_checkpoints_is_named(self):
+        self.copy_of_whole("run")
+        subprocess.run(["rm", "-r", str(self.folder / "run/checkpoints/step-00000060")], check=True)
+        result = self.train("run", *STEPS, "--set", "schedule.steps=80", code=4)
+        self.assertIn("with the schedule that it had", result.err)
+        self.train("run", *STEPS)
+        self.assertEqual(self.ledger("run"), self.whole)
+
     def test_threads_micro_batches_and_kernel_families_do_not_change_a_bit(self):
         self.train("whole", *FEW_STEPS)
         whole = self.ledger("whole")
