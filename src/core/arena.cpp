@@ -60,7 +60,7 @@ Arena::Arena(Arena&& other) noexcept
 
 Tensor Arena::allocate(DType dtype, std::initializer_list<std::int64_t> extents) {
   Tensor tensor(nullptr, dtype, extents);
-  tensor.data = allocate_bytes(static_cast<std::size_t>(tensor.count()) * size_of(dtype));
+  tensor.data = allocate_bytes(tensor.size_in_bytes());
   return tensor;
 }
 

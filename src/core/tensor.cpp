@@ -45,6 +45,11 @@ Tensor::Tensor(void* data_, DType dtype_, std::initializer_list<std::int64_t> ex
   row_stride = shape[3];
 }
 
+Tensor Tensor::flattened() const {
+  MEGALITH_CHECK(dense(), "{} has gaps between its rows", describe(*this));
+  return {data, dtype, {count()}};
+}
+
 Tensor Tensor::row_slice(std::int64_t begin, std::int64_t length) const {
   MEGALITH_CHECK(begin >= 0 && length >= 0 && begin + length <= rows(), "{} + {} of {}", begin, length,
                  rows());

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
+#include <span>
 #include <string>
 
 #include "core/bf16.h"
@@ -60,6 +61,9 @@ struct Tensor {
   }  // all but the last dimension
   [[nodiscard]] std::int64_t count() const { return rows() * columns(); }
   [[nodiscard]] bool dense() const { return row_stride == columns() || rows() <= 1; }
+  [[nodiscard]] std::size_t size_in_bytes() const {
+    return static_cast<std::size_t>(count()) * size_of(dtype);
+  }
 
   // The typed start. REQUIRES: T matches dtype.
   template <class T>
@@ -70,6 +74,16 @@ struct Tensor {
   template <class T>
   [[nodiscard]] T* row(std::int64_t index) const {
     return as<T>() + index * row_stride;
+  }
+
+  // All elements in a row, as a vector, as memory and as values. REQUIRES: dense.
+  [[nodiscard]] Tensor flattened() const;
+  [[nodiscard]] std::span<std::byte> bytes() const {
+    return {static_cast<std::byte*>(flattened().data), size_in_bytes()};
+  }
+  template <class T>
+  [[nodiscard]] std::span<T> values() const {
+    return {flattened().as<T>(), static_cast<std::size_t>(count())};
   }
 
   // Rows [begin, begin + length) of the matrix rows() x columns(), as 2-D.

@@ -55,7 +55,7 @@ void Linear::pack(Device& device, const NumericsProfile& profile, WeightFormat f
   packed_ = packed;
   packed_as_ = format;
   const auto* memory = static_cast<const std::byte*>(w.data);
-  release_pages({memory, static_cast<std::size_t>(w.count()) * size_of(w.dtype)});
+  release_pages({memory, w.size_in_bytes()});
 }
 
 // Over tensor ranks the tokens of x travel while dx is computed, and the shares of dx while dw is.
@@ -91,10 +91,7 @@ void Linear::weight_gradient(const StepContext& step, const Tensor& dy, const Te
                                         .verdict = step.verdict});
   if (bias_ == nullptr) return;
   step.device.matmul().bias_gradient(
-      {.dy = dy,
-       .db = Tensor(bias_->gradient.data, DType::i64, {bias_->gradient.count()}),
-       .shift = step.gradient_shift,
-       .verdict = step.verdict});
+      {.dy = dy, .db = bias_->gradient.flattened(), .shift = step.gradient_shift, .verdict = step.verdict});
 }
 
 }  // namespace megalith

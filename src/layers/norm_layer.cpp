@@ -1,13 +1,6 @@
 #include "layers/norm_layer.h"
 
 namespace megalith {
-namespace {
-
-Tensor as_vector(const Tensor& tensor) {
-  return {tensor.data, tensor.dtype, {tensor.count()}};
-}
-
-}  // namespace
 
 void NormLayer::append_specs(const NormShape& shape, const std::string& name,
                              std::vector<ParameterSpec>& specs) {
@@ -29,8 +22,8 @@ void NormLayer::run(const StepContext& step, const Tensor& x, const Tensor& y, c
   step.device.elementwise().forward(
       NormForward{.norm = shape_.norm,
                   .x = x,
-                  .gain = as_vector(gain_.working),
-                  .bias = bias_ == nullptr ? Tensor{} : as_vector(bias_->working),
+                  .gain = gain_.working.flattened(),
+                  .bias = bias_ == nullptr ? Tensor{} : bias_->working.flattened(),
                   .epsilon = shape_.epsilon,
                   .y = y,
                   .mean = mean,
@@ -63,11 +56,11 @@ void NormLayer::backward(const StepContext& step, const Tensor& dy, const Tensor
                    .x = x,
                    .mean = mean,
                    .rstd = rstd,
-                   .gain = as_vector(gain_.working),
+                   .gain = gain_.working.flattened(),
                    .residual_gradient = residual_gradient,
                    .dx = dx,
-                   .dgain = as_vector(gain_.gradient),
-                   .dbias = bias_ == nullptr ? Tensor{} : as_vector(bias_->gradient),
+                   .dgain = gain_.gradient.flattened(),
+                   .dbias = bias_ == nullptr ? Tensor{} : bias_->gradient.flattened(),
                    .shift = step.gradient_shift,
                    .verdict = step.verdict});
 }

@@ -6,13 +6,6 @@
 #include "layers/tensor_parallel.h"
 
 namespace megalith {
-namespace {
-
-Tensor as_vector(const Tensor& tensor) {
-  return {tensor.data, tensor.dtype, {tensor.count()}};
-}
-
-}  // namespace
 
 void SelfAttention::append_specs(const BlockShape& shape, std::vector<ParameterSpec>& specs) {
   Linear::append_specs({.name = shape.name("attention.qkv"),
@@ -77,7 +70,7 @@ Dropout SelfAttention::weights_dropout(const StepContext& step) const {
 
 HeadRotation SelfAttention::rotation(const Parameter* gain, const std::int32_t* positions) const {
   return {.head_size = shape_.head_size,
-          .gain = gain == nullptr ? Tensor{} : as_vector(gain->working),
+          .gain = gain == nullptr ? Tensor{} : gain->working.flattened(),
           .epsilon = shape_.norm_epsilon,
           .table = rotary_,
           .positions = positions};
@@ -185,7 +178,7 @@ void SelfAttention::turn_back_queries(const StepContext& step, const Heads& raw,
   if (!turns()) return;
   const bool norm = query_gain_ != nullptr;
   turn_back(step, query_gain_, raw.q, norm ? rstd.column_slice(0, shape_.heads) : Tensor{}, dq,
-            norm ? as_vector(query_gain_->gradient) : Tensor{});
+            norm ? query_gain_->gradient.flattened() : Tensor{});
 }
 
 void SelfAttention::turn_back_keys(const StepContext& step, const Heads& raw, const Tensor& rstd,
@@ -226,7 +219,7 @@ void SelfAttention::backward_shared_head(const StepContext& step, const Attentio
   gather_columns(step, step.tensor->sharers(), own_keys, dk);
   Tensor dgain;
   if (key_gain_ != nullptr) {  // all ranks of the head find the same: the first one's counts
-    dgain = sharers.rank() == 0 ? as_vector(key_gain_->gradient)
+    dgain = sharers.rank() == 0 ? key_gain_->gradient.flattened()
                                 : step.workspace.allocate(DType::i64, {shape_.head_size});
   }
   turn_back_keys(step, raw, rstd, dk, dgain);
@@ -269,7 +262,7 @@ void SelfAttention::backward(const StepContext& step, const Tensor& dcontext, co
     step.device.attention().backward(core);
     turn_back_queries(step, split(projected), rstd, core.dq);
     turn_back_keys(step, split(projected), rstd, core.dk,
-                   key_gain_ == nullptr ? Tensor{} : as_vector(key_gain_->gradient));
+                   key_gain_ == nullptr ? Tensor{} : key_gain_->gradient.flattened());
   }
   step.observe(shape_.layer, "attention.qkv", Direction::backward, dqkv);
   qkv_.backward(step, dqkv, input, dinput);

@@ -1,15 +1,6 @@
 #include "layers/tensor_parallel.h"
 
 namespace megalith {
-namespace {
-
-Bytes bytes_of(const Tensor& tensor) {
-  MEGALITH_CHECK(tensor.dense(), "{} goes to other ranks", describe(tensor));
-  return {static_cast<std::byte*>(tensor.data),
-          static_cast<std::size_t>(tensor.count()) * size_of(tensor.dtype)};
-}
-
-}  // namespace
 
 std::int64_t first_token(const StepContext& step, std::int64_t rows) {
   const std::int64_t tokens = step.batch.tokens();
@@ -20,8 +11,7 @@ ComingTokens begin_all_tokens(const StepContext& step, const Tensor& held, Arena
   const std::int64_t tokens = step.batch.tokens();
   if (held.rows() == tokens) return {.all = held};
   const Tensor all = memory.allocate(held.dtype, {tokens, held.columns()});
-  return {
-      .all = all, .coming = true, .request = step.tensor->ranks().all_gather(bytes_of(held), bytes_of(all))};
+  return {.all = all, .coming = true, .request = step.tensor->ranks().all_gather(held.bytes(), all.bytes())};
 }
 
 Tensor wait_for_tokens(const StepContext& step, const ComingTokens& tokens) {
@@ -42,8 +32,8 @@ RowParts begin_exchange_rows(const StepContext& step, const Tensor& mine) {
   const Tensor parts = step.workspace.allocate(mine.dtype, {size, rows, mine.columns()});
   return {.parts = parts,
           .first = even ? place.rank * rows : 0,
-          .request = even ? ranks.all_to_all(bytes_of(mine), bytes_of(parts))
-                          : ranks.all_gather(bytes_of(mine), bytes_of(parts))};
+          .request = even ? ranks.all_to_all(mine.bytes(), parts.bytes())
+                          : ranks.all_gather(mine.bytes(), parts.bytes())};
 }
 
 RowParts exchange_rows(const StepContext& step, const Tensor& mine) {
@@ -55,13 +45,13 @@ RowParts exchange_rows(const StepContext& step, const Tensor& mine) {
 void complete_rows(const StepContext& step, const RowParts& parts, const Tensor& y) {
   if (y.rows() == parts.rows()) return;
   Communicator& ranks = step.tensor->ranks();
-  ranks.wait(ranks.all_gather(bytes_of(parts.of(y)), bytes_of(y)));
+  ranks.wait(ranks.all_gather(parts.of(y).bytes(), y.bytes()));
 }
 
 Tensor gather_parts(const StepContext& step, const Tensor& mine) {
   Communicator& ranks = step.tensor->ranks();
   const Tensor parts = step.workspace.allocate(mine.dtype, {ranks.size(), mine.rows(), mine.columns()});
-  ranks.wait(ranks.all_gather(bytes_of(mine), bytes_of(parts)));
+  ranks.wait(ranks.all_gather(mine.bytes(), parts.bytes()));
   return parts;
 }
 
@@ -82,7 +72,7 @@ Tensor exchange_columns(const StepContext& step, Communicator& ranks, const Tens
   const ArenaScope scope(step.workspace);
   const Tensor pieces = step.workspace.allocate(mine.dtype, {ranks.size(), mine.rows(), columns});
   step.device.shards().split({.pieces = pieces, .whole = mine});
-  ranks.wait(ranks.all_to_all(bytes_of(pieces), bytes_of(received)));
+  ranks.wait(ranks.all_to_all(pieces.bytes(), received.bytes()));
   return received;
 }
 
@@ -92,7 +82,7 @@ void gather_columns(const StepContext& step, Communicator& ranks, const Tensor& 
   const Tensor pieces = step.workspace.allocate(piece.dtype, {ranks.size(), rows, piece.columns()});
   const Tensor mine = pieces.row_slice(ranks.rank() * rows, rows);
   step.device.shards().split({.pieces = mine, .whole = piece});
-  ranks.wait(ranks.all_gather(bytes_of(mine), bytes_of(pieces)));
+  ranks.wait(ranks.all_gather(mine.bytes(), pieces.bytes()));
   step.device.shards().join({.pieces = pieces, .whole = whole});
 }
 

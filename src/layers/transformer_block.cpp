@@ -6,10 +6,6 @@
 namespace megalith {
 namespace {
 
-Tensor as_vector(const Tensor& tensor) {
-  return {tensor.data, tensor.dtype, {tensor.count()}};
-}
-
 LinearShape output_shape(const BlockShape& shape, const char* part, std::array<std::int64_t, 3> inputs,
                          bool bias) {
   return {.name = shape.name(part),
@@ -267,7 +263,7 @@ void TransformerBlock::backward_parallel(const StepContext& step, const Tensor& 
     attention_out_.weight_gradient(step, dout, parts.both);
     if (second_bias_ != nullptr) {
       step.device.matmul().bias_gradient({.dy = dout,
-                                          .db = as_vector(second_bias_->gradient),
+                                          .db = second_bias_->gradient.flattened(),
                                           .shift = step.gradient_shift,
                                           .verdict = step.verdict});
     }

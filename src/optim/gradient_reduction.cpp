@@ -7,13 +7,6 @@
 #include "core/error.h"
 
 namespace megalith {
-namespace {
-
-std::span<std::int64_t> values(const Tensor& tensor) {
-  return {tensor.as<std::int64_t>(), static_cast<std::size_t>(tensor.count())};
-}
-
-}  // namespace
 
 GradientReduction::GradientReduction(Communicator& data, Keep keep, std::vector<ReducedRange> ranges)
     : data_(data), keep_(keep), ranges_(std::move(ranges)), requests_(ranges_.size()) {
@@ -45,8 +38,10 @@ void GradientReduction::begin_step(Device& device, std::int64_t micro_batches) {
 void GradientReduction::begin(Unit& unit) {
   for (std::size_t i = unit.first_range; i < unit.end_range; ++i) {
     const ReducedRange& range = ranges_[i];
-    requests_[i] = keep_ == Keep::whole ? data_.all_reduce(values(range.gradient), IntegerReduction::sum)
-                                        : data_.reduce_scatter(values(range.gradient), values(range.reduced));
+    requests_[i] = keep_ == Keep::whole
+                       ? data_.all_reduce(range.gradient.values<std::int64_t>(), IntegerReduction::sum)
+                       : data_.reduce_scatter(range.gradient.values<std::int64_t>(),
+                                              range.reduced.values<std::int64_t>());
   }
   unit.pending = false;
   unit.under_way = true;
@@ -73,7 +68,7 @@ void GradientReduction::take_slot(Device& device, Unit& unit) {
     const ReducedRange& range = ranges_[i];
     device.optimizer().zero(range.gradient);
     std::memcpy(range.gradient.as<std::int64_t>() + range.shard_begin, range.reduced.data,
-                values(range.reduced).size_bytes());
+                range.reduced.size_in_bytes());
   }
 }
 

@@ -7,14 +7,6 @@
 #include "core/error.h"
 
 namespace megalith {
-namespace {
-
-Bytes bytes(const Tensor& tensor) {
-  return {static_cast<std::byte*>(tensor.data),
-          static_cast<std::size_t>(tensor.count()) * size_of(tensor.dtype)};
-}
-
-}  // namespace
 
 WeightGathering::WeightGathering(Communicator& data, Keep keep, std::vector<GatheredRange> ranges)
     : data_(data),
@@ -46,7 +38,7 @@ std::size_t WeightGathering::index_of(int number) const {
 
 void WeightGathering::begin(Unit& unit) {
   for (std::size_t i = unit.first_range; i < unit.end_range; ++i)
-    requests_[i] = data_.all_gather(bytes(ranges_[i].shard), bytes(ranges_[i].whole));
+    requests_[i] = data_.all_gather(ranges_[i].shard.bytes(), ranges_[i].whole.bytes());
   unit.there = unit.under_way = true;
 }
 

@@ -1,16 +1,6 @@
 #include "pipeline/cached_model.h"
 
 namespace megalith {
-namespace {
-
-std::size_t bytes_of(const Tensor& tensor) {
-  return static_cast<std::size_t>(tensor.count()) * size_of(tensor.dtype);
-}
-Bytes memory_of(const Tensor& tensor) {
-  return {static_cast<std::byte*>(tensor.data), bytes_of(tensor)};
-}
-
-}  // namespace
 
 CachedModel::CachedModel(const std::deque<Transformer>& chunks, const Mesh& mesh, const TensorGroup* tensor,
                          UnitGate* units)
@@ -52,14 +42,14 @@ void CachedModel::forward(const StepContext& context, const std::int32_t* ids, c
   for (std::size_t c = 0; c < chunks_.size(); ++c) {
     const ModelPart& part = chunks_[c]->part();
     if (!part.embedding)
-      mesh_->pipeline().wait(mesh_->pipeline().receive(memory_of(x), (stage + stages - 1) % stages));
+      mesh_->pipeline().wait(mesh_->pipeline().receive(x.bytes(), (stage + stages - 1) % stages));
     chunks_[c]->forward_cached(step, ids, x, rows, cache[c]);
-    if (!part.head) mesh_->pipeline().wait(mesh_->pipeline().send(memory_of(x), (stage + 1) % stages));
+    if (!part.head) mesh_->pipeline().wait(mesh_->pipeline().send(x.bytes(), (stage + 1) % stages));
   }
   if (want_logits == rows.rows) return;
   if (chunks_.back()->part().head)
     chunks_.back()->logits(step, x.row_slice(want_logits, rows.rows - want_logits), logits);
-  if (stages > 1) mesh_->pipeline().wait(mesh_->pipeline().broadcast(memory_of(logits), stages - 1));
+  if (stages > 1) mesh_->pipeline().wait(mesh_->pipeline().broadcast(logits.bytes(), stages - 1));
 }
 
 }  // namespace megalith

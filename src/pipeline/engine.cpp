@@ -7,15 +7,6 @@
 namespace megalith {
 namespace {
 
-ConstBytes bytes_of(const Tensor& tensor) {
-  return {static_cast<const std::byte*>(tensor.data),
-          static_cast<std::size_t>(tensor.count()) * size_of(tensor.dtype)};
-}
-Bytes writable_bytes_of(const Tensor& tensor) {
-  return {static_cast<std::byte*>(tensor.data),
-          static_cast<std::size_t>(tensor.count()) * size_of(tensor.dtype)};
-}
-
 ScheduleShape shape_of(const PipelineConfig& config, int micro_batches) {
   return {.kind = config.schedule,
           .stages = config.stages,
@@ -157,19 +148,22 @@ void PipelineEngine::make_buffers() {
   if (hands_on) std::for_each(outgoing_.begin(), outgoing_.end(), allocate);
 }
 
-PipelineEngine::Slot& PipelineEngine::slot_of(const Instruction& instruction, PipelineClient& client) {
-  const auto here = [&](const Slot& slot) {
-    return slot.taken && slot.micro_batch == instruction.micro_batch;
-  };
+PipelineEngine::Slot* PipelineEngine::find_slot(const Instruction& instruction) {
   const auto found = std::find_if(slots_.begin(), slots_.end(), [&](const Slot& slot) {
-    return here(slot) && slot.chunk == instruction.chunk;
+    return slot.taken && slot.micro_batch == instruction.micro_batch && slot.chunk == instruction.chunk;
   });
-  if (found != slots_.end()) return *found;
+  return found == slots_.end() ? nullptr : &*found;
+}
+
+PipelineEngine::Slot& PipelineEngine::slot_of(const Instruction& instruction, PipelineClient& client) {
+  if (Slot* taken = find_slot(instruction)) return *taken;
   const auto free = std::find_if(slots_.begin(), slots_.end(), [](const Slot& slot) { return !slot.taken; });
   MEGALITH_CHECK(free != slots_.end(), "stage {}: all {} slots are taken at {} of micro batch {}", stage_,
                  slots_.size(), name_of(instruction.operation), instruction.micro_batch);
   // The first chunk of a rank has its micro batch in flight as long as any other has.
-  const auto other = std::find_if(slots_.begin(), slots_.end(), here);
+  const auto other = std::find_if(slots_.begin(), slots_.end(), [&](const Slot& slot) {
+    return slot.taken && slot.micro_batch == instruction.micro_batch;
+  });
   free->batch = other != slots_.end()
                     ? other->batch
                     : client.fill(instruction.micro_batch, static_cast<int>(free - slots_.begin()));
@@ -198,7 +192,7 @@ PipelineEngine::Buffer& PipelineEngine::next_buffer(std::array<Buffer, 2>& buffe
 }
 
 void PipelineEngine::send(Communicator& channel, Buffer& buffer, int to) {
-  buffer.sending = channel.send(bytes_of(buffer.tensor), to);
+  buffer.sending = channel.send(buffer.tensor.bytes(), to);
 }
 
 void PipelineEngine::forward(const Instruction& instruction, const StepContext& step, PipelineClient& client,
@@ -220,10 +214,8 @@ void PipelineEngine::forward(const Instruction& instruction, const StepContext& 
 
 void PipelineEngine::backward(const Instruction& instruction, const StepContext& step, PipelineClient& client,
                               LossTotals& totals) {
-  const auto slot = std::find_if(slots_.begin(), slots_.end(), [&](const Slot& s) {
-    return s.taken && s.micro_batch == instruction.micro_batch && s.chunk == instruction.chunk;
-  });
-  MEGALITH_CHECK(slot != slots_.end(), "stage {}: {} of micro batch {}, which is not here", stage_,
+  Slot* const slot = find_slot(instruction);
+  MEGALITH_CHECK(slot != nullptr, "stage {}: {} of micro batch {}, which is not here", stage_,
                  name_of(instruction.operation), instruction.micro_batch);
   StepContext pass = step;
   pass.batch = slot->batch;
@@ -251,7 +243,7 @@ void PipelineEngine::obey(const std::vector<Instruction>& list, const StepContex
         const Transformer& chunk = chunks_[static_cast<std::size_t>(instruction.chunk)];
         slot.input = slot.stash.allocate(config_.numerics.compute,
                                          {chunk.rows_handed_on(slot.batch.tokens()), config_.model.hidden});
-        activations_.wait(activations_.receive(writable_bytes_of(slot.input), below));
+        activations_.wait(activations_.receive(slot.input.bytes(), below));
         break;
       }
       case Operation::forward:
@@ -262,7 +254,7 @@ void PipelineEngine::obey(const std::vector<Instruction>& list, const StepContex
         break;
       case Operation::receive_gradient: {
         const Buffer& buffer = next_buffer(gradient_, gradient_turn_, gradients_);
-        gradients_.wait(gradients_.receive(writable_bytes_of(buffer.tensor), above));
+        gradients_.wait(gradients_.receive(buffer.tensor.bytes(), above));
         break;
       }
       case Operation::backward:

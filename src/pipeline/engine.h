@@ -118,6 +118,9 @@ class PipelineEngine {
                bool training);
   void backward(const Instruction& instruction, const StepContext& step, PipelineClient& client,
                 LossTotals& totals);
+  // The slot that the instruction's chunk and micro batch have; null: none.
+  Slot* find_slot(const Instruction& instruction);
+  // Theirs, or a free one from now on.
   Slot& slot_of(const Instruction& instruction, PipelineClient& client);
   void release(Slot& slot);
   Buffer& next_buffer(std::array<Buffer, 2>& buffers, int& turn, Communicator& channel);

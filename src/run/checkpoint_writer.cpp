@@ -13,10 +13,6 @@
 namespace megalith {
 namespace {
 
-std::uint64_t bytes_of(const Tensor& tensor) {
-  return static_cast<std::uint64_t>(tensor.count()) * size_of(tensor.dtype);
-}
-
 // "blocks.0.up[512:1024,0:768]": several slices of one tensor may stand in one file.
 std::string slice_key(const std::string& name, const Extents& whole, const Extents& offset,
                       const Extents& shape) {
@@ -107,7 +103,7 @@ void CheckpointWriter::add_file(std::string file_name, std::string text) {
 // Headers, manifest and rounding to blocks are covered by a generous flat rate per part and file.
 std::uint64_t CheckpointWriter::total_bytes() const {
   std::uint64_t bytes = 1 << 20;
-  for (const Part& part : parts_) bytes += bytes_of(part.tensor) + 1024;
+  for (const Part& part : parts_) bytes += part.tensor.size_in_bytes() + 1024;
   for (const auto& [name, text] : texts_) bytes += text.size() + 8192;
   return bytes + bytes / options_.chunk_bytes * 16;
 }
@@ -192,10 +188,10 @@ void CheckpointWriter::write_shards(ManifestPart& part) {
   });
   std::size_t begin = 0;
   while (begin < parts_.size()) {
-    std::uint64_t bytes = bytes_of(parts_[begin].tensor);
+    std::uint64_t bytes = parts_[begin].tensor.size_in_bytes();
     std::size_t end = begin + 1;
-    while (end < parts_.size() && bytes + bytes_of(parts_[end].tensor) <= options_.shard_bytes) {
-      bytes += bytes_of(parts_[end++].tensor);
+    while (end < parts_.size() && bytes + parts_[end].tensor.size_in_bytes() <= options_.shard_bytes) {
+      bytes += parts_[end++].tensor.size_in_bytes();
     }
     write_shard(part, std::span<const Part>(parts_).subspan(begin, end - begin));
     begin = end;

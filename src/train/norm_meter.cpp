@@ -19,8 +19,7 @@ std::size_t bytes_of_copies(const Parameters& parameters) {
   std::size_t bytes = 0;
   for (const Parameter& p : parameters.all()) {
     if (p.master.empty()) continue;
-    const auto tensor = static_cast<std::size_t>(p.master.count()) * sizeof(float);
-    bytes += (tensor + kAlignment - 1) / kAlignment * kAlignment;
+    bytes += (p.master.size_in_bytes() + kAlignment - 1) / kAlignment * kAlignment;
   }
   return bytes;
 }
@@ -102,7 +101,7 @@ void NormMeter::before_step() {
   for (std::size_t t = 0; t < before_.size(); ++t) {
     const Parameter& p = parameters_.all()[t];
     if (p.master.empty()) continue;
-    std::memcpy(before_[t].data, p.master.data, static_cast<std::size_t>(p.master.count()) * sizeof(float));
+    std::memcpy(before_[t].data, p.master.data, p.master.size_in_bytes());
   }
 }
 
