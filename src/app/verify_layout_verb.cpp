@@ -108,19 +108,20 @@ class Eta {
 
 struct Comparison {
   const Options& options;
-  const LoadedConfig& loaded;
   const TrainConfig& config;
   const Dataset& train;
   const Ranks& ranks;
+  const LayoutCensus& census;
+  const std::vector<ParallelConfig>& chosen;
+  const std::optional<PlantedFault>& fault;
 
   [[nodiscard]] bool talks() const { return ranks.leads() && !options.json; }
 };
 
-void run_all(const Comparison& run, const TrialSetup& setup, const std::vector<ParallelConfig>& chosen,
-             LayoutCheck& check) {
-  Eta eta(chosen.size(), run.talks() && run.ranks.are_threads() && ::isatty(STDOUT_FILENO) == 1);
+void run_all(const Comparison& run, const TrialSetup& setup, LayoutCheck& check) {
+  Eta eta(run.chosen.size(), run.talks() && run.ranks.are_threads() && ::isatty(STDOUT_FILENO) == 1);
   double seconds = 0;
-  for (const ParallelConfig& parallel : chosen) {
+  for (const ParallelConfig& parallel : run.chosen) {
     if (run.ranks.told(interrupted() || output_is_gone() ? "stop" : "") == "stop") break;
     check.layouts.push_back(check_layout(run.config, parallel, setup, check.one_rank, run.ranks));
     seconds += check.layouts.back().seconds;
@@ -137,7 +138,8 @@ void announce(const LayoutCheck& check, std::size_t chosen, const Options& optio
       "{} layouts of {} rank{}, {} of {} legal ones{}, {} steps each; one rank took {:.1f} s, so about "
       "{:.0f} s in "
       "all\n\n",
-      chosen, check.ranks, check.ranks == 1 ? "" : "s", options.all ? "all" : "a selection", check.legal,
+      chosen, check.ranks, check.ranks == 1 ? "" : "s", options.all ? "all" : "a selection",
+      check.census.legal.size(),
       options.all ? "" : " (every value of every key in every layout; --all runs them all)", check.steps,
       check.one_rank_seconds, check.one_rank_seconds * static_cast<double>(chosen) * 1.5));
 }
@@ -161,11 +163,7 @@ void look_closer(const Comparison& run, const TrialSetup& setup, LayoutCheck& ch
 
 ExitCode compare(const Comparison& run) {
   const Options& options = run.options;
-  LayoutCheck check{.ranks = options.ranks, .steps = options.steps};
-  check.census = all_variants(run.config, options.ranks);
-  check.enumerated = check.census.enumerated;
-  check.legal = std::ssize(check.census.legal);
-  const std::vector<ParallelConfig> chosen = chosen_layouts(run.loaded, check.census, options);
+  LayoutCheck check{.ranks = options.ranks, .steps = options.steps, .census = run.census};
   const std::int64_t usable = run.config.threads > 0 ? run.config.threads : usable_processors();
   TrialSetup setup{.train = run.train, .make_device = {}, .steps = options.steps};
   setup.make_device = [usable] { return value_or_throw(open_device(usable)); };
@@ -174,19 +172,19 @@ ExitCode compare(const Comparison& run) {
   check.one_rank = one_rank.trial;
   check.one_rank_seconds = one_rank.seconds;
   if (run.talks()) {
-    announce(check, chosen.size(), options);
+    announce(check, run.chosen.size(), options);
     print(table_heading() + table_row("one rank", {}, check.one_rank, ""));
   }
   setup.make_device = [threads = std::max<std::int64_t>(usable / options.ranks, 1)] {
     return value_or_throw(open_device(threads));
   };
-  setup.fault = planted(run.config, options, chosen);
-  run_all(run, setup, chosen, check);
+  setup.fault = run.fault;
+  run_all(run, setup, check);
   look_closer(run, setup, check);
   if (!run.ranks.leads()) return ExitCode::done;
   print(options.json ? to_json(check) + "\n" : verdict_of(check));
   if (check.first_unequal() != nullptr) return ExitCode::failed;
-  return check.layouts.size() == chosen.size() ? ExitCode::done : ExitCode::stopped;
+  return check.layouts.size() == run.chosen.size() ? ExitCode::done : ExitCode::stopped;
 }
 
 // Becomes mpirun, which starts this same command once per rank.
@@ -223,9 +221,9 @@ ExitCode verify_layout(const Options& options) {
   const auto loaded = value_or_throw(
       load_config_with_keys(options.config_file, options.overrides, configs_folder(options.config_file)));
   TrainConfig config = loaded->values;
-  const std::vector<ParallelConfig> chosen =
-      chosen_layouts(*loaded, all_variants(config, options.ranks), options);
-  planted(config, options, chosen);  // refuses early
+  const LayoutCensus census = all_variants(config, options.ranks);
+  const std::vector<ParallelConfig> chosen = chosen_layouts(*loaded, census, options);
+  const std::optional<PlantedFault> fault = planted(config, options, chosen);
   const DataSources data = value_or_throw(open_data(config));
   value_or_throw(resolve_epochs(config, data.epoch_samples));
   for (const ParallelConfig& parallel : chosen) {
@@ -234,8 +232,13 @@ ExitCode verify_layout(const Options& options) {
   }
   config.parallel = loaded->values.parallel;
   const auto with = [&](const Ranks& ranks) {
-    return compare(
-        {.options = options, .loaded = *loaded, .config = config, .train = *data.train, .ranks = ranks});
+    return compare({.options = options,
+                    .config = config,
+                    .train = *data.train,
+                    .ranks = ranks,
+                    .census = census,
+                    .chosen = chosen,
+                    .fault = fault});
   };
   if (launched.launcher.empty()) return with(Ranks());
   return static_cast<ExitCode>(

@@ -24,6 +24,9 @@ struct NumericsProfile {
   bool operator==(const NumericsProfile&) const = default;
 };
 
+// Tokens whose gradients of gains and biases are one sum of floats: grains and ranks hold whole blocks.
+inline constexpr std::int64_t kBiasBlock = 32;
+
 // Binary places of a fixed-point gradient in sum scale: 46 - ceil(log2 batch_tokens_max), so that the least
 // significant bit is 2^-46 = 1.4e-14 in mean scale for every batch size, and all contributions together stay
 // below 2^62. REQUIRES: 1 <= batch_tokens_max <= 2^40.

@@ -6,6 +6,8 @@
 #include <string_view>
 #include <utility>
 
+#include "train/divisors.h"
+
 namespace megalith {
 namespace {
 

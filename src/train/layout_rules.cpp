@@ -9,20 +9,10 @@
 #include <string_view>
 #include <utility>
 
+#include "train/divisors.h"
+
 namespace megalith {
 namespace {
-
-// Gradients of gains and biases are summed in blocks of this many tokens, which no rank may cut.
-constexpr std::int64_t kTokenBlock = 32;
-
-// "2 or 4": the divisors of `whole` around a number that is none, or the one next to it.
-std::string divisors_around(std::int64_t whole, std::int64_t wanted) {
-  const std::vector<std::int64_t> divisors = divisors_of(whole);
-  const auto above = std::upper_bound(divisors.begin(), divisors.end(), wanted);
-  if (above == divisors.end()) return std::to_string(divisors.back());
-  return above == divisors.begin() ? std::to_string(*above)
-                                   : fmt::format("{} or {}", *std::prev(above), *above);
-}
 
 // The numbers in "3, 2, 3"; nothing where it says anything else.
 std::optional<std::vector<std::int64_t>> numbers_in(std::string_view text) {
@@ -128,7 +118,7 @@ class LayoutChecker {
 
   void tokens() {
     const std::int64_t t = parallel_.tensor;
-    const std::int64_t block = t == 1 ? 1 : parallel_.sequence ? t * kTokenBlock : t;
+    const std::int64_t block = t == 1 ? 1 : parallel_.sequence ? t * kBiasBlock : t;
     const std::int64_t sequence = config_.batch.sequence;
     if (config_.batch.micro % (block / std::gcd(block, sequence)) == 0) return;
     const std::int64_t step = std::lcm(sequences_per_unit(config_), block / std::gcd(block, sequence));
@@ -227,17 +217,6 @@ class LayoutChecker {
 };
 
 }  // namespace
-
-std::vector<std::int64_t> divisors_of(std::int64_t number) {
-  std::vector<std::int64_t> divisors;
-  for (std::int64_t small = 1; small * small <= number; ++small) {
-    if (number % small != 0) continue;
-    divisors.push_back(small);
-    if (small * small != number) divisors.push_back(number / small);
-  }
-  std::sort(divisors.begin(), divisors.end());
-  return divisors;
-}
 
 const char* name_of(LayoutRule rule) {
   static constexpr const char* kNames[kLayoutRules] = {

@@ -55,9 +55,6 @@ std::vector<std::int64_t> layers_of_chunks(const ParallelConfig& parallel, std::
 // Sequences that a step's batch is dealt out to data ranks by: the fewest that are whole grains.
 std::int64_t sequences_per_unit(const TrainConfig& config);
 
-// Ascending. REQUIRES: number >= 1.
-std::vector<std::int64_t> divisors_of(std::int64_t number);
-
 // "selective", as the key has it.
 const char* name_of(Recompute recompute);
 

@@ -1,9 +1,11 @@
 #include "train/rank_plan.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "train/batch_schedule.h"
 #include "train/batch_share.h"
+#include "train/divisors.h"
 #include "train/layout_rules.h"
 
 namespace megalith {
@@ -54,21 +56,19 @@ RankNeeds measure_rank(const TrainConfig& config, const Mesh& mesh) {
 }
 
 std::string empty_places_hint(const TrainConfig& config, const Layout& layout) {
+  const BatchConfig& batch = config.batch;
   const std::int64_t unit = sequences_per_unit(config);
-  std::int64_t largest = 0;
-  for (int rank = 0; rank < layout.data; ++rank)
-    largest = std::max(largest, share_of(config.batch.global, unit, rank, layout.data).sequences);
-  if (largest >= config.batch.micro) return {};
-  const auto is_legal = [&](std::int64_t micro) {  // it divides every size of batch
-    const BatchConfig& batch = config.batch;
-    return batch.global % micro == 0 && batch.ramp_start % micro == 0 && batch.ramp_increment % micro == 0;
-  };
-  std::int64_t better = largest;
-  while (better > unit && !is_legal(better)) better -= unit;
+  const std::int64_t largest = share_sizes(batch.global, unit, layout.data).most;
+  if (largest >= batch.micro) return {};
+  std::int64_t better = unit;  // a micro batch divides every size of batch
+  for (const std::int64_t micro :
+       divisors_of(std::gcd(batch.global, std::gcd(batch.ramp_start, batch.ramp_increment)))) {
+    if (micro <= largest && micro % unit == 0) better = micro;
+  }
   return fmt::format(
       "a data rank has {} of the {} sequences that a micro batch has places for, and the others are computed "
       "for nothing; try batch.micro = {}\n",
-      largest, config.batch.micro, better);
+      largest, batch.micro, better);
 }
 
 }  // namespace megalith

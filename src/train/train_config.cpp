@@ -13,7 +13,9 @@
 #include "train/alternatives.h"
 #include "train/batch_schedule.h"
 #include "train/blend_entry.h"
+#include "train/divisors.h"
 #include "train/initial_weights.h"
+#include "train/layout_rules.h"
 #include "train/ramp_rules.h"
 #include "train/rate_rules.h"
 #include "train/schedule_rules.h"
@@ -21,28 +23,10 @@
 namespace megalith {
 namespace {
 
-// Gradients of gains and biases are summed in blocks of this many tokens, so a grain holds whole blocks.
-constexpr std::int64_t kBiasBlock = 32;
 constexpr std::int64_t kMostBatchTokens = std::int64_t{1} << 40;  // where fixed-point gradients end
 
 std::int64_t least_grain(std::int64_t sequence) {
   return std::lcm(sequence, kBiasBlock);
-}
-
-// "6 or 8": the divisors of `whole` around `wanted`, which is none.
-std::string divisors_around(std::int64_t whole, std::int64_t wanted) {
-  std::int64_t below = 1;
-  std::int64_t above = whole;
-  const auto offer = [&](std::int64_t divisor) {
-    if (divisor < wanted) below = std::max(below, divisor);
-    if (divisor > wanted) above = std::min(above, divisor);
-  };
-  for (std::int64_t small = 1; small * small <= whole; ++small) {
-    if (whole % small != 0) continue;
-    offer(small);
-    offer(whole / small);
-  }
-  return above > wanted ? fmt::format("{} or {}", below, above) : std::to_string(below);
 }
 
 class Checker {
@@ -100,7 +84,7 @@ class Checker {
                  std::to_string(least_grain(sequence)));
       return;
     }
-    const std::int64_t step = std::lcm(grain, sequence) / sequence;  // sequences in a whole number of grains
+    const std::int64_t step = sequences_per_unit(config_);
     if (config_.batch.micro % step == 0) return;
     refuse_key(
         "batch.micro",

@@ -60,10 +60,6 @@ std::optional<TensorGroup> tensor_group(const TrainConfig& config, const Mesh& m
   return TensorGroup(mesh.tensor(), static_cast<int>(config.model.kv_heads));
 }
 
-std::span<std::int64_t> values(const Tensor& tensor) {
-  return {tensor.as<std::int64_t>(), static_cast<std::size_t>(tensor.count())};
-}
-
 }  // namespace
 
 Trainer::Trainer(const TrainConfig& config, Device& device, const Dataset& train, const Mesh& mesh)
@@ -128,7 +124,7 @@ int Trainer::micro_batches(std::int64_t sequences, std::int64_t unit) const {
   const int ranks = mesh_.layout().data;
   if (units_.in_step()) return static_cast<int>(most_micro_batches(sequences, unit, ranks, micro));
   const BatchShare share = share_of(sequences, unit, mesh_.place().data, ranks);
-  return static_cast<int>((share.sequences + micro - 1) / micro);
+  return static_cast<int>(micro_batches_of(share.sequences, micro));
 }
 
 void Trainer::accumulate(std::int64_t step, TensorObserver* observer) {
@@ -151,7 +147,7 @@ void Trainer::sum_shared_gradients() {
     requests_.clear();
     for (const Parameter& p : parameters_.all()) {
       if (is_shared(p.spec) && !p.reduced.empty())
-        requests_.push_back(ranks.all_reduce(values(p.reduced), IntegerReduction::sum));
+        requests_.push_back(ranks.all_reduce(p.reduced.values<std::int64_t>(), IntegerReduction::sum));
     }
     for (const Communicator::Request request : requests_) ranks.wait(request);
   };

@@ -8,6 +8,7 @@
 #include "app/configs_folder.h"
 #include "app/console.h"
 #include "app/number_range.h"
+#include "train/batch_share.h"
 #include "train/rank_plan.h"
 
 namespace megalith::app {
@@ -49,11 +50,11 @@ std::string describe_stages(const ParallelConfig& parallel, std::int64_t layers)
 }
 
 // What the data ranks read of a step: shares differ by one unit at most.
-std::string describe_shares(const TrainConfig& config, std::int64_t data, std::int64_t unit) {
+std::string describe_shares(const TrainConfig& config, int data, std::int64_t unit) {
   const auto share = [&](std::int64_t sequences) {
-    const std::int64_t units = sequences / unit;
-    const std::int64_t least = units / data * unit;
-    return units % data == 0 ? std::to_string(least) : fmt::format("{} or {}", least, least + unit);
+    const ShareSizes sizes = share_sizes(sequences, unit, data);
+    return sizes.least == sizes.most ? std::to_string(sizes.least)
+                                     : fmt::format("{} or {}", sizes.least, sizes.most);
   };
   std::string text =
       fmt::format("  a step of {} sequences of {} tokens: {} a data rank, {} at a time\n",
@@ -96,6 +97,15 @@ std::string refused_by_rule(const LayoutCensus& census) {
   return text.empty() ? text : "refused by the rule\n" + text;
 }
 
+nlohmann::ordered_json json_of(const LayoutCensus& census) {
+  using nlohmann::ordered_json;
+  ordered_json refused = ordered_json::object();
+  for (std::size_t r = 0; r < kLayoutRules; ++r) {
+    if (census.refused[r] > 0) refused[name_of(static_cast<LayoutRule>(r))] = census.refused[r];
+  }
+  return {{"enumerated", census.enumerated}, {"legal", census.legal.size()}, {"refused", refused}};
+}
+
 std::string describe(const LayoutPlan& plan, const TrainConfig& config) {
   std::string text;
   if (plan.broken.empty()) {
@@ -121,13 +131,6 @@ std::string describe(const LayoutPlan& plan, const TrainConfig& config) {
 
 std::string to_json(const LayoutPlan& plan, const TrainConfig& config) {
   using nlohmann::ordered_json;
-  const auto census = [](const LayoutCensus& of) {
-    ordered_json refused = ordered_json::object();
-    for (std::size_t r = 0; r < kLayoutRules; ++r) {
-      if (of.refused[r] > 0) refused[name_of(static_cast<LayoutRule>(r))] = of.refused[r];
-    }
-    return ordered_json{{"enumerated", of.enumerated}, {"legal", of.legal.size()}, {"refused", refused}};
-  };
   ordered_json object = {{"ranks", plan.ranks}, {"legal", plan.broken.empty()}};
   ordered_json broken = ordered_json::array();
   for (const LayoutRefusal& refusal : plan.broken) {
@@ -143,12 +146,12 @@ std::string to_json(const LayoutPlan& plan, const TrainConfig& config) {
     object["layout"] = {{"tensor", layout.tensor}, {"pipeline", layout.pipeline}, {"data", layout.data}};
     object["layers_of_chunks"] = layers_of_chunks(config.parallel, config.model.layers);
   }
-  object["layouts"] = census(plan.layouts);
+  object["layouts"] = json_of(plan.layouts);
   ordered_json list = ordered_json::array();
   for (const ParallelConfig& legal : plan.layouts.legal)
     list.push_back({{"tensor", legal.tensor}, {"pipeline", legal.pipeline}, {"data", legal.data}});
   object["layouts"]["list"] = std::move(list);
-  object["variants"] = census(plan.variants);
+  object["variants"] = json_of(plan.variants);
   return object.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
 }
 

@@ -1,6 +1,7 @@
 // megalith plan check CONFIG --ranks N: is this layout legal, and which others are?
 #pragma once
 
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 
 #include "app/verb.h"
@@ -24,6 +25,9 @@ std::string to_json(const LayoutPlan& plan, const TrainConfig& config);  // one 
 
 // "refused: 1 ...": the counts by rule, one line each; empty where nothing was refused.
 std::string refused_by_rule(const LayoutCensus& census);
+
+// {"enumerated", "legal", "refused": {rule: count}}.
+nlohmann::ordered_json json_of(const LayoutCensus& census);
 
 // Declares the verb `check` of `plan`.
 void add_plan_check(CLI::App& plan, Run& run);

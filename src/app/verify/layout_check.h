@@ -26,7 +26,6 @@ struct CheckedLayout {
 struct LayoutCheck {
   std::int64_t ranks = 1;
   std::int64_t steps = 1;
-  std::int64_t enumerated = 0, legal = 0;
   LayoutCensus census;
   LayoutTrial one_rank;
   double one_rank_seconds = 0;

@@ -88,9 +88,10 @@ std::string table_row(const CheckedLayout& layout) {
 
 std::string verdict_of(const LayoutCheck& check) {
   std::string text = "\n" + refused_by_rule(check.census);
-  text += fmt::format("{} enumerated, {} refused, {} legal, {} run with {} step{} each\n", check.enumerated,
-                      check.enumerated - check.legal, check.legal, check.layouts.size(), check.steps,
-                      check.steps == 1 ? "" : "s");
+  text +=
+      fmt::format("{} enumerated, {} refused, {} legal, {} run with {} step{} each\n",
+                  check.census.enumerated, check.census.enumerated - std::ssize(check.census.legal),
+                  check.census.legal.size(), check.layouts.size(), check.steps, check.steps == 1 ? "" : "s");
   const CheckedLayout* unequal = check.first_unequal();
   if (unequal == nullptr) {
     return text +
@@ -110,22 +111,15 @@ std::string verdict_of(const LayoutCheck& check) {
 
 std::string to_json(const LayoutCheck& check) {
   using nlohmann::ordered_json;
-  ordered_json refused = ordered_json::object();
-  for (std::size_t r = 0; r < kLayoutRules; ++r) {
-    if (check.census.refused[r] > 0) refused[name_of(static_cast<LayoutRule>(r))] = check.census.refused[r];
-  }
   ordered_json layouts = ordered_json::array();
   for (const CheckedLayout& layout : check.layouts) layouts.push_back(json_of(layout));
   const CheckedLayout* unequal = check.first_unequal();
-  ordered_json object = {{"ranks", check.ranks},
-                         {"steps", check.steps},
-                         {"enumerated", check.enumerated},
-                         {"legal", check.legal},
-                         {"refused", refused},
-                         {"run", check.layouts.size()},
-                         {"equal", unequal == nullptr},
-                         {"one_rank", json_of(check.one_rank)},
-                         {"layouts", layouts}};
+  ordered_json object = {{"ranks", check.ranks}, {"steps", check.steps}};
+  object.update(app::json_of(check.census));
+  object["run"] = check.layouts.size();
+  object["equal"] = unequal == nullptr;
+  object["one_rank"] = json_of(check.one_rank);
+  object["layouts"] = layouts;
   if (unequal != nullptr) {
     ordered_json first = {{"layout", in_words(unequal->parallel)}};
     if (unequal->difference) {
