@@ -22,8 +22,7 @@ LoadedModel::LoadedModel(TrainConfig config_, std::unique_ptr<Device> device_)
       transformer(config.model, config.numerics, parameters) {}
 
 Expected<std::unique_ptr<Device>> open_device(std::int64_t threads) {
-  const Expected<cpu::Isa> isa =
-      cpu::choose_isa(std::getenv("MEGALITH_ISA"));  // NOLINT(concurrency-mt-unsafe)
+  const Expected<cpu::Isa> isa = cpu::choose_isa();
   if (!isa) return tl::unexpected(isa.error());
   return cpu::make_device(threads > 0 ? static_cast<int>(threads) : usable_processors(), *isa);
 }

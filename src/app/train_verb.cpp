@@ -246,8 +246,7 @@ void report_end(const LoopEnd& end, const Options& options) {
       if (end.difference->field == "learning_rate") {
         complain(
             "its rates are other ones now: a run that ended between checkpoints does some steps again, so "
-            "let it "
-            "do them with the schedule that it had, and change the schedule then");
+            "let it do them with the schedule that it had, and change the schedule then");
       }
       return complain(
           "nothing was changed; see docs/numerics.md, and compare `megalith doctor` here and there");

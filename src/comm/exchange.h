@@ -2,6 +2,8 @@
 // step's data.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -19,5 +21,13 @@ std::int64_t number_from(Communicator& group, std::int64_t number, int root = 0)
 std::string text_from(Communicator& group, const std::string& text, int root = 0);
 // Every rank's text, by rank.
 std::vector<std::string> texts_of(Communicator& group, const std::string& mine);
+
+// Of what every rank said, by rank: the lowest rank that says something else than rank 0, or 0 when none
+// does.
+template <class T>
+std::size_t first_unlike(const std::vector<T>& all) {
+  const auto other = std::find_if(all.begin(), all.end(), [&](const T& one) { return one != all.front(); });
+  return other == all.end() ? 0 : static_cast<std::size_t>(other - all.begin());
+}
 
 }  // namespace megalith

@@ -31,10 +31,8 @@ std::uint64_t digest_of(const std::vector<std::uint64_t>& values) {
 std::string disagreement(const std::vector<StepResult>& steps, Communicator& world) {
   for (const StepResult& step : steps) {
     const std::vector<std::string> said = texts_of(world, exact_text(step));
-    const auto other =
-        std::find_if(said.begin(), said.end(), [&](const std::string& text) { return text != said[0]; });
-    if (other != said.end())
-      return fmt::format("rank 0 says {}, rank {} says {}", said[0], other - said.begin(), *other);
+    if (const std::size_t other = first_unlike(said); other != 0)
+      return fmt::format("rank 0 says {}, rank {} says {}", said[0], other, said[other]);
   }
   return {};
 }

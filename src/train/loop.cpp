@@ -60,23 +60,19 @@ class Loop {
   // Ranks that compute other bits than the first must not mix with it.
   void require_one_fingerprint() const {
     const std::vector<std::int64_t> all = numbers_of(world_, static_cast<std::int64_t>(fingerprint_));
-    const auto other = std::find_if(all.begin(), all.end(), [&](std::int64_t one) { return one != all[0]; });
-    if (other == all.end()) return;
+    const std::size_t other = first_unlike(all);
+    if (other == 0) return;
     const auto hex = [](std::int64_t one) { return to_hex(static_cast<std::uint64_t>(one)); };
     throw RefusedInput(
-        {{.where = fmt::format("the fingerprint of rank {}", other - all.begin()),
-          .found = hex(*other),
+        {{.where = fmt::format("the fingerprint of rank {}", other),
+          .found = hex(all[other]),
           .allowed = fmt::format("{}, as rank 0 has: ranks compute the same bits", hex(all[0])),
           .nearest = "one build on processors that `megalith doctor` describes alike"}});
   }
 
   // Decisions that all ranks must take alike.
-  bool agreed_by_first(bool decision) const {
-    return world_.size() == 1 ? decision : number_from(world_, decision ? 1 : 0) != 0;
-  }
-  bool wanted_by_any(bool wish) const {
-    return world_.size() == 1 ? wish : union_of(world_, wish ? 1 : 0) != 0;
-  }
+  bool agreed_by_first(bool decision) const { return number_from(world_, decision ? 1 : 0) != 0; }
+  bool wanted_by_any(bool wish) const { return union_of(world_, wish ? 1 : 0) != 0; }
 
   // A difference: the checkpoint's step read other data than it would read now. Nothing was changed then.
   std::optional<LedgerDifference> resume() {
@@ -112,7 +108,6 @@ class Loop {
 
   // The first rank has read every byte; the others read what is theirs.
   void open_what_first_found(NewestGood& newest) const {
-    if (world_.size() == 1) return;
     const std::int64_t step = number_from(world_, newest.checkpoint ? newest.checkpoint->facts().step : -1);
     if (first_ || step < 0) return;
     newest.checkpoint = value_or_throw(open_checkpoint(files_.checkpoints / checkpoint_folder_name(step)));
@@ -168,9 +163,7 @@ class Loop {
                                    .ledger = line,
                                    .notes = policy_.notes(done_)};
     const std::filesystem::path folder =
-        world_.size() == 1 ? writer.finish(facts)
-                           : writer.finish_together(
-                                 facts, [this](const std::string& mine) { return texts_of(world_, mine); });
+        writer.finish_together(facts, [this](const std::string& mine) { return texts_of(world_, mine); });
     saved_ = done_;
     if (first_) policy_.saved(done_);
     observer_.checkpoint_written(done_, folder);

@@ -2,11 +2,9 @@
 // and say nothing.
 #pragma once
 
-#include <optional>
-
 #include "app/training/data_sources.h"
+#include "app/training/step_norms.h"
 #include "train/loop.h"
-#include "train/norm_meter.h"
 
 namespace megalith::app {
 
@@ -20,12 +18,10 @@ class FollowingRank final : public LoopObserver {
   bool stop_requested() override;
 
  private:
-  [[nodiscard]] bool norms_due(std::int64_t step) const;
-
   const TrainConfig& config_;
   Trainer& trainer_;
   const DataSources& data_;
-  std::optional<NormMeter> norms_;  // with metrics.norms_every
+  StepNorms norms_;
 };
 
 }  // namespace megalith::app

@@ -104,10 +104,9 @@ void agree_on_refusals(Communicator& world, const Refusals* mine) {
 void require_same(Communicator& world, std::uint64_t value, const char* what) {
   const std::vector<std::int64_t> values = numbers_of(world, static_cast<std::int64_t>(value));
   agreed(world, [&] {
-    const auto other =
-        std::find_if(values.begin(), values.end(), [&](std::int64_t v) { return v != values[0]; });
-    if (other == values.end()) return;
-    throw RefusedInput({{.where = fmt::format("rank {}", other - values.begin()),
+    const std::size_t other = first_unlike(values);
+    if (other == 0) return;
+    throw RefusedInput({{.where = fmt::format("rank {}", other),
                          .found = fmt::format("another {} than rank 0 has", what),
                          .allowed = "the same on all ranks"}});
   });

@@ -38,14 +38,12 @@ Progress::Progress(const TrainConfig& config, Trainer& trainer, const RunDirecto
       metrics_(metrics),
       data_(data),
       style_(style),
+      norms_(config, trainer),
       flops_per_token_causal_(
           static_cast<double>(training_flops_causal(config.model, config.batch.sequence).flops)),
       flops_per_token_palm_(
           static_cast<double>(training_flops_palm(config.model, config.batch.sequence).flops)),
-      peak_flops_(style.devices * trainer.device().peak_flops(config.numerics.compute)) {
-  if (config.metrics.norms_every > 0)
-    norms_.emplace(trainer.parameters(), config.model.layers, trainer.mesh().world());
-}
+      peak_flops_(style.devices * trainer.device().peak_flops(config.numerics.compute)) {}
 
 void Progress::say(const std::string& line) {
   if (style_.json) return;
@@ -79,14 +77,8 @@ void Progress::begin_measuring() {
   step_start_ = Clock::now();
 }
 
-bool Progress::norms_due(std::int64_t step) const {
-  return norms_ && step % config_.metrics.norms_every == 0;
-}
-
 void Progress::step_begins(std::int64_t step) {
-  if (!norms_due(step)) return;
-  norms_->before_step();
-  begin_measuring();
+  if (norms_.begin(step)) begin_measuring();
 }
 
 void Progress::step_done(const LedgerLine& line) {
@@ -107,7 +99,7 @@ void Progress::step_done(const LedgerLine& line) {
   note_batch(line.step);
   note_sources(line);
   if (!memory_noted_ || line.step == config_.schedule.steps) note_memory(line.step);
-  if (norms_due(line.step) && !line.skipped) note_norms(line);
+  note_norms(line);
   if (line.skipped) complain(fmt::format("step {} skipped: {}", line.step, line.bad));
   show_step(line, peak_flops_ > 0 ? tokens_per_second() * flops_per_token_causal_ / peak_flops_ : 0);
   begin_measuring();
@@ -141,11 +133,10 @@ void Progress::note_sources(const LedgerLine& line) {
 }
 
 void Progress::note_norms(const LedgerLine& line) {
-  const GradientScale scale{.shift = gradient_shift(config_.numerics.batch_tokens_max),
-                            .divisor = std::max<std::int64_t>(line.loss_tokens, 1)};
-  const std::vector<LayerNorms> norms = norms_->after_step(trainer_.device(), scale);
+  const std::optional<std::vector<LayerNorms>> norms = norms_.end(line);
+  if (!norms) return;
   std::vector<std::pair<std::string, double>> named;
-  for (const LayerNorms& layer : norms) {
+  for (const LayerNorms& layer : *norms) {
     named.emplace_back("parameter_norm/" + layer.layer, layer.parameter);
     named.emplace_back("gradient_norm/" + layer.layer, layer.gradient);
     named.emplace_back("update_norm/" + layer.layer, layer.update);
@@ -155,7 +146,7 @@ void Progress::note_norms(const LedgerLine& line) {
 
 void Progress::note_memory(std::int64_t step) {
   std::vector<std::pair<std::string, double>> named;
-  for (const MemoryUse& use : memory_use(trainer_, norms_ ? &*norms_ : nullptr)) {
+  for (const MemoryUse& use : memory_use(trainer_, norms_.meter())) {
     named.emplace_back("memory_bytes/" + use.name, static_cast<double>(use.used));
     named.emplace_back("memory_predicted_bytes/" + use.name, static_cast<double>(use.predicted));
   }

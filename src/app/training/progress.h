@@ -4,16 +4,15 @@
 
 #include <chrono>
 #include <cstdint>
-#include <optional>
 #include <string>
 
 #include "app/training/data_sources.h"
 #include "app/training/energy_meter.h"
 #include "app/training/metrics_sink.h"
+#include "app/training/step_norms.h"
 #include "run/run_directory.h"
 #include "train/batch_schedule.h"
 #include "train/loop.h"
-#include "train/norm_meter.h"
 
 namespace megalith::app {
 
@@ -46,7 +45,6 @@ class Progress final : public LoopObserver {
   void say(const std::string& line);  // a line that stays
   void note_batch(std::int64_t step);
   void note_sources(const LedgerLine& line);
-  [[nodiscard]] bool norms_due(std::int64_t step) const;
   void note_norms(const LedgerLine& line);
   void note_memory(std::int64_t step);
   void show_step(const LedgerLine& line, double share_of_peak);
@@ -58,7 +56,7 @@ class Progress final : public LoopObserver {
   MetricsSink& metrics_;
   const DataSources& data_;
   ProgressStyle style_;
-  std::optional<NormMeter> norms_;  // with metrics.norms_every
+  StepNorms norms_;
   EnergyMeter energy_;
   double flops_per_token_causal_;
   double flops_per_token_palm_;
