@@ -4,30 +4,22 @@
 //   bench_data_parallel [--rounds N] [--json]
 
 #include <array>
-#include <chrono>
-#include <cstdlib>
 #include <memory>
 #include <vector>
 
 #include "comm/exchange.h"
-#include "comm/observer.h"
 #include "comm/threads/threads.h"
 #include "core/floating_point_mode.h"
 #include "device/cpu/cpu_device.h"
 #include "harness.h"
+#include "operation_times.h"
 #include "train/trainer.h"
 
 namespace megalith {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
 constexpr std::int64_t kSequences = 16, kSequence = 256, kMicro = 2;
 constexpr int kStages = 4;  // ZeRO 0 to 3
-
-double seconds_now() {
-  return std::chrono::duration<double>(Clock::now().time_since_epoch()).count();
-}
 
 TrainConfig config_of(std::int64_t data, std::int64_t zero) {
   TrainConfig config;
@@ -43,25 +35,6 @@ TrainConfig config_of(std::int64_t data, std::int64_t zero) {
   return config;
 }
 
-// Under way, and of that in wait().
-class OperationTimes final : public CommunicationObserver {
- public:
-  int opened(const Communicator&) override { return 0; }
-  void entered(ObservedOperation& operation) override {
-    operation.mark = static_cast<std::uint64_t>(seconds_now() * 1e9);
-  }
-  void waiting(ObservedOperation&) override { wait_begin_ = seconds_now(); }
-  void left(ObservedOperation& operation) override {
-    const double now = seconds_now();
-    waited += now - wait_begin_;
-    under_way += now - static_cast<double>(operation.mark) * 1e-9;
-  }
-  double waited = 0, under_way = 0;
-
- private:
-  double wait_begin_ = 0;
-};
-
 // One trainer among two ranks, with what it says seen.
 struct Shared {
   Shared(const TrainConfig& config, const Dataset& data, Communicator& ranks, cpu::Isa isa)
@@ -70,11 +43,11 @@ struct Shared {
         device(cpu::make_device(1, isa)),
         trainer(config, *device, data, mesh) {}
   void step() {
-    const double begin = seconds_now();
+    const double begin = bench::seconds_now();
     trainer.run_step(next++);
-    seconds += seconds_now() - begin;
+    seconds += bench::seconds_now() - begin;
   }
-  OperationTimes times;
+  bench::OperationTimes times;
   std::unique_ptr<Communicator> seen;
   Mesh mesh;
   std::unique_ptr<Device> device;
@@ -134,7 +107,7 @@ void measure(const bench::Options& options, bench::Report& report, cpu::Isa isa)
 int main(int argc, char** argv) {
   using namespace megalith;
   const bench::Options options = bench::parse_options(argc, argv);
-  const cpu::Isa isa = value_or_throw(cpu::choose_isa(std::getenv("MEGALITH_ISA")));
+  const cpu::Isa isa = value_or_throw(cpu::choose_isa());
   bench::Report report(options, fmt::format("Data parallel on two processors, {} kernels", name_of(isa)));
   measure(options, report, isa);
 }

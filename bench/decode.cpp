@@ -3,7 +3,6 @@
 //   bench_decode [--threads N] [--rounds N] [--json] [SEQUENCES ...]
 
 #include <algorithm>
-#include <cstdlib>
 #include <numeric>
 #include <string>
 #include <vector>
@@ -115,7 +114,7 @@ void measure(const bench::Options& options, bench::Report& report, Device& devic
 int main(int argc, char** argv) {
   using namespace megalith;
   const bench::Options options = bench::parse_options(argc, argv);
-  const cpu::Isa isa = value_or_throw(cpu::choose_isa(std::getenv("MEGALITH_ISA")));
+  const cpu::Isa isa = value_or_throw(cpu::choose_isa());
   const int threads = options.threads > 0 ? options.threads : usable_processors();
   const std::unique_ptr<Device> device = cpu::make_device(threads, isa);
   const TrainConfig config = gpt2();

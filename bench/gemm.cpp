@@ -2,7 +2,6 @@
 //   bench_gemm [--threads N] [--rounds N] [--json]
 
 #include <algorithm>
-#include <cstdlib>
 #include <memory>
 
 #include "core/arena.h"
@@ -62,7 +61,7 @@ int main(int argc, char** argv) {
   using namespace megalith;
   const bench::Options options = bench::parse_options(argc, argv);
   ThreadPool pool(options.threads > 0 ? options.threads : usable_processors());
-  const cpu::Isa isa = value_or_throw(cpu::choose_isa(std::getenv("MEGALITH_ISA")));
+  const cpu::Isa isa = value_or_throw(cpu::choose_isa());
   bench::Report report(options, fmt::format("Exact products, {} threads", pool.num_threads()));
   for (const DType dtype : {DType::bf16, DType::f32}) {
     for (const Shape& shape : kShapes) measure(options, report, pool, isa, dtype, shape);

@@ -32,6 +32,10 @@ int number(const char* name, const char* text) {
 
 }  // namespace
 
+bool Options::wants(const std::string& name) const {
+  return rest.empty() || std::find(rest.begin(), rest.end(), name) != rest.end();
+}
+
 Options parse_options(int argc, char** argv) {
 #ifndef __OPTIMIZE__
   fmt::print(stderr, "this build is not optimised: its figures would mean nothing\n");

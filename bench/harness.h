@@ -13,6 +13,9 @@ struct Options {
   int rounds = 7;
   int threads = 0;  // 0: every usable processor
   std::vector<std::string> rest;
+
+  // Whether `rest` names it, or nothing.
+  [[nodiscard]] bool wants(const std::string& name) const;
 };
 
 // --json, --rounds N, --threads N; what else stands there is left in `rest`. Exits with 2 on anything

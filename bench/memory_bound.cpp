@@ -3,7 +3,6 @@
 //   bench_memory_bound [--threads N] [--rounds N] [--json] [part of a name ...]
 
 #include <algorithm>
-#include <cstdlib>
 #include <memory>
 #include <random>
 
@@ -229,7 +228,7 @@ void measure(const bench::Options& options, bench::Report& report, Device& devic
 int main(int argc, char** argv) {
   using namespace megalith;
   const bench::Options options = bench::parse_options(argc, argv);
-  const cpu::Isa isa = value_or_throw(cpu::choose_isa(std::getenv("MEGALITH_ISA")));
+  const cpu::Isa isa = value_or_throw(cpu::choose_isa());
   const std::unique_ptr<Device> device =
       cpu::make_device(options.threads > 0 ? options.threads : usable_processors(), isa);
   bench::Report report(options, "Kernels bound by memory, bytes as declared, " + device->description());

@@ -4,21 +4,19 @@
 //   bench_pipeline [--rounds N] [--json] [schedule ...]
 
 #include <algorithm>
-#include <chrono>
-#include <cstdlib>
+#include <deque>
 
-#include "comm/observer.h"
 #include "comm/threads/threads.h"
 #include "core/floating_point_mode.h"
 #include "device/cpu/cpu_device.h"
 #include "harness.h"
+#include "operation_times.h"
 #include "pipeline/engine.h"
 #include "pipeline/schedule_drawing.h"
+#include "random_tokens.h"
 
 namespace megalith {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 // Seven layers and a head that costs about one: four layers on one stage, three and the head on the other.
 constexpr std::int64_t kSequences = 16, kSequence = 256, kMicro = 2;
@@ -33,52 +31,19 @@ ModelConfig model() {
   return config;
 }
 
-// Adds up the time in wait().
-class WaitingTime final : public CommunicationObserver {
+// A global batch, micro batch by micro batch.
+class Batches final : public PipelineClient {
  public:
-  double seconds = 0;
-  int opened(const Communicator&) override { return 0; }
-  void entered(ObservedOperation&) override {}
-  void waiting(ObservedOperation&) override { began_ = Clock::now(); }
-  void left(ObservedOperation&) override {
-    seconds += std::chrono::duration<double>(Clock::now() - began_).count();
-  }
-
- private:
-  Clock::time_point began_;
-};
-
-// Random tokens, no masks, one document per sequence.
-class Tokens final : public PipelineClient {
- public:
-  explicit Tokens(std::int64_t micro) : micro_(micro), start_(kSequences * kSequence, 0) {
-    for (std::int64_t t = 0; t < kSequences * kSequence; ++t) {
-      ids_.push_back(static_cast<std::int32_t>((static_cast<std::uint64_t>(t) * 2654435761u >> 7) % 4096));
-      positions_.push_back(static_cast<std::int32_t>(t % kSequence));
-    }
-    mask_.assign(start_.size(), 1);
-    for (std::int64_t s = 0; s < kSequences; ++s) samples_.push_back(s);
-  }
+  explicit Batches(std::int64_t micro) : micro_(micro), tokens_(kSequences, kSequence, model().vocabulary) {}
   const MicroBatch& fill(std::int64_t index, int buffer) override {
     const auto slot = static_cast<std::size_t>(buffer);
     if (slot >= batches_.size()) batches_.resize(slot + 1);
-    const std::int64_t t = index * micro_ * kSequence;
-    batches_[slot] = {.sequences = micro_,
-                      .sequence = kSequence,
-                      .ids = ids_.data() + t,
-                      .targets = ids_.data() + t,
-                      .loss_mask = mask_.data() + t,
-                      .document_start = start_.data() + t,
-                      .positions = positions_.data() + t,
-                      .samples = samples_.data() + index * micro_};
-    return batches_[slot];
+    return batches_[slot] = tokens_.micro_batch(index * micro_, micro_);
   }
 
  private:
   std::int64_t micro_;
-  std::vector<std::int32_t> ids_, positions_, start_;
-  std::vector<std::uint8_t> mask_;
-  std::vector<std::int64_t> samples_;
+  bench::RandomTokens tokens_;
   std::deque<MicroBatch> batches_;
 };
 
@@ -110,8 +75,8 @@ Round measure(const PipelineConfig& config, cpu::Isa isa) {
   std::vector<double> waited(static_cast<std::size_t>(config.stages));
   run_ranks(config.stages, [&](Communicator& world) {
     set_floating_point_mode();
-    WaitingTime waiting;
-    const std::unique_ptr<Communicator> observed = observe(world, waiting);
+    bench::OperationTimes times;
+    const std::unique_ptr<Communicator> observed = observe(world, times);
     const Mesh mesh({.pipeline = config.stages}, *observed);
     const std::unique_ptr<Device> device = cpu::make_device(2 / config.stages, isa);
     Parameters parameters(
@@ -120,16 +85,16 @@ Round measure(const PipelineConfig& config, cpu::Isa isa) {
     parameters.initialise(1);
     parameters.refresh_working(*device);
     PipelineEngine engine(config, mesh, *device, parameters, measure_pipeline(config, mesh));
-    Tokens tokens(config.sequences);
+    Batches batches(config.sequences);
     Verdict verdict;
     LossTotals totals;
     std::int64_t nothing[] = {0};
     const auto together = [&] { world.wait(world.all_reduce(nothing, IntegerReduction::sum)); };
-    Clock::time_point begin;
+    double begin = 0;
     for (int batch = 0; batch < 2; ++batch) {
       together();
-      waiting.seconds = 0;
-      begin = Clock::now();
+      times.waited = 0;
+      begin = bench::seconds_now();
       engine.run({.device = *device,
                   .profile = config.numerics,
                   .workspace = engine.workspace(),
@@ -137,11 +102,11 @@ Round measure(const PipelineConfig& config, cpu::Isa isa) {
                   .training = true,
                   .gradient_shift = gradient_shift(config.numerics.batch_tokens_max),
                   .verdict = &verdict},
-                 tokens, config.max_micro_batches, totals);
-      waited[static_cast<std::size_t>(world.rank())] = waiting.seconds;
+                 batches, config.max_micro_batches, totals);
+      waited[static_cast<std::size_t>(world.rank())] = times.waited;
       together();
     }
-    if (world.rank() == 0) measured.seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+    if (world.rank() == 0) measured.seconds = bench::seconds_now() - begin;
   });
   for (const double rank : waited) measured.waiting += rank / measured.seconds / config.stages;
   return measured;
@@ -153,7 +118,7 @@ Round measure(const PipelineConfig& config, cpu::Isa isa) {
 int main(int argc, char** argv) {
   using namespace megalith;
   const bench::Options options = bench::parse_options(argc, argv);
-  const cpu::Isa isa = value_or_throw(cpu::choose_isa(std::getenv("MEGALITH_ISA")));
+  const cpu::Isa isa = value_or_throw(cpu::choose_isa());
   bench::Report report(options, fmt::format("Pipeline on two processors, {} micro batches, {} kernels",
                                             kSequences / kMicro, name_of(isa)));
   struct Candidate {
@@ -164,9 +129,7 @@ int main(int argc, char** argv) {
                                        {config_of(ScheduleKind::one_f_one_b, 1, kSequences)}};
   for (const ScheduleKind kind : {ScheduleKind::gpipe, ScheduleKind::one_f_one_b, ScheduleKind::interleaved,
                                   ScheduleKind::zero_bubble}) {
-    const bool wanted = options.rest.empty() || std::find(options.rest.begin(), options.rest.end(),
-                                                          name_of(kind)) != options.rest.end();
-    if (wanted) candidates.push_back({config_of(kind, 2, kMicro)});
+    if (options.wants(name_of(kind))) candidates.push_back({config_of(kind, 2, kMicro)});
   }
   for (int round = 0; round < options.rounds; ++round) {
     for (Candidate& candidate : candidates) candidate.rounds.push_back(measure(candidate.config, isa));

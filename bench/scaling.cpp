@@ -6,7 +6,6 @@
 // bench/scaling_picture.py draws what --json prints. Without names all but 1B are run, which needs 24 GiB.
 
 #include <algorithm>
-#include <cstdlib>
 
 #include "device/cpu/cpu_device.h"
 #include "harness.h"
@@ -77,7 +76,7 @@ void measure(const bench::Options& options, bench::Report& report, Device& devic
 int main(int argc, char** argv) {
   using namespace megalith;
   const bench::Options options = bench::parse_options(argc, argv);
-  const cpu::Isa isa = value_or_throw(cpu::choose_isa(std::getenv("MEGALITH_ISA")));
+  const cpu::Isa isa = value_or_throw(cpu::choose_isa());
   bench::Report report(options, "Training steps by size, share of the roofline, bf16");
   const int most = options.threads > 0 ? options.threads : usable_processors();
   for (int threads = options.threads > 0 ? options.threads : 1; threads <= most; threads *= 2) {
@@ -85,10 +84,8 @@ int main(int argc, char** argv) {
     const double bandwidth = device->copy_bandwidth();
     for (const Size& size : kSizes) {
       const std::string name = size.name;
-      const bool wanted = options.rest.empty() ? name != "1B"
-                                               : std::find(options.rest.begin(), options.rest.end(), name) !=
-                                                     options.rest.end();
-      if (!wanted) continue;
+      const bool too_long = options.rest.empty() && name == "1B";
+      if (too_long || !options.wants(name)) continue;
       for (const Batch& batch : kBatches) measure(options, report, *device, size, batch, bandwidth);
     }
   }

@@ -3,19 +3,19 @@
 //   bench_tensor_parallel [--rounds N] [--json] [small | quickstart ...]
 
 #include <algorithm>
-#include <chrono>
-#include <cstdlib>
+#include <memory>
+#include <vector>
 
 #include "comm/threads/threads.h"
 #include "core/floating_point_mode.h"
 #include "device/cpu/cpu_device.h"
 #include "harness.h"
 #include "model/transformer.h"
+#include "operation_times.h"
+#include "random_tokens.h"
 
 namespace megalith {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 struct Problem {
   const char* name;
@@ -37,71 +37,13 @@ ModelConfig config_of(const Problem& problem) {
   return config;
 }
 
-// Adds up the time in wait().
-class TimedRanks final : public Communicator {
- public:
-  explicit TimedRanks(Communicator& inner) : inner_(inner) {}
-  double seconds = 0;
-
-  [[nodiscard]] int rank() const override { return inner_.rank(); }
-  [[nodiscard]] int size() const override { return inner_.size(); }
-  Request all_gather(ConstBytes mine, Bytes all) override { return inner_.all_gather(mine, all); }
-  Request all_to_all(ConstBytes from, Bytes to) override { return inner_.all_to_all(from, to); }
-  Request broadcast(Bytes data, int root) override { return inner_.broadcast(data, root); }
-  Request all_reduce(std::span<std::int64_t> values, IntegerReduction reduction) override {
-    return inner_.all_reduce(values, reduction);
-  }
-  Request reduce_scatter(std::span<const std::int64_t> all, std::span<std::int64_t> mine) override {
-    return inner_.reduce_scatter(all, mine);
-  }
-  Request send(ConstBytes data, int to) override { return inner_.send(data, to); }
-  Request receive(Bytes data, int from) override { return inner_.receive(data, from); }
-  void wait(Request request) override {
-    const Clock::time_point begin = Clock::now();
-    inner_.wait(request);
-    seconds += std::chrono::duration<double>(Clock::now() - begin).count();
-  }
-  std::unique_ptr<Communicator> split(int colour, int key, const std::string& name) override {
-    return inner_.split(colour, key, name);
-  }
-  [[nodiscard]] const std::string& name() const override { return inner_.name(); }
-
- private:
-  Communicator& inner_;
-};
-
-// Random tokens, no masks, one document per sequence.
-struct Tokens {
-  explicit Tokens(const Problem& problem) {
-    const auto count = static_cast<std::size_t>(problem.sequences * problem.sequence);
-    for (std::size_t t = 0; t < count; ++t) {
-      ids.push_back(
-          static_cast<std::int32_t>((t * 2654435761u >> 7) % static_cast<std::size_t>(problem.vocabulary)));
-      positions.push_back(static_cast<std::int32_t>(t) % static_cast<std::int32_t>(problem.sequence));
-    }
-    start.assign(count, 0);
-    mask.assign(count, 1);
-    for (std::int64_t s = 0; s < problem.sequences; ++s) samples.push_back(s);
-    batch = {.sequences = problem.sequences,
-             .sequence = problem.sequence,
-             .ids = ids.data(),
-             .targets = ids.data(),
-             .loss_mask = mask.data(),
-             .document_start = start.data(),
-             .positions = positions.data(),
-             .samples = samples.data()};
-  }
-  std::vector<std::int32_t> ids, positions, start;
-  std::vector<std::uint8_t> mask;
-  std::vector<std::int64_t> samples;
-  MicroBatch batch;
-};
-
 // Ranks that share a model, each with everything it needs for a step.
 class SharedModel {
  public:
   SharedModel(const Problem& problem, int ranks, bool sequence_parallel, cpu::Isa isa)
-      : config_(config_of(problem)), tokens_(problem) {
+      : config_(config_of(problem)),
+        tokens_(problem.sequences, problem.sequence, problem.vocabulary),
+        batch_(tokens_.micro_batch(0, problem.sequences)) {
     profile_.compute = DType::bf16;
     profile_.grain = problem.sequence;
     profile_.batch_tokens_max = problem.sequences * problem.sequence;
@@ -117,21 +59,22 @@ class SharedModel {
     run_ranks(count, [&](Communicator& world) {
       set_floating_point_mode();
       Rank& rank = *ranks_[static_cast<std::size_t>(world.rank())];
-      TimedRanks timed(world);
-      const TensorGroup group(timed, static_cast<int>(config_.kv_heads));
+      bench::OperationTimes times;
+      const std::unique_ptr<Communicator> timed = observe(world, times);
+      const TensorGroup group(*timed, static_cast<int>(config_.kv_heads));
       LossTotals totals;
-      const Clock::time_point begin = Clock::now();
+      const double begin = bench::seconds_now();
       rank.transformer.forward_backward({.device = *rank.device,
                                          .profile = profile_,
                                          .workspace = rank.workspace,
-                                         .batch = tokens_.batch,
+                                         .batch = batch_,
                                          .training = true,
                                          .gradient_shift = gradient_shift(profile_.batch_tokens_max),
                                          .verdict = &rank.verdict,
                                          .tensor = count > 1 ? &group : nullptr},
                                         rank.stash, totals);
-      rank.seconds += std::chrono::duration<double>(Clock::now() - begin).count();
-      rank.waiting += timed.seconds;
+      rank.seconds += bench::seconds_now() - begin;
+      rank.waiting += times.waited;
     });
   }
   // Of all steps so far, on the first rank.
@@ -164,7 +107,8 @@ class SharedModel {
 
   ModelConfig config_;
   NumericsProfile profile_;
-  Tokens tokens_;
+  bench::RandomTokens tokens_;
+  MicroBatch batch_;
   std::vector<std::unique_ptr<Rank>> ranks_;
 };
 
@@ -197,11 +141,9 @@ void measure(const bench::Options& options, bench::Report& report, const Problem
 int main(int argc, char** argv) {
   using namespace megalith;
   const bench::Options options = bench::parse_options(argc, argv);
-  const cpu::Isa isa = value_or_throw(cpu::choose_isa(std::getenv("MEGALITH_ISA")));
+  const cpu::Isa isa = value_or_throw(cpu::choose_isa());
   bench::Report report(options, fmt::format("Tensor parallel on two processors, {} kernels", name_of(isa)));
   for (const Problem& problem : kProblems) {
-    const bool wanted = options.rest.empty() || std::find(options.rest.begin(), options.rest.end(),
-                                                          problem.name) != options.rest.end();
-    if (wanted) measure(options, report, problem, isa);
+    if (options.wants(problem.name)) measure(options, report, problem, isa);
   }
 }

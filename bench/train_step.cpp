@@ -2,7 +2,6 @@
 //   bench_train_step [--threads N] [--rounds N] [--json] [gpt2-124m | llama-160m | small | quickstart ...]
 
 #include <algorithm>
-#include <cstdlib>
 
 #include "device/cpu/cpu_device.h"
 #include "harness.h"
@@ -68,13 +67,11 @@ void measure(const bench::Options& options, bench::Report& report, Device& devic
 int main(int argc, char** argv) {
   using namespace megalith;
   const bench::Options options = bench::parse_options(argc, argv);
-  const cpu::Isa isa = value_or_throw(cpu::choose_isa(std::getenv("MEGALITH_ISA")));
+  const cpu::Isa isa = value_or_throw(cpu::choose_isa());
   const std::unique_ptr<Device> device =
       cpu::make_device(options.threads > 0 ? options.threads : usable_processors(), isa);
   bench::Report report(options, "Training steps, " + device->description());
   for (const Problem& problem : kProblems) {
-    const bool wanted = options.rest.empty() || std::find(options.rest.begin(), options.rest.end(),
-                                                          problem.name) != options.rest.end();
-    if (wanted) measure(options, report, *device, problem);
+    if (options.wants(problem.name)) measure(options, report, *device, problem);
   }
 }

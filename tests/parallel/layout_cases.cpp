@@ -184,8 +184,7 @@ LayoutCase layout_case(const Row& row) {
 }
 
 std::unique_ptr<Device> device_of_rank(int threads) {
-  return cpu::make_device(threads,
-                          *cpu::choose_isa(std::getenv("MEGALITH_ISA")));  // NOLINT(concurrency-mt-unsafe)
+  return cpu::make_device(threads, *cpu::choose_isa());
 }
 
 }  // namespace megalith::test

@@ -1,5 +1,7 @@
 #include "device/cpu/isa.h"
 
+#include <cstdlib>
+
 #include <algorithm>
 #include <iterator>
 
@@ -70,6 +72,10 @@ Expected<Isa> choose_isa(const char* environment_value) {
                  .found = environment_value,
                  .allowed = "on this processor: " + names(here),
                  .nearest = name_of(here.back())});
+}
+
+Expected<Isa> choose_isa() {
+  return choose_isa(std::getenv("MEGALITH_ISA"));  // NOLINT(concurrency-mt-unsafe)
 }
 
 }  // namespace megalith::cpu

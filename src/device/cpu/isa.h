@@ -25,5 +25,7 @@ std::vector<Isa> available_isas();  // of this processor, slowest first
 // vdpbf16ps runs at twice the rate of widened products on some processors and at half on others, so a probe
 // of a millisecond decides.
 Expected<Isa> choose_isa(const char* environment_value);
+// What this process's environment says.
+Expected<Isa> choose_isa();
 
 }  // namespace megalith::cpu
