@@ -92,7 +92,8 @@ TEST_P(TensorParallel, AnotherOrderOfTheSharesWouldBeSeen) {
   const Batch batch = batch_of(run);
   const SharedOutcome expected = outcome_of(run, batch);
   run.ranks = 4;
-  run.swap_from = 1;  // after the embedding's, which moves rows
+  // After the embedding's, which moves rows.
+  run.fault = PlantedFault{.kind = FaultKind::sum_order, .group = "world", .spared = 1};
   EXPECT_NE(outcome_of(run, batch).gradients, expected.gradients);
 }
 
@@ -177,12 +178,11 @@ TEST(TensorParallelTraffic, IsTheTextbooksWithSharesInF32) {
         const std::int64_t at_ends =
             2;  // the embedding's rows or their gradient; the head's input or its gradient
         const std::int64_t losses = tokens * others * 3 * 4;
-        const test::Traffic expected{
-            .gathered = micro_batches * ((in_blocks + at_ends) * rows * size + losses),
-            .crossed = micro_batches * ((4 * layers + 1) * rows * 4 + rows * size)};  // and looked up rows
-        const test::Traffic found = outcome_of(run, batch).traffic;
-        EXPECT_EQ(found.gathered, expected.gathered) << ranks << " ranks";
-        EXPECT_EQ(found.crossed, expected.crossed) << ranks << " ranks";
+        const SharedOutcome found = outcome_of(run, batch);
+        EXPECT_EQ(found.gathered, micro_batches * ((in_blocks + at_ends) * rows * size + losses))
+            << ranks << " ranks";
+        EXPECT_EQ(found.crossed, micro_batches * ((4 * layers + 1) * rows * 4 + rows * size))
+            << ranks << " ranks, looked up rows included";
       }
     }
   }
@@ -193,9 +193,9 @@ TEST(TensorParallelTraffic, IsTheTextbooksWithSharesInF32) {
 TEST(TensorParallelTraffic, OfASharedHeadIsSmall) {
   RankRun run{.config = test::shared_model("llama_1"), .compute = DType::bf16, .ranks = 4};
   const Batch batch = test::random_batch(8, 32, run.config.vocabulary);
-  const test::Traffic shared = outcome_of(run, batch).traffic;
+  const SharedOutcome shared = outcome_of(run, batch);
   run.config.kv_heads = 8;
-  const test::Traffic own = outcome_of(run, batch).traffic;
+  const SharedOutcome own = outcome_of(run, batch);
   const std::int64_t elements = 8 * 32 * run.config.head_size / 4 * 3;
   EXPECT_EQ(shared.gathered - own.gathered, run.config.layers * 3 * elements * 2);
   EXPECT_EQ(shared.crossed - own.crossed, run.config.layers * 2 * elements * 4);

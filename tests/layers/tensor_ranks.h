@@ -6,52 +6,37 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
+#include "comm/faults/faulty_communicator.h"
+#include "comm/operation_counts.h"
 #include "comm/threads/threads.h"
 #include "core/floating_point_mode.h"
 #include "device/cpu/cpu_device.h"
-#include "layers/watched_ranks.h"
 #include "model/model_fixture.h"
 
 namespace megalith::test {
 
-// Eight query heads, so that up to eight ranks share them.
+// Shapes of shaped_model with eight query heads, so that up to eight ranks share them.
 inline ModelConfig shared_model(const std::string& shape) {
-  ModelConfig config = small_model(shape == "gpt" || shape == "llama_1" ? 509 : 512);
+  const bool llama = shape.starts_with("llama");
+  ModelConfig config = shaped_model(llama ? "llama" : shape);
+  config.vocabulary = shape == "gpt" || shape == "llama_1" ? 509 : 512;
   config.hidden = 64;
   config.heads = 8;
-  config.kv_heads = 8;
   config.head_size = 8;
   config.feed_forward = 96;
   config.sequence = 32;
-  if (shape == "gpt" || shape == "gpt_untied") {
-    config.tied_output = shape == "gpt";
+  if (shape.starts_with("gpt") || shape == "neox") {
+    config.kv_heads = 8;
     return config;
   }
-  config.positions = Positions::rotary;
-  if (shape == "neox") {
-    config.parallel_residual = true;
-    config.activation = Activation::gelu_erf;
-    config.rotary.share = 0.5;
-    config.tied_output = false;
-    return config;
-  }
-  config.norm = Norm::rms;
-  config.biases = false;
-  config.activation = Activation::swiglu;
-  config.tied_output = false;
   config.kv_heads = shape == "llama_1" ? 1 : 2;
-  config.head_norms = shape != "llama_2";
+  config.head_norms = shape == "llama_1" || shape == "qwen";
   if (shape == "llama_1") config.attention_window = 7;
-  if (shape == "qwen") config.qkv_biases = true;
-  if (shape == "capped") {
-    config.head_norms = false;
-    config.tied_output = true;
-    config.activation = Activation::geglu;
-    config.logit_softcap = 2;
-    config.parallel_residual = true;
-  }
+  if (shape == "qwen") config.tied_output = false;
+  config.rotary = {};
   return config;
 }
 inline constexpr const char* kSharedShapes[] = {"gpt",     "gpt_untied", "neox",  "llama_2",
@@ -65,7 +50,7 @@ struct RankRun {
   RecomputePlan recompute = {};
   bool deferred = false;   // weight halves wait for the end of the micro batch
   std::int64_t micro = 8;  // sequences
-  int swap_from = WatchedRanks::kNone;
+  std::optional<PlantedFault> fault = {};
   const char* poisoned = nullptr;  // a parameter whose last element is infinite
 };
 
@@ -164,7 +149,8 @@ struct SharedOutcome {
   bool bad = false;
   std::vector<std::uint32_t> log_probability, evaluated;
   std::vector<std::int64_t> gradients;  // by logical index
-  Traffic traffic;                      // of training, of rank 0
+  // Bytes that rank 0 is given by the others in training, by all_gather and by all_to_all.
+  std::int64_t gathered = 0, crossed = 0;
 };
 
 inline std::vector<std::uint32_t> bits_of(const std::vector<float>& values) {
@@ -192,12 +178,15 @@ inline std::vector<std::int64_t> counted_gradients(const Parameters& parameters,
 // One rank's outcome, gradients as far as it has them.
 inline SharedOutcome outcome_of_rank(const RankRun& run, const Batch& batch, Communicator& communicator) {
   set_floating_point_mode();
-  WatchedRanks watched(communicator, run.swap_from);
-  TensorRank rank(run, watched);
+  OperationCounts counts;
+  const std::unique_ptr<Communicator> counted = observe(communicator, counts);
+  const std::unique_ptr<Communicator> faulty = run.fault ? with_fault(*counted, *run.fault) : nullptr;
+  TensorRank rank(run, faulty ? *faulty : *counted);
   std::vector<float> log_probability;
   const LossTotals totals = rank.train(batch, log_probability);
   SharedOutcome outcome{.loss = totals.loss, .tokens = totals.tokens, .bad = rank.verdict.bad()};
-  outcome.traffic = watched.traffic();
+  outcome.gathered = counts.of("", OperationKind::all_gather).sent;
+  outcome.crossed = counts.of("", OperationKind::all_to_all).sent;
   outcome.log_probability = bits_of(log_probability);
   outcome.gradients = counted_gradients(rank.parameters, rank.parameters.logical_count());
   outcome.evaluated = bits_of(rank.evaluate(batch.micro(0, run.micro)));

@@ -69,8 +69,7 @@ SharedOutcome train_stage(const PipelineConfig& config, const Mesh& mesh, const 
           .bad = verdict.bad(),
           .log_probability = {},
           .evaluated = {},
-          .gradients = test::counted_gradients(parameters, elements),
-          .traffic = {}};
+          .gradients = test::counted_gradients(parameters, elements)};
 }
 
 struct Kind {

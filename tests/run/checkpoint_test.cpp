@@ -14,6 +14,7 @@
 namespace megalith {
 namespace {
 
+using test::names_in;
 using test::overwrite;
 using test::slurp;
 using test::spill;
@@ -49,14 +50,6 @@ struct Model {
     return writer.finish(facts_of(step));
   }
 };
-
-std::vector<std::string> names_in(const std::filesystem::path& folder) {
-  std::vector<std::string> names;
-  for (const auto& entry : std::filesystem::directory_iterator(folder))
-    names.push_back(entry.path().filename());
-  std::sort(names.begin(), names.end());
-  return names;
-}
 
 TEST(Checkpoint, GivesBackWhatWasPutIn) {
   TemporaryFolder folder;

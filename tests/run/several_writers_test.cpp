@@ -19,6 +19,7 @@
 namespace megalith {
 namespace {
 
+using test::names_in;
 using test::ProcessTexts;
 using test::TemporaryFolder;
 using test::ThreadTexts;
@@ -27,14 +28,6 @@ CheckpointFacts facts_of(std::int64_t step) {
   CheckpointFacts facts;
   facts.step = step;
   return facts;
-}
-
-std::vector<std::string> names_in(const std::filesystem::path& folder) {
-  std::vector<std::string> names;
-  for (const auto& entry : std::filesystem::directory_iterator(folder))
-    names.push_back(entry.path().filename());
-  std::sort(names.begin(), names.end());
-  return names;
 }
 
 using AddBoxes = std::function<void(int writer, CheckpointWriter&)>;

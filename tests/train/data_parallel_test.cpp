@@ -15,10 +15,6 @@ using test::trace_of;
 
 constexpr std::int64_t kSequences = 32;
 
-test::RepeatedBatch ragged_data() {
-  return test::RepeatedBatch(test::random_batch(kSequences, test::kTokens, 59));
-}
-
 TrainConfig run_of(std::int64_t data, std::int64_t zero, DType compute = DType::bf16) {
   TrainConfig config = test::small_run(2, compute);
   config.numerics.batch_tokens_max = kSequences * test::kTokens;
@@ -31,7 +27,7 @@ TrainConfig run_of(std::int64_t data, std::int64_t zero, DType compute = DType::
 
 void expect_equal_to_one_rank(TrainConfig config, const std::vector<std::int64_t>& ranks,
                               std::int64_t steps) {
-  const test::RepeatedBatch data = ragged_data();
+  const test::RepeatedBatch data = test::ragged_data(kSequences);
   config.parallel = {.data = 1};
   const test::Trace alone = trace_of(config, data, steps);
   ASSERT_GT(alone.steps.back().gradient_norm, 0);
@@ -97,7 +93,7 @@ TEST(DataParallel, EachModelKindHasThem) {
 }
 
 TEST(DataParallel, EndsWithNothingUnderWay) {
-  const test::RepeatedBatch data = ragged_data();
+  const test::RepeatedBatch data = test::ragged_data(kSequences);
   for (const std::int64_t zero : {1, 3}) {
     test::on_ranks(run_of(3, zero), data, [](test::RankOfRun& rank) { rank.trainer.run_step(0); });
     test::on_ranks(run_of(3, zero), data, [](test::RankOfRun&) {});

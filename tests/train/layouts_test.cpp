@@ -15,20 +15,10 @@ using test::trace_of;
 
 constexpr std::int64_t kSequences = 12;
 
-test::RepeatedBatch ragged_data() {
-  return test::RepeatedBatch(test::random_batch(kSequences, test::kTokens, 59));
-}
-
 TrainConfig base(bool tied, DType compute = DType::bf16) {
-  TrainConfig config = test::small_run(1, compute);
-  config.model.layers = 4;
-  config.model.heads = config.model.kv_heads = 8;
-  config.model.head_size = 4;
+  TrainConfig config = test::shared_run(kSequences, compute);
   config.model.tied_output = tied;
   config.model.dropout = config.model.attention_dropout = 0.1;
-  config.batch.global = kSequences;
-  config.numerics.batch_tokens_max = kSequences * test::kTokens;
-  config.parallel.data = 1;
   return config;
 }
 
@@ -41,7 +31,7 @@ struct Degrees {
 };
 
 void expect_bits_of_one_rank(TrainConfig config, const std::vector<Degrees>& all, std::int64_t steps = 4) {
-  const test::RepeatedBatch data = ragged_data();
+  const test::RepeatedBatch data = test::ragged_data(kSequences);
   const test::Trace alone = trace_of(config, data, steps);
   const LoadedConfig keys;
   for (const Degrees& d : all) {
@@ -125,7 +115,7 @@ TEST(Layouts, NameABadPlaceAlike) {
 }
 
 TEST(Layouts, ScoreAndGenerateWithTheBitsOfOneRank) {
-  const test::RepeatedBatch data = ragged_data();
+  const test::RepeatedBatch data = test::ragged_data(kSequences);
   TrainConfig config = base(true);
   const std::vector<std::int32_t> ids{3, 1, 4, 1, 5, 9, 2, 6};
   std::vector<float> scores, logits;

@@ -15,6 +15,24 @@
 
 namespace megalith::test {
 
+// So many sequences over and over, with ragged masks and documents that start inside them.
+inline RepeatedBatch ragged_data(std::int64_t sequences) {
+  return RepeatedBatch(random_batch(sequences, kTokens, 59));
+}
+
+// A run of so many sequences a step that up to eight tensor ranks and four stages can share.
+inline TrainConfig shared_run(std::int64_t sequences, DType compute = DType::bf16) {
+  TrainConfig config = small_run(1, compute);
+  config.model.layers = 4;
+  config.model.heads = config.model.kv_heads = 8;
+  config.model.head_size = 4;
+  config.model.tied_output = true;
+  config.batch.global = sequences;
+  config.numerics.batch_tokens_max = sequences * kTokens;
+  config.parallel.data = 1;
+  return config;
+}
+
 // What must not depend on the layout.
 struct Trace {
   std::vector<StepResult> steps;

@@ -20,21 +20,14 @@ constexpr std::int64_t kSequences = 12;
 constexpr std::int64_t kSteps = 7;
 
 TrainConfig base() {
-  TrainConfig config = test::small_run(1);
-  config.model.layers = 4;
-  config.model.heads = config.model.kv_heads = 8;
-  config.model.head_size = 4;
-  config.model.tied_output = true;
+  TrainConfig config = test::shared_run(kSequences);
   config.model.dropout = 0.1;
-  config.batch.global = kSequences;
-  config.numerics.batch_tokens_max = kSequences * test::kTokens;
   config.schedule.steps = kSteps;
   config.checkpoint.keep = 0;
   config.checkpoint.interval = 2;
   config.checkpoint.keep_best = true;
   config.validation.interval = 3;
   config.validation.sequences = 5;
-  config.parallel.data = 1;
   return config;
 }
 
@@ -56,7 +49,7 @@ class StoppedAfter final : public LoopObserver {
 void run_until(const fs::path& folder, const TrainConfig& config, std::int64_t step,
                LoopEnd::Kind expected = LoopEnd::Kind::stopped, std::uint64_t fingerprint_of_last = 42) {
   fs::create_directories(folder / "checkpoints");
-  const test::RepeatedBatch data(test::random_batch(kSequences, test::kTokens, 59));
+  const test::RepeatedBatch data = test::ragged_data(kSequences);
   test::on_ranks(config, data, [&](test::RankOfRun& rank) {
     const int number = rank.mesh.world().rank();
     const int last = rank.mesh.world().size() - 1;
@@ -144,7 +137,7 @@ TEST(Resume, IsRefusedWhereRanksComputeOtherBits) {
 }
 
 TEST(Norms, PerLayerAreThoseOfOneRank) {
-  const test::RepeatedBatch data(test::random_batch(kSequences, test::kTokens, 59));
+  const test::RepeatedBatch data = test::ragged_data(kSequences);
   TrainConfig config = base();
   std::vector<LayerNorms> expected;
   for (const ParallelConfig& parallel :

@@ -13,22 +13,16 @@ namespace megalith {
 namespace {
 
 TrainConfig run_of(std::int64_t data, std::int64_t zero, std::int64_t pipeline = 1, std::int64_t tensor = 1) {
-  TrainConfig config = test::small_run(1);
-  config.model.layers = 4;
-  config.model.heads = config.model.kv_heads = 8;
-  config.model.head_size = 4;
-  config.model.tied_output = true;
-  config.batch.global = 8;
+  TrainConfig config = test::shared_run(8);
   config.parallel.pipeline = pipeline;
   config.parallel.tensor = tensor;
-  config.numerics.batch_tokens_max = 8 * test::kTokens;
   config.parallel.data = data;
   config.parallel.zero = zero;
   return config;
 }
 
 TEST(SteadyStep, AllocatesNothing) {
-  const test::RepeatedBatch samples(test::random_batch(8, test::kTokens, 59));
+  const test::RepeatedBatch samples = test::ragged_data(8);
   std::vector<TrainConfig> configs;
   for (const std::int64_t data : {1, 2, 3}) {
     for (const std::int64_t zero : {0, 1, 2, 3}) configs.push_back(run_of(data, zero));
@@ -68,7 +62,7 @@ TEST(SteadyStep, AllocatesNothing) {
 }
 
 TEST(Memory, OfARankInAnyLayoutIsWhatWasPredicted) {
-  const test::RepeatedBatch samples(test::random_batch(8, test::kTokens, 59));
+  const test::RepeatedBatch samples = test::ragged_data(8);
   for (TrainConfig config : {run_of(1, 0), run_of(3, 2), run_of(2, 1, 2), run_of(2, 3, 4), run_of(1, 0, 2, 2),
                              run_of(2, 2, 2, 2), run_of(1, 0, 1, 8)}) {
     for (const Recompute recompute : {Recompute::none, Recompute::full}) {
@@ -88,7 +82,7 @@ TEST(Memory, OfARankInAnyLayoutIsWhatWasPredicted) {
 }
 
 TEST(Memory, OfParametersShrinksWithEveryZeroStage) {
-  const test::RepeatedBatch samples(test::random_batch(8, test::kTokens, 59));
+  const test::RepeatedBatch samples = test::ragged_data(8);
   std::size_t before = 0;
   for (const std::int64_t zero : {0, 1, 2, 3}) {
     TrainConfig config = run_of(4, zero);

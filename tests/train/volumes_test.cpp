@@ -28,7 +28,7 @@ struct Volumes {
 
 // Of the second step over the data axis, the same on each rank.
 Volumes volumes_of(const TrainConfig& config, std::int64_t* matrices, std::int64_t* vectors) {
-  const test::RepeatedBatch data(test::random_batch(kSequences, test::kTokens, 59));
+  const test::RepeatedBatch data = test::ragged_data(kSequences);
   Volumes volumes;
   run_ranks(static_cast<int>(config.parallel.data), [&](Communicator& inner) {
     set_floating_point_mode();

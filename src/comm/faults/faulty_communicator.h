@@ -28,6 +28,8 @@ struct PlantedFault {
   // Sums of fewer values are left alone, and of more; of sum_order exchanges of fewer bytes.
   std::size_t least_values = 0;
   std::size_t most_values = SIZE_MAX;
+  // Of sum_order: exchanges of each group that come before and are left alone.
+  std::size_t spared = 0;
 };
 
 // The same communicator, and everything that is split from it, with the fault. All ranks plant the same.
