@@ -60,6 +60,17 @@ cmake --build "$build" --parallel "$jobs" >"$build/build.log" 2>&1 || {
 echo "== Built in $((SECONDS - started)) s"
 
 export CTEST_OUTPUT_ON_FAILURE=1 UBSAN_OPTIONS="${UBSAN_OPTIONS:-print_stacktrace=1:halt_on_error=1}"
+# ctest keeps to itself what a skipped test said: the line that says so, or its first one.
+show_reasons() {
+  local name said reason
+  while read -r name; do
+    said=$(sed -n "/^[0-9]*\/[0-9]* Testing: $name\$/,/^<end of output>/p" "$build/Testing/Temporary/LastTest.log" |
+      sed '1,/^-----/d; /^<end of output>/d')
+    reason=$(grep -i -m 1 skip <<<"$said" || head -n 1 <<<"$said")
+    echo "skipped $name: ${reason#skipped: }"
+  done < <(sed -n 's/.* Test *#[0-9]*: \([^ ]*\) .*\*\*\*Skipped.*/\1/p' "$1")
+}
+
 passed=0
 failed=0
 skipped=0
@@ -71,6 +82,7 @@ run_tests() {
   ctest --test-dir "$build" -L "^$label\$" --no-tests=ignore </dev/null 2>&1 | tee "$log" || code=${PIPESTATUS[0]}
   passed=$((passed + $(grep -cE '^ *[0-9]+/[0-9]+ Test +#[0-9]+: .* Passed ' "$log" || true)))
   skipped=$((skipped + $(grep -cE '^ *[0-9]+/[0-9]+ Test +#[0-9]+: .*\*\*\*Skipped' "$log" || true)))
+  show_reasons "$log"
   local bad
   bad=$(grep -E '^ *[0-9]+/[0-9]+ Test +#[0-9]+: .*(\*\*\*|Exception)' "$log" | grep -cv 'Skipped' || true)
   failed=$((failed + bad))

@@ -246,7 +246,7 @@ ExitCode verify_layout(const Options& options) {
 }
 
 constexpr const char* kExamples = R"(Examples:
-  megalith verify-layout configs/runs/tiny.toml --ranks 8                      about a minute; exit code 0: all equal
+  megalith verify-layout configs/runs/tiny.toml --ranks 8                      seconds; exit code 0: all equal
   megalith verify-layout configs/runs/tiny.toml --ranks 4 --inject sum-order   what it says when they are not
   megalith verify-layout configs/runs/tiny.toml --ranks 4 --launcher mpirun    the same with processes for ranks
 )";
