@@ -100,7 +100,7 @@ void measure(const bench::Options& options, bench::Report& report, const Problem
                             ops.backward(setup.backward);
                           }});
   }
-  const std::vector<bench::Timing> timings = bench::take_turns(candidates, options.rounds);
+  const std::vector<bench::Timing> timings = bench::take_turns(candidates, options);
   for (std::size_t i = 0; i < candidates.size(); ++i) {
     const bench::Timing& t = timings[i];
     report.add(candidates[i].name, candidates[i].work / t.best_seconds * 1e-9, "GFLOP/s",

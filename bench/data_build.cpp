@@ -91,7 +91,7 @@ void run(const bench::Options& options) {
       {fmt::format("data build, {} workers", threads), work, [&] { build(threads); }},
       {"data build, 1 worker", work, [&] { build(1); }},
       {"reading alone, 1 thread", work, read_all}};
-  const std::vector<bench::Timing> timings = bench::take_turns(candidates, options.rounds);
+  const std::vector<bench::Timing> timings = bench::take_turns(candidates, options);
   bench::Report report(options, "Lines of JSON in zstd to token files; the ratio is to the tokenizer alone");
   const double ceiling = work / timings[0].best_seconds;
   for (std::size_t i = 0; i < candidates.size(); ++i) {

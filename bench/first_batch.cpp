@@ -74,7 +74,7 @@ int main(int argc, char** argv) {
   write_files(folder / "t", documents);
   const std::vector<bench::Candidate> candidates{
       {fmt::format("{} documents, first batch", documents), 1, [&] { first_batch(folder / "t"); }}};
-  const bench::Timing timing = bench::take_turns(candidates, options.rounds)[0];
+  const bench::Timing timing = bench::take_turns(candidates, options)[0];
   {
     bench::Report report(options, "From the files to 16 sequences of 2,048 tokens");
     report.add(candidates[0].name, timing.best_seconds * 1e3, "ms", 0,

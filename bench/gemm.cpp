@@ -5,9 +5,8 @@
 #include <memory>
 
 #include "core/arena.h"
-#include "device/cpu/cpu_device.h"
 #include "device/cpu/peak/peak.h"
-#include "harness.h"
+#include "open_device.h"
 
 namespace megalith {
 namespace {
@@ -45,7 +44,7 @@ void measure(const bench::Options& options, bench::Report& report, ThreadPool& p
          ops->weight_gradient({.dy = y, .x = x, .dw = dw, .grain = 1024, .shift = 34, .verdict = &verdict});
        }},
       {"peak", 1, [&] { peak = std::max(peak, cpu::measure_peak_flops(pool, isa, dtype)); }}};
-  const std::vector<bench::Timing> timings = bench::take_turns(candidates, options.rounds);
+  const std::vector<bench::Timing> timings = bench::take_turns(candidates, options);
   for (std::size_t c = 0; c + 1 < candidates.size(); ++c) {
     const std::string name = fmt::format("{} {} {}x{}x{} {}", cpu::name_of(isa), name_of(dtype), shape.tokens,
                                          shape.outputs, shape.inputs, candidates[c].name);
@@ -60,7 +59,7 @@ void measure(const bench::Options& options, bench::Report& report, ThreadPool& p
 int main(int argc, char** argv) {
   using namespace megalith;
   const bench::Options options = bench::parse_options(argc, argv);
-  ThreadPool pool(options.threads > 0 ? options.threads : usable_processors());
+  ThreadPool pool(bench::threads_of(options));
   const cpu::Isa isa = value_or_throw(cpu::choose_isa());
   bench::Report report(options, fmt::format("Exact products, {} threads", pool.num_threads()));
   for (const DType dtype : {DType::bf16, DType::f32}) {

@@ -88,7 +88,7 @@ void measure(const bench::Options& options, bench::Report& report, const char* n
     candidates.push_back({fmt::format("{}, {} tokens", name, tokens), static_cast<double>(tokens),
                           [&device, text = texts.back().get()] { text->step(device->attention()); }});
   }
-  const std::vector<bench::Timing> timings = bench::take_turns(candidates, options.rounds);
+  const std::vector<bench::Timing> timings = bench::take_turns(candidates, options);
   const auto rate = [&](std::size_t i) { return candidates[i].work / timings[i].best_seconds; };
   for (std::size_t i = 0; i < candidates.size(); ++i) {
     report.add(candidates[i].name, rate(i), "tokens/s", rate(0),

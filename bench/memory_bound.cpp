@@ -7,9 +7,8 @@
 #include <random>
 
 #include "core/arena.h"
-#include "device/cpu/cpu_device.h"
 #include "device/cpu/peak/peak.h"
-#include "harness.h"
+#include "open_device.h"
 
 namespace megalith {
 namespace {
@@ -215,7 +214,7 @@ void measure(const bench::Options& options, bench::Report& report, Device& devic
   const cpu::Isa isa = cpu::available_isas().back();
   double copy = 0;
   candidates.push_back({"copy", 1, [&] { copy = std::max(copy, cpu::measure_copy_bandwidth(pool, isa)); }});
-  const std::vector<bench::Timing> timings = bench::take_turns(candidates, options.rounds);
+  const std::vector<bench::Timing> timings = bench::take_turns(candidates, options);
   for (std::size_t c = 0; c + 1 < candidates.size(); ++c) {
     report.add(candidates[c].name, candidates[c].work / timings[c].best_seconds * 1e-9, "GB/s", copy * 1e-9,
                timings[c].median_seconds / timings[c].best_seconds);
@@ -228,9 +227,7 @@ void measure(const bench::Options& options, bench::Report& report, Device& devic
 int main(int argc, char** argv) {
   using namespace megalith;
   const bench::Options options = bench::parse_options(argc, argv);
-  const cpu::Isa isa = value_or_throw(cpu::choose_isa());
-  const std::unique_ptr<Device> device =
-      cpu::make_device(options.threads > 0 ? options.threads : usable_processors(), isa);
+  const std::unique_ptr<Device> device = bench::open_device(options);
   bench::Report report(options, "Kernels bound by memory, bytes as declared, " + device->description());
   for (const DType dtype : {DType::bf16, DType::f32}) measure(options, report, *device, dtype);
 }

@@ -8,8 +8,8 @@
 
 #include "comm/threads/threads.h"
 #include "core/floating_point_mode.h"
-#include "device/cpu/cpu_device.h"
-#include "harness.h"
+#include "model_shapes.h"
+#include "open_device.h"
 #include "operation_times.h"
 #include "pipeline/engine.h"
 #include "pipeline/schedule_drawing.h"
@@ -19,22 +19,13 @@ namespace megalith {
 namespace {
 
 // Seven layers and a head that costs about one: four layers on one stage, three and the head on the other.
+constexpr bench::ModelShape kShape{"7 layers", 7, 384, 6, 4096};
 constexpr std::int64_t kSequences = 16, kSequence = 256, kMicro = 2;
-ModelConfig model() {
-  ModelConfig config;
-  config.layers = 7;
-  config.hidden = 384;
-  config.heads = 6;
-  config.sequence = kSequence;
-  config.vocabulary = 4096;
-  resolve(config);
-  return config;
-}
 
 // A global batch, micro batch by micro batch.
 class Batches final : public PipelineClient {
  public:
-  explicit Batches(std::int64_t micro) : micro_(micro), tokens_(kSequences, kSequence, model().vocabulary) {}
+  explicit Batches(std::int64_t micro) : micro_(micro), tokens_(kSequences, kSequence, kShape.vocabulary) {}
   const MicroBatch& fill(std::int64_t index, int buffer) override {
     const auto slot = static_cast<std::size_t>(buffer);
     if (slot >= batches_.size()) batches_.resize(slot + 1);
@@ -48,16 +39,15 @@ class Batches final : public PipelineClient {
 };
 
 PipelineConfig config_of(ScheduleKind schedule, int stages, std::int64_t micro) {
-  PipelineConfig config{.model = model(), .schedule = schedule, .stages = stages};
+  const TrainConfig training = bench::training_of(kShape, kSequences, kSequence, micro);
+  PipelineConfig config{
+      .model = training.model, .numerics = training.numerics, .schedule = schedule, .stages = stages};
   config.layers = {7};
   if (stages == 2) config.layers = {4, 3};
   if (schedule == ScheduleKind::interleaved) {
     config.chunks = 2;
     config.layers = {2, 2, 2, 1};
   }
-  config.numerics.compute = DType::bf16;
-  config.numerics.grain = kSequence;
-  config.numerics.batch_tokens_max = kSequences * kSequence;
   config.sequences = micro;
   config.sequence = kSequence;
   config.max_micro_batches = static_cast<int>(kSequences / micro);
@@ -70,7 +60,7 @@ struct Round {
 };
 
 // The second of two global batches.
-Round measure(const PipelineConfig& config, cpu::Isa isa) {
+Round measure(const PipelineConfig& config) {
   Round measured;
   std::vector<double> waited(static_cast<std::size_t>(config.stages));
   run_ranks(config.stages, [&](Communicator& world) {
@@ -78,7 +68,7 @@ Round measure(const PipelineConfig& config, cpu::Isa isa) {
     bench::OperationTimes times;
     const std::unique_ptr<Communicator> observed = observe(world, times);
     const Mesh mesh({.pipeline = config.stages}, *observed);
-    const std::unique_ptr<Device> device = cpu::make_device(2 / config.stages, isa);
+    const std::unique_ptr<Device> device = bench::open_device(2 / config.stages);
     Parameters parameters(
         Transformer::specs(config.model, config.numerics, parts_of_stage(config, mesh.place().pipeline)),
         config.numerics.compute, Parameters::Use::training);
@@ -132,7 +122,7 @@ int main(int argc, char** argv) {
     if (options.wants(name_of(kind))) candidates.push_back({config_of(kind, 2, kMicro)});
   }
   for (int round = 0; round < options.rounds; ++round) {
-    for (Candidate& candidate : candidates) candidate.rounds.push_back(measure(candidate.config, isa));
+    for (Candidate& candidate : candidates) candidate.rounds.push_back(measure(candidate.config));
   }
   // The machine may change its speed between rounds, so rounds are compared with themselves.
   const double tokens = kSequences * kSequence;
@@ -150,8 +140,8 @@ int main(int argc, char** argv) {
       std::sort(values.begin(), values.end());
       return values[values.size() / 2];
     };
-    const double best = *std::min_element(seconds.begin(), seconds.end());
-    const double spread = median(seconds) / best;
+    const bench::Timing timing = bench::timing_of(seconds);
+    const double best = timing.best_seconds, spread = timing.median_seconds / best;
     const PipelineConfig& config = candidate.config;
     if (config.stages == 1) {
       report.add(fmt::format("1 rank, 2 threads, micro batches of {}", config.sequences), tokens / best,

@@ -60,7 +60,7 @@ void measure_encoding(const bench::Options& options, const Arguments& arguments)
       {"pieces by hand", work, [&] { cut(by_hand); }},
       {"ids, an encoder for each text", work, [&] { ids.clear(), tokenizer.encode(text, ids); }},
       {"ids, an encoder that is kept", work, [&] { ids.clear(), kept.encode(text, ids); }}};
-  const std::vector<bench::Timing> timings = bench::take_turns(candidates, options.rounds);
+  const std::vector<bench::Timing> timings = bench::take_turns(candidates, options);
   bench::Report report(
       options, fmt::format("{:.1f} MB by the pattern {} on one core; the ratio is to pieces by hand", work,
                            name_of(*tokenizer.pattern())));
@@ -86,7 +86,7 @@ void measure_runs(const bench::Options& options, const Arguments& arguments) {
                           static_cast<double>(text.size()) / 1e6,
                           [&] { ids.clear(), tokenizer.encode(text, ids); }});
   }
-  const std::vector<bench::Timing> timings = bench::take_turns(candidates, options.rounds);
+  const std::vector<bench::Timing> timings = bench::take_turns(candidates, options);
   bench::Report report(options,
                        "One piece of a million bytes and of two; the ratio is to the rate of the one");
   for (std::size_t i = 0; i < candidates.size(); ++i) {
@@ -135,7 +135,7 @@ void measure_training(const bench::Options& options, const Arguments& arguments)
   const std::vector<bench::Candidate> candidates{
       {fmt::format("counting pieces, {} threads", threads), work, count},
       {fmt::format("training, {} threads", threads), work, train}};
-  const std::vector<bench::Timing> timings = bench::take_turns(candidates, options.rounds);
+  const std::vector<bench::Timing> timings = bench::take_turns(candidates, options);
   bench::Report report(
       options,
       fmt::format("{:.1f} MB, {} entries, {} distinct pieces ({} forgotten); the ratio is to counting alone",

@@ -63,17 +63,15 @@ def measure_llama(program, model, flash, repetitions):
     return json.loads(out.stdout)
 
 
-OUR_NAMES = {"bf16": "bf16: ", "q8_0": "int8: "}  # of bench_decode, for each kind
+OUR_NAMES = {"bf16": "bf16", "q8_0": "int8"}  # of bench_decode, for each kind
 
 
 def measure_megalith(program, repetitions, kind):
-    out = subprocess.run([program, "--json", "--rounds", str(repetitions), "1"], capture_output=True, text=True, check=True)
+    out = subprocess.run([program, "--json", "--rounds", str(repetitions), OUR_NAMES[kind], "1"], capture_output=True, text=True,
+                         check=True)
     rates = {}
     for result in json.loads(out.stdout):
-        name = result["name"]
-        if not name.startswith(OUR_NAMES[kind]):
-            continue
-        work = name.removeprefix(OUR_NAMES[kind]).split()[0].rstrip(",s")
+        work = result["name"].split(": ", 1)[1].split()[0].rstrip(",s")  # "gpt2-124m bf16: prompt of 512 tokens"
         rates.setdefault(work, (result["value"], result["spread"]))
     return rates
 
@@ -97,7 +95,7 @@ def compare(arguments, program, kind):
     print(f"other programs took up to {busiest:.0%} of the processors meanwhile", flush=True)
     results = []
     for work, title in WORK.items():
-        say(title, "Megalith " + OUR_NAMES[kind].rstrip(": "), ours[work])
+        say(title, "Megalith " + OUR_NAMES[kind], ours[work])
         for flash in (0, 1):
             say(title, f"llama.cpp {kind}" + (", flash attention" if flash else ""), theirs[work, flash])
         best = max(*theirs[work, 0], *theirs[work, 1])

@@ -274,15 +274,31 @@ Expected<void> check_timeline(const std::filesystem::path& file) {
                  .nearest = (std::filesystem::path("runs") / "timeline.json").string()});
 }
 
+// "rank 3: stage 1, data 0, tensor 1"; "" of one rank alone.
+std::string place_text(const Mesh& mesh) {
+  const MeshPlace& place = mesh.place();
+  return mesh.world().size() == 1 ? ""
+                                  : fmt::format("rank {}: stage {}, data {}, tensor {}", mesh.world().rank(),
+                                                place.pipeline, place.data, place.tensor);
+}
+
+// Collective. The first rank measures the ceilings, which takes a second, and prints.
+void show_profile(Rank& rank, const RunProfile& profile, const Mesh& mesh, bool json) {
+  std::vector<RankProfile> ranks;
+  for (const std::string& text : texts_of(rank.world, to_text(profile.of_rank(place_text(mesh)))))
+    ranks.push_back(rank_profile_from(text));
+  if (!rank.first()) return;
+  const profile::Ceilings ceilings = profile::measure_ceilings(*rank.device);
+  print(json ? profile_json(ranks, ceilings) : profile_table(ranks, ceilings));
+}
+
 // Collective. Every rank has a track; on one host they have one clock, elsewhere each begins with its own
 // first step.
 void write_timeline(Rank& rank, const RunProfile& profile, const Mesh& mesh, const Options& options) {
   const int ranks = rank.world.size();
   TraceTrack track{.rank = rank.world.rank()};
   if (ranks > 1) {
-    const MeshPlace& place = mesh.place();
-    track.name = fmt::format("rank {}: stage {}, data {}, tensor {}", track.rank, place.pipeline, place.data,
-                             place.tensor);
+    track.name = place_text(mesh);
     std::int64_t start[] = {-profile.timeline_start().time_since_epoch().count()};
     rank.world.wait(rank.world.all_reduce(start, IntegerReduction::maximum));
     if (share_of_host(rank.world).ranks == ranks)
@@ -376,7 +392,7 @@ ExitCode train_rank(const Options& options, Communicator& world_of_ranks) {
   });
   const RecordedRanks recorded(rank.world, run.folder());
   std::optional<RunProfile> profile;
-  if (!options.timeline.empty() || (options.profile && first))
+  if (!options.timeline.empty() || options.profile)
     profile.emplace(*rank.device, *data.train, !options.timeline.empty());
   const bool watched = profile && rank.world.size() > 1;
   const Mesh mesh(rank.layout, watched ? profile->watched(recorded.world()) : recorded.world());
@@ -405,7 +421,7 @@ ExitCode train_rank(const Options& options, Communicator& world_of_ranks) {
                 .frozen_config = to_toml(config),
                 .tokenizer_json = tokenizer == nullptr ? "" : tokenizer->to_json()},
                fingerprint(*rank.device, config.numerics), profile ? profile->around(*observer) : *observer);
-  if (options.profile && first) print(options.json ? profile->json() : profile->table());
+  if (options.profile) show_profile(rank, *profile, mesh, options.json);
   if (!options.timeline.empty()) write_timeline(rank, *profile, mesh, options);
   const ExitCode code = code_of(end);
   if (first) report_end(end, options);

@@ -117,6 +117,24 @@ class Threads(Ranks):
             self.assertEqual(seen.count("step"), 5)
             self.assertGreater(seen.count("wait for receive"), 0)
 
+    def test_the_profile_tells_what_every_rank_worked_and_waited(self):
+        def profiled(name, *more):
+            return self.run_megalith("train", TINY, "--run-dir", self.folder / name, "--ranks", 2, *layout(pipeline=2), "--set",
+                                     "schedule.steps=5", "--set", "schedule.warmup_steps=1", "--profile", *more).out
+        out = profiled("for-people")
+        self.assertRegex(out, r"\nprofile of 5 steps on 2 ranks, ")
+        self.assertRegex(out, r"\nwait for receive .*%")
+        for rank in (0, 1):
+            self.assertRegex(out, rf"\nrank {rank}: stage {rank}, data 0, tensor 0 .*%")
+        self.assertEqual((out.count("  slowest\n"), out.count("  fastest\n")), (1, 1))
+        lines = profiled("for-programs", "--json").splitlines()
+        profile = next(json.loads(line)["profile"] for line in lines if line.startswith('{"profile"'))
+        for rank in profile["ranks"]:
+            self.assertGreater(rank["waiting_seconds"], 0)
+            self.assertLessEqual(rank["operation_seconds"] + rank["waiting_seconds"], rank["step_seconds"])
+        operations = sum(entry["seconds"] for entry in profile["operations"])
+        self.assertAlmostEqual(operations + profile["not_in_operations_seconds"], profile["step_seconds"], places=6)
+
     def test_the_rings_tell_what_ranks_did_last(self):
         self.train("run", *STEPS, "--ranks", 2)
         text = self.run_megalith("doctor", "--run", self.folder / "run").out

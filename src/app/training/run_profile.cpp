@@ -1,9 +1,6 @@
 #include "app/training/run_profile.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <vector>
 
 #include "app/training/timeline.h"
@@ -19,9 +16,7 @@ namespace {
 
 constexpr std::size_t kKeptCalls = 1 << 17;  // 11 MB
 constexpr std::size_t kKeptSections = 256;
-constexpr double kSmallShare = 0.001;  // of a step: what takes less is one line of the table
 constexpr OperationLabel kData{.name = "data"};
-constexpr const char* kSectionNames[] = {"step", "validation", "sample", "checkpoint", "other"};
 
 double seconds_of(Clock::duration time) {
   return std::chrono::duration<double>(time).count();
@@ -57,44 +52,6 @@ class TimedDataset final : public Dataset {
   const Dataset& inner_;
   profile::OperationLog& log_;  // the trainer fills its batches on one thread, the device's owner
 };
-
-std::string shape_text(const OperationLabel& label) {
-  std::string text;
-  for (const std::int64_t size : label.sizes) {
-    if (size > 0) text += (text.empty() ? "" : "x") + std::to_string(size);
-  }
-  return text;
-}
-
-// The longest first.
-std::vector<OperationTotal> sorted(std::vector<OperationTotal> totals) {
-  std::stable_sort(totals.begin(), totals.end(),
-                   [](const OperationTotal& a, const OperationTotal& b) { return a.time > b.time; });
-  return totals;
-}
-
-std::string table_line(const OperationTotal& total, double steps, double step_seconds,
-                       const profile::Ceilings& ceilings) {
-  const double seconds = seconds_of(total.time);
-  const bool costs = total.cost.bytes > 0 || total.cost.flops > 0;
-  std::string line = fmt::format("{:<25} {:<4} {:<20} {:>7.4g} {:>9.3f} {:>6.1f}%", total.label.name,
-                                 costs ? name_of(total.label.dtype) : "", shape_text(total.label),
-                                 static_cast<double>(total.calls) / steps, 1e3 * seconds / steps,
-                                 100 * seconds / step_seconds);
-  if (costs) {
-    const profile::RooflineShare share = roofline_share(total, ceilings);
-    line += fmt::format(" {:>8.1f} {:>7.2f}  {:>4.0f}% of {}", 1e-9 * total.cost.flops / seconds,
-                        1e-9 * total.cost.bytes / seconds, 100 * share.share,
-                        share.by_memory ? "bandwidth" : "peak");
-  }
-  return line + "\n";
-}
-
-double time_in(const std::vector<OperationTotal>& totals) {
-  double seconds = 0;
-  for (const OperationTotal& total : totals) seconds += seconds_of(total.time);
-  return seconds;
-}
 
 }  // namespace
 
@@ -192,75 +149,24 @@ void RunProfile::section_ends(Section section, std::int64_t step) {
   time_.at(index) += now - mark_;
   if (section != Section::other) {
     sections_.add(
-        {.label = {.name = kSectionNames[index], .sizes = {step}}, .begin = mark_, .end = now, .cost = {}});
+        {.label = {.name = name_of(section), .sizes = {step}}, .begin = mark_, .end = now, .cost = {}});
   }
   mark_ = now;
 }
 
-std::string RunProfile::table() {
-  if (steps_ == 0) return "profile: no step was done\n";
-  const profile::Ceilings ceilings = profile::measure_ceilings(inner_);
-  const auto steps = static_cast<double>(steps_);
-  const double step_seconds = seconds_of(time_[0]);
-  const std::vector<OperationTotal> totals = sorted(log_.totals());
-  std::string text = fmt::format(
-      "\nprofile of {} steps, {:.2f} ms each; ceilings measured here: {:.0f} GFLOP/s bf16, {:.0f} f32, "
-      "{:.1f} GB/s copied\n",
-      steps_, 1e3 * step_seconds / steps, 1e-9 * ceilings.bf16_flops, 1e-9 * ceilings.f32_flops,
-      1e-9 * ceilings.bandwidth);
-  text += fmt::format("{:<30} {:<20} {:>7} {:>9} {:>7} {:>8} {:>7}  {}\n", "operation", "shape", "calls",
-                      "ms", "of step", "GFLOP/s", "GB/s", "of its ceiling");
-  const auto small = std::find_if(totals.begin(), totals.end(), [&](const OperationTotal& total) {
-    return seconds_of(total.time) < kSmallShare * step_seconds;
-  });
-  for (auto total = totals.begin(); total != small; ++total)
-    text += table_line(*total, steps, step_seconds, ceilings);
-  const std::vector<OperationTotal> folded(small, totals.end());
-  if (!folded.empty()) {
-    text += fmt::format("{:<58} {:>9.3f} {:>6.1f}%\n", fmt::format("{} smaller ones", folded.size()),
-                        1e3 * time_in(folded) / steps, 100 * time_in(folded) / step_seconds);
+RankProfile RunProfile::of_rank(const std::string& place) const {
+  RankProfile rank{.place = place, .steps = steps_, .seconds = {}, .operations = {}};
+  std::transform(time_.begin(), time_.end(), rank.seconds.begin(), seconds_of);
+  for (const OperationTotal& total : log_.totals()) {
+    rank.operations.push_back({.name = total.label.name,
+                               .dtype = total.label.dtype,
+                               .arithmetic = total.label.arithmetic,
+                               .sizes = total.label.sizes,
+                               .calls = static_cast<double>(total.calls),
+                               .seconds = seconds_of(total.time),
+                               .cost = total.cost});
   }
-  const double rest = step_seconds - time_in(totals);
-  text += fmt::format("{:<58} {:>9.3f} {:>6.1f}%\n", "not in operations", 1e3 * rest / steps,
-                      100 * rest / step_seconds);
-  text += fmt::format(
-      "outside the steps: validation {:.2f} s, samples {:.2f} s, checkpoints {:.2f} s, other {:.2f} s\n",
-      seconds_of(time_[1]), seconds_of(time_[2]), seconds_of(time_[3]), seconds_of(time_[4]));
-  return text + "(FLOPs and bytes as operations declare them; above 100%: operands were still in a cache)\n";
-}
-
-std::string RunProfile::json() {
-  const profile::Ceilings ceilings = profile::measure_ceilings(inner_);
-  nlohmann::json operations = nlohmann::json::array();
-  const std::vector<OperationTotal> totals = sorted(log_.totals());
-  for (const OperationTotal& total : totals) {
-    const profile::RooflineShare share = roofline_share(total, ceilings);
-    nlohmann::json shape = nlohmann::json::array();
-    for (const std::int64_t size : total.label.sizes) {
-      if (size > 0) shape.push_back(size);
-    }
-    operations.push_back({{"operation", total.label.name},
-                          {"dtype", name_of(total.label.dtype)},
-                          {"shape", shape},
-                          {"calls", total.calls},
-                          {"seconds", seconds_of(total.time)},
-                          {"flops", total.cost.flops},
-                          {"bytes", total.cost.bytes},
-                          {"share_of_ceiling", share.share},
-                          {"bound", share.by_memory ? "bandwidth" : "peak"}});
-  }
-  nlohmann::json outside;
-  for (std::size_t i = 1; i < time_.size(); ++i) outside[kSectionNames[i]] = seconds_of(time_.at(i));
-  const nlohmann::json object = {{"profile",
-                                  {{"steps", steps_},
-                                   {"step_seconds", seconds_of(time_[0])},
-                                   {"not_in_operations_seconds", seconds_of(time_[0]) - time_in(totals)},
-                                   {"outside_seconds", outside},
-                                   {"peak_flops_bf16", ceilings.bf16_flops},
-                                   {"peak_flops_f32", ceilings.f32_flops},
-                                   {"copy_bytes_per_second", ceilings.bandwidth},
-                                   {"operations", operations}}}};
-  return object.dump() + "\n";
+  return rank;
 }
 
 Clock::time_point RunProfile::timeline_start() const {

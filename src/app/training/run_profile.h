@@ -8,10 +8,10 @@
 #include <memory>
 #include <string>
 
+#include "app/training/profile_table.h"
 #include "app/training/timeline.h"
 #include "comm/observer.h"
 #include "device/profile/operation_log.h"
-#include "device/profile/roofline.h"
 #include "train/loop.h"
 
 namespace megalith::app {
@@ -29,17 +29,13 @@ class RunProfile {
   Communicator& watched(Communicator& world);
   LoopObserver& around(LoopObserver& observer);
 
-  // After the loop. Measures the ceilings, which takes a second.
-  [[nodiscard]] std::string table();
-  [[nodiscard]] std::string json();  // one line: {"profile": {...}}
+  // After the loop.
+  [[nodiscard]] RankProfile of_rank(const std::string& place) const;
   // REQUIRES, for both: constructed with `timeline`.
   // When the oldest step that is kept began; now where there is none.
   [[nodiscard]] profile::Clock::time_point timeline_start() const;
   // The newest steps, for trace_of().
   [[nodiscard]] std::string timeline_events(const TraceTrack& track) const;
-
-  // What a run does, one after the other.
-  enum class Section : std::uint8_t { step, validation, sample, checkpoint, other };
 
  private:
   class Observer;
@@ -57,7 +53,7 @@ class RunProfile {
   std::unique_ptr<CommunicationObserver> waits_;
   std::unique_ptr<Communicator> world_;
   profile::Clock::time_point mark_ = profile::Clock::now();
-  std::array<profile::Clock::duration, 5> time_{};  // by section
+  std::array<profile::Clock::duration, kNumSections> time_{};  // by section
   std::int64_t steps_ = 0;
 };
 
