@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Installs what is needed, builds everything with warnings as errors, and runs the tests: fast ones first.
 #
-#   ./test.sh [--fast] [--no-install] [--sanitizers]
+#   ./test.sh [--fast] [--no-install] [--sanitizers] [--only REGEX]
 #
 #   --fast         only the tests labelled fast (about a minute)
 #   --no-install   never touch the system; missing packages are listed by name
 #   --sanitizers   build with address and undefined-behaviour sanitizers and run the fast tests
+#   --only REGEX   only the tests whose names match (ctest -N lists them); builds no more than they need
 #
 # The last line is "N passed, N failed". Exit codes: 0 all passed, 1 something failed, 2 refused.
 set -euo pipefail
@@ -13,14 +14,21 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 
 fast_only=false
 preset=release
+only=.
 install_option=()
-for argument in "$@"; do
+while [ $# -gt 0 ]; do
+  argument=$1
+  shift
   case $argument in
     --fast) fast_only=true ;;
     --no-install) install_option=(--no-install) ;;
     --sanitizers)
       preset=asan
       fast_only=true
+      ;;
+    --only)
+      only=${1:?test: --only needs a regular expression of test names}
+      shift
       ;;
     -h | --help)
       sed -n '2,/^set /p' test.sh | sed '$d; s/^# \{0,1\}//'
@@ -51,8 +59,20 @@ cmake "${configure[@]}" >"$build/configure.log" 2>&1 || {
   tail -n 20 "$build/configure.log" >&2
   exit 1
 }
+# The programs of the chosen tests; where one of them needs more than its own program, everything.
+targets=()
+if [ "$only" != . ]; then
+  known=$(cmake --build "$build" --target help)
+  while read -r name; do
+    if ! grep -q "^test_$name: " <<<"$known"; then
+      targets=()
+      break
+    fi
+    targets+=("test_$name")
+  done < <(ctest --test-dir "$build" -N -R "$only" | sed -n 's/^ *Test *#[0-9]*: \([^ ]*\).*/\1/p')
+fi
 echo "== Building with $jobs jobs"
-cmake --build "$build" --parallel "$jobs" >"$build/build.log" 2>&1 || {
+cmake --build "$build" --parallel "$jobs" ${targets[@]+--target "${targets[@]}"} >"$build/build.log" 2>&1 || {
   grep -E -A 12 'error|FAILED' "$build/build.log" | head -n 60 >&2 || tail -n 30 "$build/build.log" >&2
   echo "test: the build failed; all of it: $build/build.log" >&2
   exit 1
@@ -79,7 +99,7 @@ run_tests() {
   local label=$1 log=$build/ctest-$1.log code=0
   echo "== Running the $label tests"
   # One at a time: the tests compute with all processors themselves.
-  ctest --test-dir "$build" -L "^$label\$" --no-tests=ignore </dev/null 2>&1 | tee "$log" || code=${PIPESTATUS[0]}
+  ctest --test-dir "$build" -L "^$label\$" -R "$only" --no-tests=ignore </dev/null 2>&1 | tee "$log" || code=${PIPESTATUS[0]}
   passed=$((passed + $(grep -cE '^ *[0-9]+/[0-9]+ Test +#[0-9]+: .* Passed ' "$log" || true)))
   skipped=$((skipped + $(grep -cE '^ *[0-9]+/[0-9]+ Test +#[0-9]+: .*\*\*\*Skipped' "$log" || true)))
   show_reasons "$log"

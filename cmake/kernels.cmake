@@ -7,11 +7,14 @@ function(megalith_kernels name)
   set(avx512_flags -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mprefer-vector-width=512)
   set(avx512_bf16_flags ${avx512_flags} -mavx512bf16)
   set(avx512_vnni_flags ${avx512_flags} -mavx512vnni)
-  # Instrumented kernels at -O3 take minutes to compile.
+  set(optimisation -O3)
+  # Kernels are flattened into functions of many vectors; checked in full, one file takes half a minute to compile.
+  # Their accesses to tensors are what is worth checking, by calls, and not the vectors on their stack.
   if(MEGALITH_SANITIZE)
-    set(optimisation -O1)
-  else()
-    set(optimisation -O3)
+    set(optimisation -O2 -fno-sanitize=undefined)
+    if(MEGALITH_SANITIZE MATCHES address AND CMAKE_CXX_COMPILER_ID STREQUAL GNU)
+      list(APPEND optimisation --param=asan-stack=0 --param=asan-instrumentation-with-call-threshold=50)
+    endif()
   endif()
   set(families portable)
   if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")

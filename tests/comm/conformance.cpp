@@ -39,7 +39,7 @@ Buffer message(int from, int to, std::size_t bytes, int salt) {
 Integers integers(int rank, std::size_t count, int salt) {
   const Buffer bytes = message(rank, 999, count * sizeof(std::int64_t), salt);
   Integers values(count);
-  std::memcpy(values.data(), bytes.data(), bytes.size());
+  if (count > 0) std::memcpy(values.data(), bytes.data(), bytes.size());
   return values;
 }
 
