@@ -64,6 +64,11 @@ class Communicator {
   // people: "tensor".
   virtual std::unique_ptr<Communicator> split(int colour, int key, const std::string& name) = 0;
   [[nodiscard]] virtual const std::string& name() const = 0;
+
+  // An exception carries this rank away from operations under way: nothing of the whole job will end any
+  // more. Returns when no other rank reads or writes this one's buffers, so they may go. Others' waits throw
+  // PeerFailed as soon as it is known why this one left.
+  virtual void abandon() noexcept = 0;
 };
 
 // A group of one, for programs and axes that are not parallel.

@@ -18,6 +18,7 @@ class ObservedCommunicator final : public Communicator {
   [[nodiscard]] int rank() const override { return inner_.rank(); }
   [[nodiscard]] int size() const override { return inner_.size(); }
   [[nodiscard]] const std::string& name() const override { return inner_.name(); }
+  void abandon() noexcept override { inner_.abandon(); }
 
   Request all_gather(ConstBytes mine, Bytes all) override {
     return observed({.kind = OperationKind::all_gather, .bytes = all.size()},

@@ -42,6 +42,7 @@ class SelfCommunicator final : public Communicator {
     return make_self_communicator(name);
   }
   [[nodiscard]] const std::string& name() const override { return name_; }
+  void abandon() noexcept override {}
 
  private:
   // A message to oneself would wait for ever on most carriers.

@@ -99,7 +99,8 @@ PipelineEngine::PipelineEngine(const PipelineConfig& config, const Mesh& mesh, D
       gradients_(mesh.pipeline_gradients()),
       needs_(needs),
       message_arena_("pipeline messages", needs.message_bytes, device.memory()),
-      workspace_("workspace", needs.workspace_bytes, device.memory()) {
+      workspace_("workspace", needs.workspace_bytes, device.memory()),
+      leave_first_(mesh.world()) {
   make_chunks(parameters, sharing_of(config, mesh));
   for (int i = 0; i < needs.slots; ++i) {
     slots_.emplace_back(Arena("activations", needs.slot_bytes, device.memory()),
@@ -116,7 +117,8 @@ PipelineEngine::PipelineEngine(Measuring, const PipelineConfig& config, const Me
       activations_(mesh.pipeline()),
       gradients_(mesh.pipeline_gradients()),
       message_arena_(Arena::measuring("pipeline messages")),
-      workspace_(Arena::measuring("workspace")) {
+      workspace_(Arena::measuring("workspace")),
+      leave_first_(mesh.world()) {
   make_chunks(parameters, sharing_of(config, mesh));
   for (int i = 0; i < config.chunks; ++i)  // of one micro batch
     slots_.emplace_back(Arena::measuring("activations"), Arena::measuring("weight halves"), chunks_);

@@ -12,6 +12,7 @@
 #include <optional>
 #include <vector>
 
+#include "comm/leave_first.h"
 #include "comm/mesh.h"
 #include "model/transformer.h"
 #include "pipeline/schedule.h"
@@ -70,7 +71,8 @@ class PipelineClient {
 
 class PipelineEngine {
  public:
-  // Everything outlives the engine. `parameters` are of parts_of_stage(). Needs: measured for this rank.
+  // Everything outlives the engine, which an exception takes out of what all these have under way before any
+  // of their memory goes. `parameters` are of parts_of_stage(). Needs: measured for this rank.
   PipelineEngine(const PipelineConfig& config, const Mesh& mesh, Device& device, const Parameters& parameters,
                  const PipelineNeeds& needs);
 
@@ -150,6 +152,7 @@ class PipelineEngine {
   };
   Listed training_, forward_;
   int taken_ = 0, most_taken_ = 0;
+  LeaveFirst leave_first_;
 };
 
 }  // namespace megalith

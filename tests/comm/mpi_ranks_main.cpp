@@ -1,4 +1,4 @@
-// One rank of the tests over MPI: mpirun -n N test_comm_mpi conform | failure KIND RANK
+// One rank of the tests over MPI: mpirun -n N test_comm_mpi conform | failure KIND RANK | under-way RANK
 #include <unistd.h>
 
 #include <csignal>
@@ -11,8 +11,10 @@
 #include <vector>
 
 #include "comm/conformance.h"
+#include "comm/leave_first.h"
 #include "comm/mpi/mpi_communicator.h"
 #include "comm/mpi/mpi_ranks.h"
+#include "core/arena.h"
 
 namespace megalith {
 namespace {
@@ -48,6 +50,25 @@ int fail(Communicator& world, const std::string& kind, int rank) {
   }
 }
 
+// The same while messages and sums are on their way to memory that goes with the rank.
+int fail_under_way(Communicator& world, int rank) {
+  constexpr std::size_t kValues = 500'000;
+  Arena memory("messages", 4 * kValues * sizeof(std::int64_t));
+  const Tensor sums = memory.allocate(DType::i64, {kValues});
+  const Tensor out = memory.allocate(DType::i64, {kValues});
+  const Tensor in = memory.allocate(DType::i64, {kValues});
+  const LeaveFirst leave(world);
+  const int next = (world.rank() + 1) % world.size();
+  const int before = (world.rank() + world.size() - 1) % world.size();
+  for (int i = 0;; ++i) {
+    const auto sum = world.all_reduce(sums.values<std::int64_t>(), IntegerReduction::sum);
+    const auto receipt = world.receive(in.bytes(), before);
+    const auto sending = world.send(out.bytes(), next);
+    if (i == 10 && world.rank() == rank) throw std::runtime_error("the disk is full");
+    for (const auto request : {sending, receipt, sum}) world.wait(request);
+  }
+}
+
 int run(std::span<char*> arguments) {
   const std::string what = arguments.size() > 1 ? arguments[1] : "";
   if (what == "conform") return run_mpi_rank(conform);
@@ -57,7 +78,12 @@ int run(std::span<char*> arguments) {
     return run_mpi_rank(
         [&](Communicator& world) { return fail(world, arguments[2], std::atoi(arguments[3])); });
   }
-  std::fprintf(stderr, "usage: test_comm_mpi conform | pieces | code | failure kill|exit|throw RANK\n");
+  if (what == "under-way" && arguments.size() == 3) {
+    return run_mpi_rank([&](Communicator& world) { return fail_under_way(world, std::atoi(arguments[2])); });
+  }
+  std::fprintf(
+      stderr,
+      "usage: test_comm_mpi conform | pieces | code | failure kill|exit|throw RANK | under-way RANK\n");
   return 2;
 }
 

@@ -46,9 +46,10 @@ class MpiRanks(unittest.TestCase):
     def test_the_code_of_a_rank_is_the_code_of_the_job(self):
         self.assertEqual(mpirun(2, "code").returncode, 3)
 
-    def check_failure(self, kind, rank, line):
-        result = mpirun(4, "failure", kind, str(rank), timeout=JOB_ENDS_WITHIN)
+    def check_failure(self, rank, line, *words):
+        result = mpirun(4, *words, str(rank), timeout=JOB_ENDS_WITHIN)
         self.assertNotEqual(result.returncode, 0)
+        self.assertNotIn("signal", result.stderr.lower())
         said = [text for text in result.stderr.splitlines() if text.startswith("megalith: ")]
         self.assertEqual(len(said), 1, result.stderr)
         self.assertRegex(said[0], line)
@@ -60,14 +61,18 @@ class MpiRanks(unittest.TestCase):
 
     def test_a_killed_rank_ends_the_job_and_is_named_once(self):
         for rank in (0, 2):
-            self.check_failure("kill", rank, rf"^megalith: rank {rank} \(process \d+\) is gone")
+            self.check_failure(rank, rf"^megalith: rank {rank} \(process \d+\) is gone", "failure", "kill")
 
     def test_a_rank_that_leaves_ends_the_job_and_is_named_once(self):
-        self.check_failure("exit", 1, r"^megalith: rank 1 \(process \d+\) is gone")
+        self.check_failure(1, r"^megalith: rank 1 \(process \d+\) is gone", "failure", "exit")
 
     def test_a_rank_that_fails_ends_the_job_and_says_why_once(self):
         for rank in (0, 3):
-            self.check_failure("throw", rank, f"^megalith: rank {rank} failed: the disk is full$")
+            self.check_failure(rank, f"^megalith: rank {rank} failed: the disk is full$", "failure", "throw")
+
+    def test_a_rank_that_fails_while_messages_are_on_their_way_does_so_too(self):
+        for rank in (0, 1, 2, 3) * 3:
+            self.check_failure(rank, f"^megalith: rank {rank} failed: the disk is full$", "under-way")
 
 
 if __name__ == "__main__":

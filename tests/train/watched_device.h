@@ -117,6 +117,26 @@ class WatchedLoss final : public LossOps {
   const AfterOperation& after_;
 };
 
+class WatchedOptimizer final : public OptimizerOps {
+ public:
+  WatchedOptimizer(OptimizerOps& ops, const AfterOperation& after) : ops_(ops), after_(after) {}
+  SquareSum squared_norm(const SquaredNorm& a) override { return ops_.squared_norm(a); }
+  void update(const AdamUpdate& a) override {
+    ops_.update(a);
+    after_("optimizer update", a.master);
+  }
+  void cast(const Cast& a) override { ops_.cast(a); }
+  std::uint64_t digest(const Tensor& values, std::uint64_t first_index, std::int64_t index_stride) override {
+    return ops_.digest(values, first_index, index_stride);
+  }
+  void zero(const Tensor& tensor) override { ops_.zero(tensor); }
+  bool all_finite(const Tensor& tensor) override { return ops_.all_finite(tensor); }
+
+ private:
+  OptimizerOps& ops_;
+  const AfterOperation& after_;
+};
+
 class WatchedDevice final : public Device {
  public:
   explicit WatchedDevice(int num_threads)
@@ -127,24 +147,29 @@ class WatchedDevice final : public Device {
   void leave_alone() {
     watch([](std::string_view, const Tensor&) {});
   }
+  // Arenas made from now on get their memory there.
+  void take_memory_from(ArenaMemory& memory) { memory_ = &memory; }
 
   MatmulOps& matmul() override { return matmul_; }
   AttentionOps& attention() override { return attention_; }
   ElementwiseOps& elementwise() override { return elementwise_; }
   LossOps& loss() override { return loss_; }
-  OptimizerOps& optimizer() override { return device_->optimizer(); }
+  OptimizerOps& optimizer() override { return optimizer_; }
   ShardOps& shards() override { return device_->shards(); }
+  ArenaMemory& memory() override { return *memory_; }
   [[nodiscard]] std::string description() const override { return device_->description(); }
   [[nodiscard]] int num_threads() const override { return device_->num_threads(); }
   double peak_flops(DType) override { return 0; }
 
  private:
   std::unique_ptr<Device> device_;
+  ArenaMemory* memory_ = &host_memory();
   AfterOperation after_ = [](std::string_view, const Tensor&) {};
   WatchedMatmul matmul_{device_->matmul(), after_};
   WatchedAttention attention_{device_->attention(), after_};
   WatchedElementwise elementwise_{device_->elementwise(), after_};
   WatchedLoss loss_{device_->loss(), after_};
+  WatchedOptimizer optimizer_{device_->optimizer(), after_};
 };
 
 }  // namespace megalith::test

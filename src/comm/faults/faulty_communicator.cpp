@@ -22,6 +22,7 @@ class FaultyCommunicator final : public Communicator {
   [[nodiscard]] int rank() const override { return inner_.rank(); }
   [[nodiscard]] int size() const override { return inner_.size(); }
   [[nodiscard]] const std::string& name() const override { return inner_.name(); }
+  void abandon() noexcept override { inner_.abandon(); }
 
   Request all_gather(ConstBytes mine, Bytes all) override {
     const std::size_t piece = mine.size();

@@ -32,6 +32,9 @@ class MpiCommunicator final : public Communicator {
   [[nodiscard]] int rank() const override { return rank_; }
   [[nodiscard]] int size() const override { return size_; }
   [[nodiscard]] const std::string& name() const override { return name_; }
+  // Other processes have memory of their own, and from here to the end of the job nobody makes MPI work on
+  // this one's.
+  void abandon() noexcept override {}
 
   Request all_gather(ConstBytes mine, Bytes all) override {
     check_parts(mine.size(), all.size());

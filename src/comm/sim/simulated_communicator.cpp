@@ -48,6 +48,7 @@ class SimulatedCommunicator final : public Communicator {
                  fmt::format("split of simulated {} as {}", name_, name));
   }
   [[nodiscard]] const std::string& name() const override { return name_; }
+  void abandon() noexcept override {}
 
  private:
   void check_parts(std::size_t part, std::size_t all) const {

@@ -62,7 +62,7 @@ int Channel::deserter(const Operation& operation) const {
 }
 
 std::uint64_t Channel::post(int party, const Call& call, PartyMemory memory) {
-  if (job_.failed()) job_.throw_failure();
+  if (job_.failed()) job_.throw_failure(ranks_[static_cast<std::size_t>(party)]);
   const auto index = static_cast<std::size_t>(party);
   Operation* operation = nullptr;
   std::uint64_t number = 0;
@@ -122,7 +122,7 @@ void Channel::wait(int party, std::uint64_t number) {
     } else if (missing >= 0) {
       job_.fail(missing, fmt::format("rank {} ended while others still counted on it ({})", missing, name_));
     }
-    if (job_.failed()) job_.throw_failure();
+    if (job_.failed()) job_.throw_failure(rank);
     bell.wait(seen, job_.spins());
   }
 }

@@ -36,17 +36,38 @@ Job::Job(int size)
 void Job::fail(int rank, const std::string& what) {
   {
     const std::lock_guard lock(mutex_);
-    if (failed_rank_ >= 0) return;
+    if (failed_rank_ >= 0 && (failed_rank_ != rank || !what_.empty())) return;
     failed_rank_ = rank;
     what_ = what;
   }
+  said_.notify_all();
   failed_.store(true);
-  for (int other = 0; other < size_; ++other) bell(other).ring();
+  wake_all();
+}
+
+void Job::abandon(int rank) noexcept {
+  {
+    const std::lock_guard lock(mutex_);
+    if (failed_rank_ < 0) failed_rank_ = rank;
+  }
+  failed_.store(true);
+  wake_all();
+  wait_for_copies();
 }
 
 void Job::leave(int rank) {
+  bool unsaid = false;
+  {
+    const std::lock_guard lock(mutex_);
+    unsaid = failed_rank_ == rank && what_.empty();
+  }
+  if (unsaid) fail(rank, fmt::format("rank {} ended with operations under way", rank));
   left_[static_cast<std::size_t>(rank)].store(true, std::memory_order_release);
-  for (int other = 0; other < size_; ++other) bell(other).ring();
+  wake_all();
+}
+
+void Job::wake_all() {
+  for (int rank = 0; rank < size_; ++rank) bell(rank).ring();
 }
 
 int Job::failed_rank() {
@@ -54,9 +75,12 @@ int Job::failed_rank() {
   return failed_rank_;
 }
 
-void Job::throw_failure() {
+void Job::throw_failure(int rank) {
   wait_for_copies();
-  const std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
+  if (rank == failed_rank_ && what_.empty()) throw PeerFailed(fmt::format("rank {} left this before", rank));
+  // Its exception is on the way to where it is caught: that takes as long as its memory takes to go.
+  said_.wait(lock, [&] { return !what_.empty(); });
   throw PeerFailed(what_);
 }
 

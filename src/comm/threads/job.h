@@ -36,8 +36,10 @@ class Job {
   // Looks worth taking before sleeping; none where ranks share processors.
   [[nodiscard]] int spins() const { return spins_; }
 
-  // The first call decides what is said. Everybody who waits is woken.
+  // The first rank that fails decides what is said. Everybody who waits is woken.
   void fail(int rank, const std::string& what);
+  // The rank fails, and why will be said by its fail() or leave(). Returns when nobody touches its buffers.
+  void abandon(int rank) noexcept;
   // The rank will post nothing more.
   void leave(int rank);
   [[nodiscard]] bool has_left(int rank) const {
@@ -46,17 +48,19 @@ class Job {
   [[nodiscard]] bool failed() const { return failed_.load(); }
   // The rank that failed first; -1 when none did.
   [[nodiscard]] int failed_rank();
-  // Throws PeerFailed, after the last copy that might use the caller's buffers has ended.
-  [[noreturn]] void throw_failure();
+  // Throws PeerFailed, after the last copy that might use the buffers of `rank`, the caller, has ended.
+  [[noreturn]] void throw_failure(int rank);
 
   // Around every piece of copying: false when the job has failed and nobody's buffers may be touched any
   // more.
   bool begin_copy();
   void end_copy() { copying_.fetch_sub(1); }
-  // REQUIRES: failed(). Returns when nobody copies, and nobody will.
-  void wait_for_copies() const;
 
  private:
+  // REQUIRES: failed(). Returns when nobody copies, and nobody will.
+  void wait_for_copies() const;
+  void wake_all();
+
   int size_;
   int spins_;
   std::unique_ptr<Doorbell[]> bells_;
@@ -64,8 +68,9 @@ class Job {
   std::atomic<bool> failed_{false};
   std::atomic<int> copying_{0};
   std::mutex mutex_;  // of what follows
+  std::condition_variable said_;
   int failed_rank_ = -1;
-  std::string what_;
+  std::string what_;  // empty until the failed rank's reason is known
 };
 
 }  // namespace megalith

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <thread>
 #include <utility>
 
 #include "comm/split.h"
@@ -15,20 +14,18 @@ class ThreadCommunicator final : public Communicator {
   ThreadCommunicator(const ThreadCommunicator&) = delete;
   ThreadCommunicator& operator=(const ThreadCommunicator&) = delete;
 
-  // Operations are left behind only on the way out of an exception: their buffers go next, so nobody may
-  // touch them.
+  // Operations are left behind only on the way out of an exception: buffers that outlive this are next to go,
+  // so nobody may touch them.
   ~ThreadCommunicator() override {
-    if (under_way_.size() == free_.size()) return;
-    Job& job = group_->job();
-    const int here = group_->ranks()[static_cast<std::size_t>(rank_)];
-    job.fail(here, fmt::format("rank {} failed with operations under way ({})", here, name()));
-    while (!job.failed()) std::this_thread::yield();
-    job.wait_for_copies();
+    if (under_way_.size() != free_.size()) abandon();
   }
 
   [[nodiscard]] int rank() const override { return rank_; }
   [[nodiscard]] int size() const override { return static_cast<int>(group_->ranks().size()); }
   [[nodiscard]] const std::string& name() const override { return group_->name(); }
+  void abandon() noexcept override {
+    group_->job().abandon(group_->ranks()[static_cast<std::size_t>(rank_)]);
+  }
 
   Request all_gather(ConstBytes mine, Bytes all) override {
     check_parts(mine.size(), all.size());

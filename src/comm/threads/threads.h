@@ -5,8 +5,8 @@
 // the spot. Nothing is allocated once the largest number of operations under way has been seen.
 //
 // A rank that throws, or returns while others still count on it, makes every wait of the others throw
-// PeerFailed. Buffers must outlive their operations then too: memory of a rank should go after its
-// communicators.
+// PeerFailed. Others may be copying from or to its buffers just then: whoever owns buffers leaves first
+// (comm/leave_first.h).
 #pragma once
 
 #include <functional>
