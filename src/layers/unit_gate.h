@@ -29,6 +29,8 @@ class UnitGate {
   virtual void before_gradients(int /*unit*/) {}
   // `last`: nothing more of the present micro batch will come for the unit.
   virtual void gradients_added(int /*unit*/, bool /*last*/) {}
+  // Nothing more of this step will come: once per step and unit.
+  virtual void step_added(int /*unit*/) {}
 };
 
 // A unit's parameters are used in this scope. The gate may be null.

@@ -246,6 +246,14 @@ void Transformer::backward(const StepContext& step, const Tensor& gradient, Stas
   MEGALITH_CHECK(stash.empty(), "backward left activations in the stash");
 }
 
+void Transformer::end_step(const StepContext& step) const {
+  if (step.units == nullptr) return;
+  if (head_) step.units->step_added(head_unit());
+  for (int layer = part_.end_layer; layer-- > part_.first_layer;) step.units->step_added(block_unit(layer));
+  if (embedding_) step.units->step_added(kEmbeddingUnit);
+  if (embedding_ || (head_ && config_.tied_output)) step.units->step_added(kTokenTableUnit);
+}
+
 void Transformer::score(const StepContext& step, Stash& stash, const Tensor& log_probability) const {
   const Tensor x = stash.take();
   const UnitUse head(step.units, head_unit()), output(step.units, output_unit());

@@ -46,6 +46,8 @@ class Transformer {
   // gradient [M, H]: of y on entry, of x on return. A part with the head adds to the loss totals and begins
   // by itself; at a part with the embedding nothing of use returns. Takes everything from the stash.
   void backward(const StepContext& step, const Tensor& gradient, Stash& stash, LossTotals& totals) const;
+  // Tells the gate that no more is added to the gradients of this part's units in this step.
+  void end_step(const StepContext& step) const;
   // REQUIRES: a head, after forward(). f32 [M]: log-probability of each target; empties the stash.
   void score(const StepContext& step, Stash& stash, const Tensor& log_probability) const;
 

@@ -29,7 +29,10 @@ GradientReduction::Unit* GradientReduction::find(int number) {
 void GradientReduction::begin_step(Device& device, std::int64_t micro_batches) {
   micro_batches_ = micro_batches;
   begun_ = 0;
-  for (Unit& unit : units_) unit.micro_batches = 0;
+  for (Unit& unit : units_) {
+    unit.micro_batches = 0;
+    unit.step_added = false;
+  }
   std::fill(slot_units_.begin(), slot_units_.end(), -1);
   for (const ReducedRange& range : ranges_)
     device.optimizer().zero(keep_ == Keep::slots ? range.reduced : range.gradient);
@@ -78,21 +81,31 @@ void GradientReduction::before_gradients(Device& device, int number) {
 }
 
 void GradientReduction::gradients_added(int number, bool last) {
-  if (!last || data_.size() == 1) return;
   Unit* done = find(number);
-  if (done == nullptr) return;
+  if (!last || done == nullptr) return;
+  MEGALITH_CHECK(!done->step_added, "unit {} is added to after its last micro batch", number);
+  ++done->micro_batches;
   if (keep_ == Keep::slots) {
     if (done->pending) begin(*done);
-    return;
+  } else {
+    begin_complete();
   }
-  ++done->micro_batches;
-  begin_complete();
+}
+
+void GradientReduction::step_added(int number) {
+  Unit* done = find(number);
+  if (done == nullptr) return;
+  MEGALITH_CHECK(!done->step_added && done->micro_batches == micro_batches_,
+                 "unit {} is complete {} with {} of {} micro batches", number,
+                 done->step_added ? "once more" : "too early", done->micro_batches, micro_batches_);
+  done->step_added = true;
+  if (keep_ != Keep::slots) begin_complete();  // without micro batches nothing began it
 }
 
 // From the last unit on, as backward goes: the one order that all ranks have, however many micro batches each
 // has.
 void GradientReduction::begin_complete() {
-  while (begun_ < units_.size()) {
+  while (data_.size() > 1 && begun_ < units_.size()) {
     Unit& next = units_[units_.size() - 1 - begun_];
     if (next.micro_batches < micro_batches_) return;
     begin(next);
@@ -101,16 +114,10 @@ void GradientReduction::begin_complete() {
 }
 
 void GradientReduction::finish() {
-  if (data_.size() == 1) return;
-  if (keep_ == Keep::slots) {
-    for (auto late = units_.rbegin(); late != units_.rend(); ++late) {
-      if (late->pending) begin(*late);
-    }
-  } else {
-    begin_complete();
-    MEGALITH_CHECK(begun_ == units_.size(), "{} of {} units have all their gradients", begun_, units_.size());
+  for (Unit& unit : units_) {
+    MEGALITH_CHECK(unit.step_added && !unit.pending, "unit {} waits for more gradients", unit.number);
+    wait(unit);
   }
-  for (Unit& unit : units_) wait(unit);
 }
 
 }  // namespace megalith

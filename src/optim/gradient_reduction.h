@@ -36,6 +36,8 @@ class GradientReduction {
   // As UnitGate's. Units that are not this rank's are nobody's business.
   void before_gradients(Device& device, int unit);
   void gradients_added(int unit, bool last);
+  // Once per step and unit.
+  void step_added(int unit);
   // All sums are there.
   void finish();
 
@@ -46,6 +48,7 @@ class GradientReduction {
     std::int64_t micro_batches = 0;  // whose contributions are in
     bool pending = false;            // contributions that no sum has
     bool under_way = false;
+    bool step_added = false;
   };
   [[nodiscard]] Unit* find(int number);  // null: no such unit
   void begin(Unit& unit);

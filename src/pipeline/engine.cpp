@@ -7,13 +7,6 @@
 namespace megalith {
 namespace {
 
-ScheduleShape shape_of(const PipelineConfig& config, int micro_batches) {
-  return {.kind = config.schedule,
-          .stages = config.stages,
-          .chunks = config.chunks,
-          .micro_batches = micro_batches};
-}
-
 // Micro batches without contents, for measuring.
 class NoData final : public PipelineClient {
  public:
@@ -39,6 +32,13 @@ RecomputePlan recompute_after(const RecomputePlan& plan, int before) {
 }
 
 }  // namespace
+
+ScheduleShape shape_of(const PipelineConfig& config, int micro_batches) {
+  return {.kind = config.schedule,
+          .stages = config.stages,
+          .chunks = config.chunks,
+          .micro_batches = micro_batches};
+}
 
 std::vector<ModelPart> parts_of_stage(const PipelineConfig& config, int stage) {
   if (config.stages == 1 && config.layers.empty()) return {ModelPart{}};
@@ -150,6 +150,12 @@ void PipelineEngine::make_buffers() {
   if (hands_on) std::for_each(outgoing_.begin(), outgoing_.end(), allocate);
 }
 
+// A schedule that breaks this is our own mistake.
+void PipelineEngine::require(bool kept, const Instruction& instruction, const char* otherwise) const {
+  MEGALITH_CHECK(kept, "stage {}: {} of chunk {}, micro batch {}, {}", stage_, name_of(instruction.operation),
+                 instruction.chunk, instruction.micro_batch, otherwise);
+}
+
 PipelineEngine::Slot* PipelineEngine::find_slot(const Instruction& instruction) {
   const auto found = std::find_if(slots_.begin(), slots_.end(), [&](const Slot& slot) {
     return slot.taken && slot.micro_batch == instruction.micro_batch && slot.chunk == instruction.chunk;
@@ -179,6 +185,7 @@ PipelineEngine::Slot& PipelineEngine::slot_of(const Instruction& instruction, Pi
 void PipelineEngine::release(Slot& slot) {
   slot.stash.clear();
   slot.taken = false;
+  slot.progress = Slot::Progress::nothing;
   slot.input = {};
   --taken_;
 }
@@ -194,6 +201,7 @@ PipelineEngine::Buffer& PipelineEngine::next_buffer(std::array<Buffer, 2>& buffe
 }
 
 void PipelineEngine::send(Communicator& channel, Buffer& buffer, int to) {
+  MEGALITH_CHECK(!buffer.sending, "stage {}: two messages from one buffer", stage_);
   buffer.sending = channel.send(buffer.tensor.bytes(), to);
 }
 
@@ -202,6 +210,9 @@ void PipelineEngine::forward(const Instruction& instruction, const StepContext& 
   Slot& slot = slot_of(instruction, client);
   const Transformer& chunk = chunks_[static_cast<std::size_t>(instruction.chunk)];
   const bool last = last_piece(instruction.chunk);
+  require(slot.progress == Slot::Progress::nothing, instruction, "once more");
+  require(piece_of(instruction.chunk) == 0 || slot.input.data != nullptr, instruction, "without activations");
+  slot.progress = Slot::Progress::forward;
   const Tensor result = last ? Tensor{} : next_buffer(outgoing_, outgoing_turn_, activations_).tensor;
   StepContext pass = step;
   pass.batch = slot.batch;
@@ -217,11 +228,17 @@ void PipelineEngine::forward(const Instruction& instruction, const StepContext& 
 void PipelineEngine::backward(const Instruction& instruction, const StepContext& step, PipelineClient& client,
                               LossTotals& totals) {
   Slot* const slot = find_slot(instruction);
-  MEGALITH_CHECK(slot != nullptr, "stage {}: {} of micro batch {}, which is not here", stage_,
-                 name_of(instruction.operation), instruction.micro_batch);
+  require(slot != nullptr, instruction, "which is not here");
+  const bool whole = instruction.operation == Operation::backward;
+  const bool rest = instruction.operation == Operation::backward_weight;
+  require(slot->progress == (rest ? Slot::Progress::input_half : Slot::Progress::forward), instruction,
+          "out of order");
+  require(whole != (config_.schedule == ScheduleKind::zero_bubble), instruction,
+          "halves where passes are whole, or the other way round");
   StepContext pass = step;
   pass.batch = slot->batch;
-  if (instruction.operation == Operation::backward_weight) {
+  slot->progress = Slot::Progress::input_half;
+  if (rest) {
     slot->halves.run(pass);
     return release(*slot);
   }
@@ -231,7 +248,7 @@ void PipelineEngine::backward(const Instruction& instruction, const StepContext&
   if (instruction.operation == Operation::backward_input) pass.deferred = &slot->halves;
   chunks_[static_cast<std::size_t>(instruction.chunk)].backward(pass, gradient.tensor, slot->stash, totals);
   if (last && step.log_probability != nullptr) client.scored(slot->batch);
-  if (instruction.operation == Operation::backward) release(*slot);
+  if (whole) release(*slot);
 }
 
 void PipelineEngine::obey(const std::vector<Instruction>& list, const StepContext& step,
@@ -268,7 +285,7 @@ void PipelineEngine::obey(const std::vector<Instruction>& list, const StepContex
         send(gradients_, gradient_[static_cast<std::size_t>(gradient_turn_)], below);
         break;
       case Operation::reduce:
-        client.gradients_complete(chunks_[static_cast<std::size_t>(instruction.chunk)].part());
+        chunks_[static_cast<std::size_t>(instruction.chunk)].end_step(step);
         break;
     }
   }
@@ -282,7 +299,7 @@ void PipelineEngine::obey(const std::vector<Instruction>& list, const StepContex
 void PipelineEngine::run(const StepContext& step, PipelineClient& client, int micro_batches,
                          LossTotals& totals) {
   if (training_.micro_batches != micro_batches)
-    training_ = {micro_batches, training_schedule(shape_of(config_, micro_batches), stage_)};
+    training_ = {micro_batches, config_.training_list(shape_of(config_, micro_batches), stage_)};
   obey(training_.list, step, client, &totals);
 }
 

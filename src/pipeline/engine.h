@@ -31,7 +31,10 @@ struct PipelineConfig {
   std::int64_t sequence = 1;         // tokens
   int max_micro_batches = 1;         // of any step on any data rank
   bool sequence_parallel = false;    // over the mesh's tensor ranks
+  MakeSchedule training_list = training_schedule;  // what the engine obeys
 };
+// Of a step of so many micro batches.
+ScheduleShape shape_of(const PipelineConfig& config, int micro_batches);
 
 // What the chunks of a stage hold of the model.
 std::vector<ModelPart> parts_of_stage(const PipelineConfig& config, int stage);
@@ -65,8 +68,6 @@ class PipelineClient {
   // On the last stage, while the log-probabilities of the micro batch stand where StepContext says: after its
   // loss in training, where it says so, and after its evaluation.
   virtual void scored(const MicroBatch& /*batch*/) {}
-  // All of this step that this rank adds to the gradients of the part is there. Comes once per chunk.
-  virtual void gradients_complete(const ModelPart& /*part*/) {}
 };
 
 class PipelineEngine {
@@ -102,6 +103,7 @@ class PipelineEngine {
     Stash stash;
     DeferredWeights halves;
     bool taken = false;
+    enum class Progress : std::uint8_t { nothing, forward, input_half } progress = Progress::nothing;
     int chunk = 0, micro_batch = 0;
     MicroBatch batch;
     Tensor input;  // received
@@ -120,6 +122,7 @@ class PipelineEngine {
                bool training);
   void backward(const Instruction& instruction, const StepContext& step, PipelineClient& client,
                 LossTotals& totals);
+  void require(bool kept, const Instruction& instruction, const char* otherwise) const;
   // The slot that the instruction's chunk and micro batch have; null: none.
   Slot* find_slot(const Instruction& instruction);
   // Theirs, or a free one from now on.

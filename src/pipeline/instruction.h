@@ -18,7 +18,7 @@ enum class Operation : std::uint8_t {
   backward_input,    // the half that the stage before waits for
   backward_weight,   // the half that nobody waits for
   send_gradient,     // of the chunk's input, to the stage before
-  reduce,            // all that this rank adds to the gradients of the chunk is there
+  reduce,            // nothing more is added to the chunk's gradients: sums over data ranks may end
 };
 
 constexpr const char* name_of(Operation operation) {

@@ -190,6 +190,22 @@ std::vector<Instruction> forward_schedule(const ScheduleShape& shape, int rank) 
   return with_messages(passes.take(), shape, rank);
 }
 
+int most_in_flight(const ScheduleShape& shape, int rank) {
+  const int all = shape.micro_batches;
+  switch (shape.kind) {
+    case ScheduleKind::gpipe:
+      return all;
+    case ScheduleKind::one_f_one_b:
+      return std::min(shape.stages - rank, all);
+    case ScheduleKind::zero_bubble:
+      return std::min(shape.stages, all);
+    case ScheduleKind::interleaved:
+      return std::min((shape.chunks - 1) * shape.stages + 2 * (shape.stages - 1 - rank) + 1,
+                      all * shape.chunks);
+  }
+  MEGALITH_CHECK(false, "unknown schedule");
+}
+
 int peak_in_flight(std::span<const Instruction> instructions) {
   const auto is = [](const Instruction& instruction, Operation operation) {
     return instruction.operation == operation;

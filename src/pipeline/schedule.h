@@ -10,6 +10,7 @@
 //   zero bubble   a third of 1F1B's                                   at most p on every stage
 #pragma once
 
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -25,6 +26,9 @@ struct ScheduleShape {
   int micro_batches = 1;  // may be any number from 0
 };
 
+// What a rank is told to do in a step.
+using MakeSchedule = std::function<std::vector<Instruction>(const ScheduleShape& shape, int rank)>;
+
 // REQUIRES: 0 <= rank < stages.
 std::vector<Instruction> training_schedule(const ScheduleShape& shape, int rank);
 // Forward passes alone, for evaluation.
@@ -33,5 +37,7 @@ std::vector<Instruction> forward_schedule(const ScheduleShape& shape, int rank);
 // The most activations of a chunk and micro batch that wait at once: from its receipt, or its forward pass
 // where nothing is received, to the end of its backward pass. With forward passes alone, 1 or 0.
 int peak_in_flight(std::span<const Instruction> instructions);
+// What peak_in_flight of a training schedule never exceeds.
+int most_in_flight(const ScheduleShape& shape, int rank);
 
 }  // namespace megalith

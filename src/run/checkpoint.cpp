@@ -1,7 +1,9 @@
 #include "run/checkpoint.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
+#include <deque>
 #include <utility>
 
 #include "core/digest.h"
@@ -30,21 +32,27 @@ Expected<MappedFile> map_file(const std::filesystem::path& folder, const Checkpo
                  .nearest = ""});
 }
 
-// One refusal per chunk among the first `chunks` whose digest is not the manifest's.
+// Notes a chunk whose digest is not the manifest's.
+void check_chunk(const std::filesystem::path& path, std::span<const std::byte> bytes,
+                 const CheckpointFile& file, std::uint64_t chunk_bytes, std::uint64_t chunk,
+                 Refusals& damage) {
+  const std::uint64_t begin = chunk * chunk_bytes;
+  const std::uint64_t size = std::min<std::uint64_t>(chunk_bytes, bytes.size() - begin);
+  const std::uint64_t actual = digest_bytes(bytes.data() + begin, size);
+  if (actual == file.content.digests[chunk]) return;
+  damage.push_back({.where = path.string(),
+                    .found = fmt::format("chunk {} (bytes {} to {}) with digest {}", chunk, begin,
+                                         begin + size, to_hex(actual)),
+                    .allowed = to_hex(file.content.digests[chunk]),
+                    .nearest = ""});
+}
+
+// One refusal per damaged chunk among the first `chunks`.
 Refusals damaged_chunks(const std::filesystem::path& path, std::span<const std::byte> bytes,
                         const CheckpointFile& file, std::uint64_t chunk_bytes, std::uint64_t chunks) {
   Refusals damage;
-  for (std::uint64_t c = 0; c < std::min<std::uint64_t>(chunks, file.content.digests.size()); ++c) {
-    const std::uint64_t begin = c * chunk_bytes;
-    const std::uint64_t size = std::min<std::uint64_t>(chunk_bytes, bytes.size() - begin);
-    const std::uint64_t actual = digest_bytes(bytes.data() + begin, size);
-    if (actual == file.content.digests[c]) continue;
-    damage.push_back({.where = path.string(),
-                      .found = fmt::format("chunk {} (bytes {} to {}) with digest {}", c, begin, begin + size,
-                                           to_hex(actual)),
-                      .allowed = to_hex(file.content.digests[c]),
-                      .nearest = ""});
-  }
+  for (std::uint64_t c = 0; c < std::min<std::uint64_t>(chunks, file.content.digests.size()); ++c)
+    check_chunk(path, bytes, file, chunk_bytes, c, damage);
   return damage;
 }
 
@@ -64,31 +72,43 @@ Extents dense_strides(const Extents& shape) {
   return {shape[1] * shape[2] * shape[3], shape[2] * shape[3], shape[3], 1};
 }
 
-// Copies the part of `slice` that lies in the box of destination's shape at `offset`.
-void copy_overlap(const StoredSlice& slice, const std::byte* stored, const Extents& offset,
-                  const Tensor& destination) {
-  Extents begin{};
-  Extents end{};
+// The part of `slice` that lies in the box of destination's shape at `offset`.
+struct Overlap {
+  Extents begin{}, end{};
+  bool empty = false;
+};
+Overlap overlap_of(const StoredSlice& slice, const Extents& offset, const Tensor& destination) {
+  Overlap overlap;
   for (std::size_t d = 0; d < 4; ++d) {
-    begin[d] = std::max(slice.offset[d], offset[d]);
-    end[d] = std::min(slice.offset[d] + slice.shape[d], offset[d] + destination.shape[d]);
-    if (begin[d] >= end[d]) return;
+    overlap.begin[d] = std::max(slice.offset[d], offset[d]);
+    overlap.end[d] = std::min(slice.offset[d] + slice.shape[d], offset[d] + destination.shape[d]);
+    overlap.empty = overlap.empty || overlap.begin[d] >= overlap.end[d];
   }
+  return overlap;
+}
+
+// Where an element of the whole tensor stands in a slice of it.
+std::size_t place_in(const StoredSlice& slice, const Extents& element) {
+  const Extents strides = dense_strides(slice.shape);
+  std::int64_t place = 0;
+  for (std::size_t d = 0; d < 4; ++d) place += (element[d] - slice.offset[d]) * strides[d];
+  return static_cast<std::size_t>(place);
+}
+
+void copy_overlap(const StoredSlice& slice, const std::byte* stored, const Extents& offset,
+                  const Overlap& overlap, const Tensor& destination) {
+  const auto& [begin, end, empty] = overlap;
   const std::size_t element = size_of(destination.dtype);
   const auto run_bytes = static_cast<std::size_t>(end[3] - begin[3]) * element;
-  const Extents from_strides = dense_strides(slice.shape);
   const auto& to_shape = destination.shape;
   for (std::int64_t i = begin[0]; i < end[0]; ++i) {
     for (std::int64_t j = begin[1]; j < end[1]; ++j) {
       for (std::int64_t k = begin[2]; k < end[2]; ++k) {
-        const std::int64_t from = (i - slice.offset[0]) * from_strides[0] +
-                                  (j - slice.offset[1]) * from_strides[1] +
-                                  (k - slice.offset[2]) * from_strides[2] + begin[3] - slice.offset[3];
         const std::int64_t row =
             ((i - offset[0]) * to_shape[1] + j - offset[1]) * to_shape[2] + k - offset[2];
         const std::int64_t to = row * destination.row_stride + begin[3] - offset[3];
         std::memcpy(static_cast<std::byte*>(destination.data) + static_cast<std::size_t>(to) * element,
-                    stored + static_cast<std::size_t>(from) * element, run_bytes);
+                    stored + place_in(slice, {i, j, k, begin[3]}) * element, run_bytes);
       }
     }
   }
@@ -102,6 +122,11 @@ struct Checkpoint::Maps {
     SafetensorsView view;  // empty for files that are not safetensors
   };
   std::vector<File> files;
+};
+
+// Chunks that were found sound, by file.
+struct Checkpoint::CheckedChunks {
+  std::deque<std::vector<std::atomic<bool>>> files;
 };
 
 namespace {
@@ -219,8 +244,40 @@ Expected<void> Checkpoint::load_slice(std::string_view name, const Extents& offs
     }
   }
   for (const StoredSlice& slice : tensor->slices) {
-    copy_overlap(slice, maps_->files[slice.file].view.find(slice.key)->bytes.data(), offset, destination);
+    const Overlap overlap = overlap_of(slice, offset, destination);
+    if (overlap.empty) continue;
+    const std::byte* stored = maps_->files[slice.file].view.find(slice.key)->bytes.data();
+    const std::size_t element = size_of(tensor->dtype);
+    const std::size_t first = place_in(slice, overlap.begin) * element;
+    Extents last = overlap.end;
+    for (std::int64_t& coordinate : last) --coordinate;
+    const std::size_t end = (place_in(slice, last) + 1) * element;
+    if (Expected<void> sound = check_chunks(slice.file, stored + first, end - first); !sound) return sound;
+    copy_overlap(slice, stored, offset, overlap, destination);
   }
+  return {};
+}
+
+void Checkpoint::check_what_is_read() {
+  checked_ = std::make_shared<CheckedChunks>();
+  for (const CheckpointFile& file : manifest_.files)
+    checked_->files.emplace_back(file.content.digests.size());
+}
+
+Expected<void> Checkpoint::check_chunks(std::size_t file, const std::byte* bytes, std::size_t count) const {
+  if (!checked_) return {};
+  const std::span<const std::byte> map = maps_->files[file].mapped.bytes();
+  const CheckpointFile& described = manifest_.files[file];
+  const std::uint64_t chunk_bytes = manifest_.chunk_bytes;
+  const auto first = static_cast<std::uint64_t>(bytes - map.data());
+  Refusals damage;
+  for (std::uint64_t c = first / chunk_bytes; c * chunk_bytes < first + count; ++c) {
+    std::atomic<bool>& sound = checked_->files[file][c];
+    if (sound.load(std::memory_order_relaxed)) continue;
+    check_chunk(folder_ / described.name, map, described, chunk_bytes, c, damage);
+    sound.store(damage.empty(), std::memory_order_relaxed);
+  }
+  if (!damage.empty()) return refuse(std::move(damage));
   return {};
 }
 

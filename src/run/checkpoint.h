@@ -34,6 +34,9 @@ class Checkpoint {
 
   // Reads every byte. Refuses with one line per damaged chunk: file, chunk, byte range.
   [[nodiscard]] Expected<void> verify() const;
+  // From now on load() and load_slice() check the chunks that they read, each once, and refuse as verify()
+  // does. For who trusts that the rest is sound.
+  void check_what_is_read();
 
   // Copies the whole tensor. Refuses an unknown name, another dtype or another shape (leading 1s do not
   // count).
@@ -49,9 +52,15 @@ class Checkpoint {
 
  private:
   struct Maps;
+  struct CheckedChunks;
+  // Of `count` bytes at `bytes` in a file's map.
+  [[nodiscard]] Expected<void> check_chunks(std::size_t file, const std::byte* bytes,
+                                            std::size_t count) const;
+
   std::filesystem::path folder_;
   Manifest manifest_;
   std::shared_ptr<const Maps> maps_;
+  std::shared_ptr<CheckedChunks> checked_;  // null: nothing is checked
 };
 
 inline Expected<Checkpoint> open_checkpoint(const std::filesystem::path& folder) {

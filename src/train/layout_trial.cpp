@@ -76,7 +76,7 @@ LayoutTrial try_layout(const TrainConfig& config, const TrialSetup& setup, Commu
   const std::unique_ptr<Device> device = setup.make_device();
   const std::unique_ptr<Communicator> faulty = setup.fault ? with_fault(world, *setup.fault) : nullptr;
   const Mesh mesh(layout_of(config.parallel), faulty ? *faulty : world);
-  Trainer trainer(config, *device, setup.train, mesh);
+  Trainer trainer(config, *device, setup.train, mesh, setup.schedule);
   LayoutTrial trial;
   for (std::int64_t step = 0; step < setup.steps; ++step) trial.steps.push_back(trainer.run_step(step));
   trial.disagreement = disagreement(trial.steps, world);

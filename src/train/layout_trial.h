@@ -19,7 +19,8 @@ struct TrialSetup {
   std::function<std::unique_ptr<Device>()> make_device;  // one per rank
   std::int64_t steps = 3;
   std::optional<PlantedFault> fault = {};
-  std::filesystem::path save_to = {};  // folder for a checkpoint after the last step; empty: none
+  MakeSchedule schedule = training_schedule;  // of a stage
+  std::filesystem::path save_to = {};         // folder for a checkpoint after the last step; empty: none
 };
 
 struct LayoutTrial {

@@ -106,11 +106,13 @@ class Loop {
     return std::nullopt;
   }
 
-  // The first rank has read every byte; the others read what is theirs.
+  // The first rank has read and checked every byte. The others read what is theirs, and check that once more:
+  // it may have been damaged since, or on the way to another host.
   void open_what_first_found(NewestGood& newest) const {
     const std::int64_t step = number_from(world_, newest.checkpoint ? newest.checkpoint->facts().step : -1);
     if (first_ || step < 0) return;
     newest.checkpoint = value_or_throw(open_checkpoint(files_.checkpoints / checkpoint_folder_name(step)));
+    newest.checkpoint->check_what_is_read();
   }
 
   LedgerLine next_step() {

@@ -55,6 +55,11 @@ std::vector<SavedTensor> saved_tensors(const Parameters& parameters) {
   return list;
 }
 
+PipelineConfig with_schedule(PipelineConfig pipeline, const MakeSchedule& schedule) {
+  pipeline.training_list = schedule;
+  return pipeline;
+}
+
 std::optional<TensorGroup> tensor_group(const TrainConfig& config, const Mesh& mesh) {
   if (mesh.layout().tensor == 1) return std::nullopt;
   return TensorGroup(mesh.tensor(), static_cast<int>(config.model.kv_heads));
@@ -62,7 +67,8 @@ std::optional<TensorGroup> tensor_group(const TrainConfig& config, const Mesh& m
 
 }  // namespace
 
-Trainer::Trainer(const TrainConfig& config, Device& device, const Dataset& train, const Mesh& mesh)
+Trainer::Trainer(const TrainConfig& config, Device& device, const Dataset& train, const Mesh& mesh,
+                 const MakeSchedule& schedule)
     : config_(config),
       device_(device),
       train_(train),
@@ -72,7 +78,8 @@ Trainer::Trainer(const TrainConfig& config, Device& device, const Dataset& train
                   {mesh.layout().tensor, mesh.place().tensor}, shard_place(config, mesh)),
       tensor_(megalith::tensor_group(config, mesh)),
       units_(device, mesh.data(), parameters_),
-      engine_(pipeline_config(config, mesh.layout()), mesh, device, parameters_, needs_.pipeline),
+      engine_(with_schedule(pipeline_config(config, mesh.layout()), schedule), mesh, device, parameters_,
+              needs_.pipeline),
       adam_(optimized(parameters_, config.optimizer), adam_settings(config.optimizer)),
       schedule_(config),
       batches_(config.batch),
@@ -134,7 +141,7 @@ void Trainer::accumulate(std::int64_t step, TensorObserver* observer) {
   const int passes = micro_batches(batches_.sequences(step), sequences_per_unit(config_));
   units_.begin_step(passes);
   ShareClient client(train_, batches_.first_sample(step), share_of_step(step), buffers_, score_sources_);
-  if (passes > 0) engine_.run(context(true, observer), client, passes, totals_);
+  engine_.run(context(true, observer), client, passes, totals_);
   data_digest_ = client.digest();
   units_.finish_gradients();
   sum_shared_gradients();

@@ -49,7 +49,9 @@ class Trainer {
   // One rank of the mesh's layout, which is legal for the config (train/layout_rules.h). All outlive the
   // trainer. Draws initial parameters. Whatever is not const is collective: every rank of the mesh calls it,
   // with the same arguments, and gets the same results.
-  Trainer(const TrainConfig& config, Device& device, const Dataset& train, const Mesh& mesh);
+  // `schedule` is what stages obey.
+  Trainer(const TrainConfig& config, Device& device, const Dataset& train, const Mesh& mesh,
+          const MakeSchedule& schedule = training_schedule);
   // One rank alone.
   Trainer(const TrainConfig& config, Device& device, const Dataset& train)
       : Trainer(config, device, train, std::make_unique<Mesh>()) {}

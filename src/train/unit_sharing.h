@@ -33,6 +33,7 @@ class UnitSharing final : public UnitGate {
   void after_use(int unit) override { weights_.after_use(unit); }
   void before_gradients(int unit) override { gradients_.before_gradients(device_, unit); }
   void gradients_added(int unit, bool last) override { gradients_.gradients_added(unit, last); }
+  void step_added(int unit) override { gradients_.step_added(unit); }
 
  private:
   Device& device_;

@@ -204,6 +204,21 @@ TEST(Threads, AFailureInsideASplitNamesTheRankInTheWorld) {
       PeerFailed);
 }
 
+TEST(Threads, RanksThatWaitForEachOtherAreToldWhoWaitsForWhom) {
+  for (int round = 0; round < 20; ++round) {
+    EXPECT_THROW(run_ranks(4,
+                           [](Communicator& world) {
+                             if (world.rank() == 3) return;  // nobody counts on it
+                             std::byte token{};
+                             expect_peer_failed(
+                                 [&] { world.wait(world.receive(Bytes(&token, 1), (world.rank() + 1) % 3)); },
+                                 "all ranks wait for each other: rank 0 for rank 1 (a message, world); "
+                                 "rank 1 for rank 2 (a message, world); rank 2 for rank 0");
+                           }),
+                 PeerFailed);
+  }
+}
+
 // Buffers of a rank that fails go with its stack: whoever copies must have stopped by then (address
 // sanitizer).
 TEST(Threads, FailuresInTheMiddleOfLargeOperationsTouchNothingAfterwards) {

@@ -9,7 +9,7 @@ import tempfile
 import time
 import unittest
 
-from megalith_cli import MegalithTest, BINARY, SOURCE, TINY, run_tests
+from megalith_cli import MegalithTest, BINARY, SOURCE, TEXT, TINY, run_tests, text_file
 
 STEPS = ("--set", "schedule.steps=24", "--set", "schedule.warmup_steps=5", "--set", "checkpoint.interval=5",
          "--set", "checkpoint.keep=2", "--set", "validation.interval=8", "--set", "model.dropout=0.1",
@@ -55,6 +55,15 @@ class Ranks(MegalithTest):
                                 env={**os.environ, "MEGALITH_CONFIGS": str(SOURCE / "configs")})
         self.assertEqual(result.returncode, code, result.stdout[-2000:] + result.stderr[-2000:])
         return result
+
+    def refused_unlike(self, first, second, says, folders=("", "")):
+        """Two ranks that were told different things, perhaps in folders of their own."""
+        apart = [[*(["-wdir", str(self.folder / folder)] if folder else []), "-n", "1", str(BINARY), *map(str, words)]
+                 for words, folder in zip((first, second), folders)]
+        result = subprocess.run([*MPI, *apart[0], ":", *apart[1]], capture_output=True, text=True, cwd=self.folder,
+                                timeout=60, errors="replace", env={**os.environ, "MEGALITH_CONFIGS": str(SOURCE / "configs")})
+        self.assertEqual(result.returncode, 2, result.stdout[-2000:] + result.stderr[-2000:])
+        self.assert_one_line_names(result.stderr, f"rank 1: found another {says} than rank 0 has")
 
     def start_mpirun(self, ranks, *arguments):
         return subprocess.Popen([*MPI, "-n", str(ranks), BINARY, *map(str, arguments)], stdout=subprocess.PIPE,
@@ -194,6 +203,23 @@ class Processes(Ranks):
             self.assert_one_line_names(out, rf"^megalith: rank {killed} \(process \d+\) is gone")
         # What --set says stays in the run.
         self.assert_goes_on("run", lambda end: self.run_megalith(*command, *end, "--ranks", 2, *layout(tensor=2)))
+
+    def test_ranks_that_do_not_belong_together_are_refused(self):
+        here = ("train", TINY, "--run-dir", self.folder / "a", *STEPS)
+        self.refused_unlike(here, (*here, "--set", "optimizer.learning_rate=1e-3"), "config")
+        for name in ("a", "b"):
+            self.train(name, *STEPS)
+        created = json.loads((self.folder / "b" / "run.json").read_text())
+        (self.folder / "b" / "run.json").write_text(json.dumps({**created, "created": "2001-02-03T04:05:06Z"}))
+        there = ("train", TINY, "--run-dir", self.folder / "b", *STEPS)
+        self.refused_unlike(here, there, "run directory")
+        self.run_megalith("tokenizer", "train", text_file(self.folder), "--vocabulary", 400, "--output", "tokenizer.json")
+        for name, text in (("one", TEXT), ("two", TEXT[::-1])):
+            (self.folder / name).mkdir()
+            self.run_megalith("data", "build", text_file(self.folder, "other.txt", text), "--tokenizer", "tokenizer.json",
+                              "--output", f"{name}/text")
+        fresh = ("train", TINY, "--run-dir", self.folder / "c", "--set", "data.source=text-train")
+        self.refused_unlike(fresh, fresh, "training text", folders=("one", "two"))
 
     def test_what_is_refused_is_told_once_and_all_end_with_2(self):
         result = self.mpirun(3, "train", TINY, *layout(tensor=2), code=2)

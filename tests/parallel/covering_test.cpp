@@ -1,4 +1,4 @@
-// The same bits in every layout: rows that have every pair of values of seventeen factors, each compared with
+// The same bits in every layout: rows that have every pair of values of eighteen factors, each compared with
 // one rank over twenty steps.
 #include <gtest/gtest.h>
 

@@ -22,6 +22,7 @@ enum Place : std::size_t {
   kSchedule,
   kZero,
   kSequenceParallel,
+  kTree,
   kMicro,
   kRamp,
   kConstrained,
@@ -37,23 +38,15 @@ enum Place : std::size_t {
 };
 
 std::vector<Factor> layout_factors() {
-  return {{"tensor", {"1", "2", "4", "8"}},
-          {"pipeline", {"1", "2", "3", "4"}},
-          {"data", {"1", "2", "3", "8"}},
-          {"schedule", {"gpipe", "1f1b", "interleaved", "zero_bubble"}},
-          {"ZeRO", {"0", "1", "2", "3"}},
-          {"sequence parallel", {"no", "yes"}},
-          {"micro batch", {"1", "2", "4"}},
-          {"ramp", {"no", "yes"}},
-          {"recompute", {"none", "selective", "full"}},
-          {"dropout", {"0", "0.1"}},
-          {"type", {"f32", "bf16"}},
-          {"vocabulary", {"509", "512"}},
-          {"shape", {"gpt", "llama", "neox"}},
-          {"output", {"tied", "untied"}},
-          {"masks", {"full", "ragged"}},
-          {"documents", {"one", "packed"}},
-          {"threads", {"1", "2"}}};
+  return {{"tensor", {"1", "2", "4", "8"}}, {"pipeline", {"1", "2", "3", "4"}},
+          {"data", {"1", "2", "3", "8"}},   {"schedule", {"gpipe", "1f1b", "interleaved", "zero_bubble"}},
+          {"ZeRO", {"0", "1", "2", "3"}},   {"sequence parallel", {"no", "yes"}},
+          {"tree", {"8", "2", "4", "16"}},  {"micro batch", {"1", "2", "4"}},
+          {"ramp", {"no", "yes"}},          {"recompute", {"none", "selective", "full"}},
+          {"dropout", {"0", "0.1"}},        {"type", {"f32", "bf16"}},
+          {"vocabulary", {"509", "512"}},   {"shape", {"gpt", "llama", "neox"}},
+          {"output", {"tied", "untied"}},   {"masks", {"full", "ragged"}},
+          {"documents", {"one", "packed"}}, {"threads", {"1", "2"}}};
 }
 
 const std::string& value_of(const Row& row, std::size_t place) {
@@ -82,6 +75,7 @@ void lay_out(TrainConfig& config, const Row& row) {
                                                        {"zero_bubble", ScheduleKind::zero_bubble}}),
                      .zero = number_of(row, kZero)};
   config.parallel.chunks = config.parallel.schedule == ScheduleKind::interleaved ? 2 : 1;
+  config.numerics.tree = static_cast<int>(number_of(row, kTree));
   config.batch.micro = number_of(row, kMicro);
   if (value_of(row, kRamp) == "yes") {
     config.batch.global = 16;

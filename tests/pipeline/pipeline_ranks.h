@@ -54,7 +54,6 @@ class BatchClient final : public PipelineClient {
  public:
   BatchClient(const Batch& batch, std::size_t buffers) : batch_(batch), filled_(buffers) {
     log_probability.resize(static_cast<std::size_t>(kMicro * batch.sequence));
-    complete.reserve(64);
   }
   const MicroBatch& fill(std::int64_t index, int buffer) override {
     return filled_.at(static_cast<std::size_t>(buffer)) = batch_.micro(index * kMicro, kMicro);
@@ -65,11 +64,9 @@ class BatchClient final : public PipelineClient {
     std::copy(log_probability.begin(), log_probability.end(),
               all.begin() + static_cast<std::ptrdiff_t>(first));
   }
-  void gradients_complete(const ModelPart& part) override { complete.push_back(part); }
 
   std::vector<float> log_probability;  // of the present micro batch
   std::vector<float> all, trained;     // the latter as training left them
-  std::vector<ModelPart> complete;
 
  private:
   const Batch& batch_;

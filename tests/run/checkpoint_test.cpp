@@ -171,6 +171,30 @@ TEST(Checkpoint, EveryFlippedByteIsNamedByFileAndChunkAndTheOneBeforeIsTaken) {
   EXPECT_EQ(newest_good_checkpoint(folder.path()).checkpoint->facts().step, 20);
 }
 
+TEST(Checkpoint, ChecksWhatIsReadWhenAskedTo) {
+  TemporaryFolder folder;
+  const std::filesystem::path path = Model().save(folder.path(), 1, {.chunk_bytes = 16});
+  Checkpoint trusting = value_or_throw(open_checkpoint(path));
+  Checkpoint checking = value_or_throw(open_checkpoint(path));
+  checking.check_what_is_read();
+  const std::string file = "shard-00001.safetensors";
+  const auto begin = slurp(path / file).find(std::string("\0\0\x80\x3f", 4)) - 4;  // 1.0f behind 0.0f
+  const std::size_t at = begin + 23 * sizeof(float);                               // row 4, column 3
+  overwrite(path / file, at, '\x55');
+  std::vector<float> rows(30);
+  const auto load = [&](const Checkpoint& checkpoint, std::int64_t row, std::int64_t count) {
+    return checkpoint.load_slice("weight", {0, 0, row, 0}, Tensor(rows.data(), DType::f32, {1, 1, count, 5}));
+  };
+  EXPECT_TRUE(load(trusting, 4, 1));
+  EXPECT_TRUE(load(checking, 0, 3));
+  const Expected<void> damaged = load(checking, 3, 2);
+  ASSERT_FALSE(damaged);
+  EXPECT_NE(to_string(damaged.error()).find(fmt::format("{}: found chunk {} (bytes", file, at / 16)),
+            std::string::npos)
+      << to_string(damaged.error());
+  EXPECT_FALSE(load(checking, 3, 2)) << "the second time";
+}
+
 TEST(Checkpoint, TruncatedMissingAndForeignFilesAreRefused) {
   TemporaryFolder folder;
   const std::filesystem::path path = Model().save(folder.path(), 1);

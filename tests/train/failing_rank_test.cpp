@@ -109,6 +109,7 @@ void run_rank(const TrainConfig& config, Communicator& world, Trigger& trigger,
   test::WatchedDevice device(1);
   device.take_memory_from(memory);
   device.watch([&](std::string_view operation, const Tensor&) { trigger.happened(std::string(operation)); });
+  device.watch_updates([&] { trigger.happened("optimizer update"); });
   Trainer trainer(config, device, data, mesh);
   for (std::int64_t step = 0; step < 2; ++step) trainer.run_step(step);
   trainer.validate(data, 3);

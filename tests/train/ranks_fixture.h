@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "comm/observer.h"
 #include "comm/threads/threads.h"
 #include "core/floating_point_mode.h"
 #include "train/trainer_fixture.h"
@@ -81,16 +82,23 @@ struct RankOfRun {
   Trainer trainer;
 };
 
-// Calls `body` on every rank of the config's layout, whose degrees are given.
-inline void on_ranks(const TrainConfig& config, const Dataset& data,
+// Calls `body` on every rank of the config's layout, whose degrees are given. `of_first` sees what rank 0
+// says; may be null.
+inline void on_ranks(const TrainConfig& config, const Dataset& data, CommunicationObserver* of_first,
                      const std::function<void(RankOfRun&)>& body) {
   const auto ranks =
       static_cast<int>(config.parallel.data * config.parallel.pipeline * config.parallel.tensor);
   run_ranks(ranks, [&](Communicator& world) {
     set_floating_point_mode();
-    RankOfRun rank(config, data, world);
+    std::unique_ptr<Communicator> observed;
+    if (of_first != nullptr && world.rank() == 0) observed = observe(world, *of_first);
+    RankOfRun rank(config, data, observed ? *observed : world);
     body(rank);
   });
+}
+inline void on_ranks(const TrainConfig& config, const Dataset& data,
+                     const std::function<void(RankOfRun&)>& body) {
+  on_ranks(config, data, nullptr, body);
 }
 
 inline std::string layout_text(const TrainConfig& config) {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <fstream>
 #include <map>
 
 #include "model/stored_parameters.h"
@@ -47,10 +48,11 @@ class StoppedAfter final : public LoopObserver {
 // Runs from what is in the folder until after a step, in the layout of the config. A stop is asked of the
 // last rank.
 void run_until(const fs::path& folder, const TrainConfig& config, std::int64_t step,
-               LoopEnd::Kind expected = LoopEnd::Kind::stopped, std::uint64_t fingerprint_of_last = 42) {
+               LoopEnd::Kind expected = LoopEnd::Kind::stopped, std::uint64_t fingerprint_of_last = 42,
+               CommunicationObserver* of_first = nullptr) {
   fs::create_directories(folder / "checkpoints");
   const test::RepeatedBatch data = test::ragged_data(kSequences);
-  test::on_ranks(config, data, [&](test::RankOfRun& rank) {
+  test::on_ranks(config, data, of_first, [&](test::RankOfRun& rank) {
     const int number = rank.mesh.world().rank();
     const int last = rank.mesh.world().size() - 1;
     std::optional<Ledger> ledger;
@@ -133,6 +135,41 @@ TEST(Resume, IsRefusedWhereRanksComputeOtherBits) {
     FAIL() << "ran";
   } catch (const RefusedInput& refused) {
     EXPECT_NE(std::string(refused.what()).find("rank 2"), std::string::npos) << refused.what();
+  }
+}
+
+// Damages a file at the first broadcast: when the first rank tells which checkpoint it found sound.
+class Damage final : public CommunicationObserver {
+ public:
+  explicit Damage(fs::path file) : file_(std::move(file)) {}
+  int opened(const Communicator&) override { return 0; }
+  void entered(ObservedOperation& operation) override {
+    if (operation.kind != OperationKind::broadcast || file_.empty()) return;
+    std::fstream file(std::exchange(file_, {}), std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(-1, std::ios::end);
+    file.put('\x55');
+  }
+
+ private:
+  fs::path file_;
+};
+
+TEST(Resume, IsRefusedWhereAPartIsDamagedAfterTheFirstRankLooked) {
+  const test::TemporaryFolder folder;
+  TrainConfig config = base();
+  config.parallel = layout(1, 2, 1, 0);
+  run_until(folder.path(), config, 3);
+  // What the last stage wrote, which the first does not read.
+  const fs::path file =
+      folder.path() / "checkpoints" / checkpoint_folder_name(3) / "shard-001-00001.safetensors";
+  ASSERT_TRUE(fs::exists(file));
+  Damage damage(file);
+  try {
+    run_until(folder.path(), config, kSteps, LoopEnd::Kind::finished, 42, &damage);
+    FAIL() << "ran";
+  } catch (const RefusedInput& refused) {
+    EXPECT_NE(std::string(refused.what()).find(file.string() + ": found chunk "), std::string::npos)
+        << refused.what();
   }
 }
 

@@ -119,11 +119,11 @@ class WatchedLoss final : public LossOps {
 
 class WatchedOptimizer final : public OptimizerOps {
  public:
-  WatchedOptimizer(OptimizerOps& ops, const AfterOperation& after) : ops_(ops), after_(after) {}
+  WatchedOptimizer(OptimizerOps& ops, const std::function<void()>& after) : ops_(ops), after_(after) {}
   SquareSum squared_norm(const SquaredNorm& a) override { return ops_.squared_norm(a); }
   void update(const AdamUpdate& a) override {
     ops_.update(a);
-    after_("optimizer update", a.master);
+    after_();
   }
   void cast(const Cast& a) override { ops_.cast(a); }
   std::uint64_t digest(const Tensor& values, std::uint64_t first_index, std::int64_t index_stride) override {
@@ -134,7 +134,7 @@ class WatchedOptimizer final : public OptimizerOps {
 
  private:
   OptimizerOps& ops_;
-  const AfterOperation& after_;
+  const std::function<void()>& after_;
 };
 
 class WatchedDevice final : public Device {
@@ -147,6 +147,8 @@ class WatchedDevice final : public Device {
   void leave_alone() {
     watch([](std::string_view, const Tensor&) {});
   }
+  // What every update of a tensor by the optimizer calls from now on.
+  void watch_updates(std::function<void()> after) { after_update_ = std::move(after); }
   // Arenas made from now on get their memory there.
   void take_memory_from(ArenaMemory& memory) { memory_ = &memory; }
 
@@ -165,11 +167,12 @@ class WatchedDevice final : public Device {
   std::unique_ptr<Device> device_;
   ArenaMemory* memory_ = &host_memory();
   AfterOperation after_ = [](std::string_view, const Tensor&) {};
+  std::function<void()> after_update_ = [] {};
   WatchedMatmul matmul_{device_->matmul(), after_};
   WatchedAttention attention_{device_->attention(), after_};
   WatchedElementwise elementwise_{device_->elementwise(), after_};
   WatchedLoss loss_{device_->loss(), after_};
-  WatchedOptimizer optimizer_{device_->optimizer(), after_};
+  WatchedOptimizer optimizer_{device_->optimizer(), after_update_};
 };
 
 }  // namespace megalith::test

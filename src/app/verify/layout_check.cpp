@@ -8,6 +8,7 @@
 #include <system_error>
 
 #include "comm/exchange.h"
+#include "pipeline/schedule_proof.h"
 #include "run/checkpoint_store.h"
 
 namespace megalith::app {
@@ -75,6 +76,9 @@ CheckedLayout check_layout(const TrainConfig& config, const ParallelConfig& para
   CheckedLayout checked{.parallel = parallel};
   TrainConfig laid_out = config;
   laid_out.parallel = parallel;
+  const PipelineConfig pipeline = pipeline_config(laid_out, layout_of(parallel));
+  checked.failure = schedule_flaw(shape_of(pipeline, pipeline.max_micro_batches));
+  if (!checked.failure.empty()) return checked;
   const auto start = std::chrono::steady_clock::now();
   try {
     checked.trial = ranks.run(laid_out, setup);

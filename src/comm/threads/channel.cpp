@@ -123,8 +123,27 @@ void Channel::wait(int party, std::uint64_t number) {
       job_.fail(missing, fmt::format("rank {} ended while others still counted on it ({})", missing, name_));
     }
     if (job_.failed()) job_.throw_failure(rank);
-    bell.wait(seen, job_.spins());
+    if (bell.rings_soon(seen, job_.spins())) continue;
+    Awaited awaited(*this, rank, number);
+    job_.sleep(rank, seen, awaited);
   }
+}
+
+bool Channel::Awaited::can_end() {
+  const std::lock_guard lock(channel_.mutex_);
+  return number_ < channel_.first_ || channel_.at(number_).num_posted == channel_.ranks_.size();
+}
+
+std::string Channel::Awaited::describe() {
+  const std::lock_guard lock(channel_.mutex_);
+  const Operation& operation = channel_.at(number_);
+  std::string missing;
+  for (std::size_t party = 0; party < channel_.ranks_.size(); ++party) {
+    if (operation.posted[party]) continue;
+    missing += fmt::format("{}rank {}", missing.empty() ? "" : ", ", channel_.ranks_[party]);
+  }
+  const char* what = operation.call.kind == OperationKind::send ? "a message" : name_of(operation.call.kind);
+  return fmt::format("rank {} for {} ({}, {})", rank_, missing, what, channel_.name_);
 }
 
 void Channel::help(Operation& operation, int party) {

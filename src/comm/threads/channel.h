@@ -37,6 +37,20 @@ class Channel {
     std::int64_t pieces = 0;
   };
 
+  // One party's operation, for the job to look at.
+  class Awaited final : public AwaitedOperation {
+   public:
+    Awaited(Channel& channel, int rank, std::uint64_t number)
+        : channel_(channel), rank_(rank), number_(number) {}
+    [[nodiscard]] bool can_end() override;
+    [[nodiscard]] std::string describe() override;
+
+   private:
+    Channel& channel_;
+    int rank_;
+    std::uint64_t number_;
+  };
+
   // Each of these REQUIRES the mutex.
   Operation& at(std::uint64_t number) { return *ring_[number & (ring_.size() - 1)]; }
   void make_room(std::uint64_t number);

@@ -16,13 +16,17 @@ void Doorbell::ring() {
   wake_.notify_all();
 }
 
-void Doorbell::wait(std::uint32_t seen, int spins) {
-  for (int spin = 0; spin < spins; ++spin) {
-    if (rings() != seen) return;
+bool Doorbell::rings_soon(std::uint32_t seen, int looks) const {
+  for (int look = 0; look < looks; ++look) {
+    if (rings() != seen) return true;
 #if defined(__x86_64__)
     __builtin_ia32_pause();
 #endif
   }
+  return false;
+}
+
+void Doorbell::wait(std::uint32_t seen) {
   std::unique_lock lock(mutex_);
   wake_.wait(lock, [&] { return rings() != seen; });
 }
@@ -31,7 +35,8 @@ Job::Job(int size)
     : size_(size),
       spins_(size <= usable_processors() ? 4000 : 0),
       bells_(std::make_unique<Doorbell[]>(static_cast<std::size_t>(size))),
-      left_(std::make_unique<std::atomic<bool>[]>(static_cast<std::size_t>(size))) {}
+      left_(std::make_unique<std::atomic<bool>[]>(static_cast<std::size_t>(size))),
+      sleepers_(static_cast<std::size_t>(size), nullptr) {}
 
 void Job::fail(int rank, const std::string& what) {
   {
@@ -64,6 +69,35 @@ void Job::leave(int rank) {
   if (unsaid) fail(rank, fmt::format("rank {} ended with operations under way", rank));
   left_[static_cast<std::size_t>(rank)].store(true, std::memory_order_release);
   wake_all();
+}
+
+void Job::sleep(int rank, std::uint32_t seen, AwaitedOperation& awaited) {
+  AwaitedOperation*& place = sleepers_[static_cast<std::size_t>(rank)];
+  {
+    const std::lock_guard lock(sleepers_mutex_);
+    place = &awaited;
+    look_for_standstill();
+  }
+  bell(rank).wait(seen);
+  const std::lock_guard lock(sleepers_mutex_);
+  place = nullptr;
+}
+
+// Who stands in the list posts nothing until it has taken itself off, for which it needs the mutex.
+void Job::look_for_standstill() {
+  for (int rank = 0; rank < size_; ++rank) {
+    AwaitedOperation* const awaited = sleepers_[static_cast<std::size_t>(rank)];
+    if (awaited == nullptr ? !has_left(rank) : awaited->can_end()) return;
+  }
+  int first = -1;
+  std::string waits;
+  for (int rank = 0; rank < size_; ++rank) {
+    AwaitedOperation* const awaited = sleepers_[static_cast<std::size_t>(rank)];
+    if (awaited == nullptr) continue;
+    if (first < 0) first = rank;
+    waits += (waits.empty() ? "" : "; ") + awaited->describe();
+  }
+  if (first >= 0) fail(first, "all ranks wait for each other: " + waits);
 }
 
 void Job::wake_all() {

@@ -18,13 +18,25 @@ class Doorbell {
  public:
   [[nodiscard]] std::uint32_t rings() const { return rings_.load(std::memory_order_acquire); }
   void ring();
-  // Returns when rings() is no longer `seen`, after at most `spins` looks without sleeping.
-  void wait(std::uint32_t seen, int spins);
+  // Whether rings() is no longer `seen` within so many looks.
+  [[nodiscard]] bool rings_soon(std::uint32_t seen, int looks) const;
+  // Returns when rings() is no longer `seen`.
+  void wait(std::uint32_t seen);
 
  private:
   std::atomic<std::uint32_t> rings_{0};
   std::mutex mutex_;
   std::condition_variable wake_;
+};
+
+// An operation that a rank has posted and cannot go on without.
+class AwaitedOperation {
+ public:
+  virtual ~AwaitedOperation() = default;
+  // Every rank that it concerns has posted it.
+  [[nodiscard]] virtual bool can_end() = 0;
+  // "rank 2 for rank 3 (send, pipeline)": who has not.
+  [[nodiscard]] virtual std::string describe() = 0;
 };
 
 class Job {
@@ -51,6 +63,11 @@ class Job {
   // Throws PeerFailed, after the last copy that might use the buffers of `rank`, the caller, has ended.
   [[noreturn]] void throw_failure(int rank);
 
+  // Sleeps at the rank's bell until it was rung after `seen`. When every rank sleeps or has left, and no
+  // operation that any of them waits for can end, then they would sleep for ever: the job fails, and what it
+  // says names them all.
+  void sleep(int rank, std::uint32_t seen, AwaitedOperation& awaited);
+
   // Around every piece of copying: false when the job has failed and nobody's buffers may be touched any
   // more.
   bool begin_copy();
@@ -60,6 +77,7 @@ class Job {
   // REQUIRES: failed(). Returns when nobody copies, and nobody will.
   void wait_for_copies() const;
   void wake_all();
+  void look_for_standstill();
 
   int size_;
   int spins_;
@@ -67,7 +85,9 @@ class Job {
   std::unique_ptr<std::atomic<bool>[]> left_;
   std::atomic<bool> failed_{false};
   std::atomic<int> copying_{0};
-  std::mutex mutex_;  // of what follows
+  std::mutex sleepers_mutex_;                // of what follows; taken before any channel's
+  std::vector<AwaitedOperation*> sleepers_;  // by rank; null: awake
+  std::mutex mutex_;                         // of what follows
   std::condition_variable said_;
   int failed_rank_ = -1;
   std::string what_;  // empty until the failed rank's reason is known
