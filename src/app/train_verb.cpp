@@ -15,6 +15,7 @@
 #include "app/launch/following_rank.h"
 #include "app/launch/launch.h"
 #include "app/launch/recorded_ranks.h"
+#include "app/launch/same_run.h"
 #include "app/loaded_model.h"
 #include "app/next_steps.h"
 #include "app/number_range.h"
@@ -33,10 +34,8 @@
 #include "comm/exchange.h"
 #include "comm/host.h"
 #include "comm/launch_environment.h"
-#include "core/digest.h"
 #include "core/file.h"
 #include "model/fingerprint.h"
-#include "train/batch_buffers.h"
 #include "train/layout_rules.h"
 
 namespace megalith::app {
@@ -164,21 +163,6 @@ void finish(const TrainConfig& config, Trainer& trainer, const DataSources& data
   if (!quiet) print(fmt::format("report: {}\n", page.string()));
 }
 
-std::uint64_t digest_of(const std::string& text) {
-  return digest_bytes(text.data(), text.size());
-}
-
-// The first and the last sample, and how many there are: data that were exchanged or cut differ there.
-std::uint64_t digest_of(const Dataset& data, std::int64_t sequence) {
-  BatchBuffers buffers(1, sequence);
-  std::uint64_t digest = static_cast<std::uint64_t>(data.samples_per_epoch());
-  for (const std::int64_t sample : {std::int64_t{0}, data.samples_per_epoch() - 1}) {
-    buffers.fill(data, sample, 1);
-    digest = digest * 31 + buffers.digest(1);
-  }
-  return digest;
-}
-
 struct OpenRun {
   RunDirectory directory;
   std::optional<RunLock> lock;  // the first rank's
@@ -223,7 +207,7 @@ std::optional<OpenRun> open_run(Rank& rank, const Options& options) {
   agreed(world, [&] {
     if (!rank.first()) opened.emplace(OpenRun{value_or_throw(RunDirectory::open(folder)), std::nullopt});
   });
-  require_same(world, digest_of(opened->directory.facts().created), "run directory");
+  require_one_run(world, opened->directory);
   return opened;
 }
 
@@ -350,7 +334,7 @@ Expected<void> check_dry_run(const Options& options, int ranks) {
 }
 
 Rank prepare(const Options& options, Communicator& world) {
-  require_same(world, digest_of(build_facts().version + build_facts().commit), "build of megalith");
+  require_one_build(world);
   const int threads = threads_of_rank(world);
   Rank rank = agreed(world, [&] {
     value_or_throw(look_for_shipped_config(options.request.config_file));
@@ -364,8 +348,8 @@ Rank prepare(const Options& options, Communicator& world) {
     value_or_throw(resolve_epochs(config, data.epoch_samples));
     return Rank{world, std::move(config), layout, std::move(device), std::move(data)};
   });
-  require_same(world, digest_of(to_toml(rank.config)), "config");
-  require_same(world, digest_of(*rank.data.train, rank.config.batch.sequence), "training text");
+  require_one_config(world, rank.config);
+  require_one_text(world, *rank.data.train, rank.config.batch.sequence);
   return rank;
 }
 

@@ -139,6 +139,7 @@ TrainConfig small_layout_config(const std::string& shape, std::int64_t vocabular
     model.biases = false;
     model.activation = Activation::swiglu;
     model.kv_heads = 2;
+    model.head_size = 8;  // so that even two heads have columns for a tree of 16
   }
   config.batch = {.global = 8, .micro = 1, .sequence = kSequence};
   config.schedule.steps = 100;
