@@ -117,13 +117,12 @@ void print_plan(const TrainConfig& config, const Trainer& trainer, const RunDire
   print(fmt::format("{} parameters, {} layers of {}; {} sequences of {} tokens a step, {} at a time\n",
                     compact(static_cast<double>(parameter_count(config.model))), config.model.layers,
                     config.model.hidden, batch_text(config.batch), config.batch.sequence,
-                    config.batch.micro));
+                    trainer.sequences_at_once()));
   print(fmt::format("{}; memory: {:.0f} MiB parameters and optimizer, {:.0f} activations, {:.0f} workspace\n",
                     trainer.device().description(), mib(needs.parameter_bytes), mib(needs.activation_bytes()),
                     mib(needs.workspace_bytes())));
   if (const Mesh& mesh = trainer.mesh(); mesh.world().size() > 1)
-    print(fmt::format("{}; the line above is of rank 0\n{}", equation(mesh.layout()),
-                      empty_places_hint(config, mesh.layout())));
+    print(fmt::format("{}; the line above is of rank 0\n", equation(mesh.layout())));
   print(fmt::format("{}\n", to_string(config.numerics)));
   print(fmt::format("% of peak: tokens/s x {} / {:.0f} GFLOP/s measured\n",
                     training_flops_causal(config.model, config.batch.sequence).formula,

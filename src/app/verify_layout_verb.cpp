@@ -55,14 +55,19 @@ std::optional<PlantedFault> planted(const TrainConfig& config, const Options& op
   const auto place = std::find_if(faults.begin(), faults.end(),
                                   [&](const auto& fault) { return fault.name == options.inject; });
   MEGALITH_CHECK(place != faults.end(), "{}", options.inject);
-  const bool shows = std::any_of(chosen.begin(), chosen.end(), [&](const ParallelConfig& parallel) {
-    return parallel.tensor >= place->tensor && parallel.data >= place->data;
-  });
+  bool shows = false;
+  std::int64_t fewest = config.batch.micro;  // sequences of a micro batch where it shows
+  for (const ParallelConfig& parallel : chosen) {
+    if (parallel.tensor < place->tensor || parallel.data < place->data) continue;
+    shows = true;
+    TrainConfig laid_out = config;
+    laid_out.parallel = parallel;
+    fewest = std::min(fewest, sequences_at_once(laid_out, layout_of(parallel)));
+  }
   PlantedFault fault = place->fault;
   if (fault.kind == FaultKind::sum_order) {  // partial sums cross over in f32, what else does is smaller
     fault.least_values =
-        static_cast<std::size_t>(config.batch.micro * config.batch.sequence * config.model.hidden) *
-        sizeof(float);
+        static_cast<std::size_t>(fewest * config.batch.sequence * config.model.hidden) * sizeof(float);
   }
   if (shows) return fault;
   throw RefusedInput({{.where = "--inject",

@@ -118,10 +118,9 @@ class LayoutChecker {
 
   void tokens() {
     const std::int64_t t = parallel_.tensor;
-    const std::int64_t block = t == 1 ? 1 : parallel_.sequence ? t * kBiasBlock : t;
     const std::int64_t sequence = config_.batch.sequence;
-    if (config_.batch.micro % (block / std::gcd(block, sequence)) == 0) return;
-    const std::int64_t step = std::lcm(sequences_per_unit(config_), block / std::gcd(block, sequence));
+    const std::int64_t step = sequences_of_whole_cuts(config_, t);
+    if (config_.batch.micro % step == 0) return;
     refuse_key(
         LayoutRule::tokens, "batch.micro",
         fmt::format(
@@ -275,6 +274,11 @@ std::vector<std::int64_t> layers_of_chunks(const ParallelConfig& parallel, std::
 const char* name_of(Recompute recompute) {
   static constexpr const char* kNames[] = {"none", "selective", "full"};
   return kNames[static_cast<std::size_t>(recompute)];
+}
+
+std::int64_t sequences_of_whole_cuts(const TrainConfig& config, std::int64_t tensor) {
+  const std::int64_t block = tensor == 1 ? 1 : config.parallel.sequence ? tensor * kBiasBlock : tensor;
+  return std::lcm(sequences_per_unit(config), block / std::gcd(block, config.batch.sequence));
 }
 
 }  // namespace megalith

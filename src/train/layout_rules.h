@@ -54,6 +54,8 @@ std::vector<std::int64_t> layers_of_chunks(const ParallelConfig& parallel, std::
 
 // Sequences that a step's batch is dealt out to data ranks by: the fewest that are whole grains.
 std::int64_t sequences_per_unit(const TrainConfig& config);
+// Sequences that a micro batch is a multiple of: whole grains, whose tokens so many tensor ranks cut evenly.
+std::int64_t sequences_of_whole_cuts(const TrainConfig& config, std::int64_t tensor);
 
 // "selective", as the key has it.
 const char* name_of(Recompute recompute);

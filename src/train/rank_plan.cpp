@@ -1,21 +1,35 @@
 #include "train/rank_plan.h"
 
 #include <algorithm>
-#include <numeric>
 
 #include "train/batch_schedule.h"
 #include "train/batch_share.h"
-#include "train/divisors.h"
 #include "train/layout_rules.h"
 
 namespace megalith {
 
+std::int64_t sequences_at_once(const TrainConfig& config, const Layout& layout) {
+  const BatchSchedule batches(config.batch);
+  const std::int64_t unit = sequences_per_unit(config);
+  const auto takes_no_more_passes = [&](std::int64_t micro) {
+    return std::all_of(batches.stages().begin(), batches.stages().end(), [&](const auto& stage) {
+      const std::int64_t share = share_sizes(stage.sequences, unit, layout.data).most;
+      return micro_batches_of(share, micro) == micro_batches_of(share, config.batch.micro);
+    });
+  };
+  const std::int64_t step = sequences_of_whole_cuts(config, layout.tensor);
+  std::int64_t micro = step;
+  while (micro < config.batch.micro && !takes_no_more_passes(micro)) micro += step;
+  return std::min(micro, config.batch.micro);
+}
+
 PipelineConfig pipeline_config(const TrainConfig& config, const Layout& layout) {
   std::int64_t most = 1;
+  const std::int64_t micro = sequences_at_once(config, layout);
   const BatchSchedule batches(config.batch);
   for (const BatchSchedule::Stage& stage : batches.stages()) {
-    most = std::max(most, most_micro_batches(stage.sequences, sequences_per_unit(config), layout.data,
-                                             config.batch.micro));
+    most =
+        std::max(most, most_micro_batches(stage.sequences, sequences_per_unit(config), layout.data, micro));
   }
   PipelineConfig pipeline{.model = config.model,
                           .numerics = config.numerics,
@@ -24,7 +38,7 @@ PipelineConfig pipeline_config(const TrainConfig& config, const Layout& layout) 
                           .chunks = static_cast<int>(config.parallel.chunks),
                           .recompute = {.mode = config.parallel.recompute,
                                         .blocks = static_cast<int>(config.parallel.recompute_layers)},
-                          .sequences = config.batch.micro,
+                          .sequences = micro,
                           .sequence = config.batch.sequence,
                           .max_micro_batches = static_cast<int>(most),
                           .sequence_parallel = config.parallel.sequence};
@@ -53,22 +67,6 @@ RankNeeds measure_rank(const TrainConfig& config, const Mesh& mesh) {
                               Parameters::Use::measuring, tensor, shard_place(config, mesh));
   return {.pipeline = measure_pipeline(pipeline_config(config, mesh.layout()), mesh),
           .parameter_bytes = parameters.bytes()};
-}
-
-std::string empty_places_hint(const TrainConfig& config, const Layout& layout) {
-  const BatchConfig& batch = config.batch;
-  const std::int64_t unit = sequences_per_unit(config);
-  const std::int64_t largest = share_sizes(batch.global, unit, layout.data).most;
-  if (largest >= batch.micro) return {};
-  std::int64_t better = unit;  // a micro batch divides every size of batch
-  for (const std::int64_t micro :
-       divisors_of(std::gcd(batch.global, std::gcd(batch.ramp_start, batch.ramp_increment)))) {
-    if (micro <= largest && micro % unit == 0) better = micro;
-  }
-  return fmt::format(
-      "a data rank has {} of the {} sequences that a micro batch has places for, and the others are computed "
-      "for nothing; try batch.micro = {}\n",
-      largest, batch.micro, better);
 }
 
 }  // namespace megalith

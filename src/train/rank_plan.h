@@ -1,7 +1,7 @@
 // What one rank of a layout holds and needs.
 #pragma once
 
-#include <string>
+#include <cstdint>
 
 #include "comm/mesh.h"
 #include "layers/parameters.h"
@@ -13,6 +13,9 @@ namespace megalith {
 
 // REQUIRES for all: a layout that is legal for the config (train/layout_rules.h).
 
+// Sequences of a micro batch: batch.micro, or as few as take no more passes where no data rank's share of a
+// step fills so many.
+std::int64_t sequences_at_once(const TrainConfig& config, const Layout& layout);
 PipelineConfig pipeline_config(const TrainConfig& config, const Layout& layout);
 ShardPlace shard_place(const TrainConfig& config, const Mesh& mesh);
 std::vector<ParameterSpec> specs_of_rank(const TrainConfig& config, const Mesh& mesh);
@@ -32,9 +35,5 @@ struct RankNeeds {
   [[nodiscard]] std::size_t bytes() const { return parameter_bytes + activation_bytes() + workspace_bytes(); }
 };
 RankNeeds measure_rank(const TrainConfig& config, const Mesh& mesh);
-
-// What to say of micro batches that no data rank's share fills, so that part of every pass is over masked
-// sequences: a smaller batch.micro is faster. Empty where a share fills one.
-std::string empty_places_hint(const TrainConfig& config, const Layout& layout);
 
 }  // namespace megalith

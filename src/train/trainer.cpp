@@ -55,6 +55,12 @@ std::vector<SavedTensor> saved_tensors(const Parameters& parameters) {
   return list;
 }
 
+// With micro batches that some share fills.
+TrainConfig filled(TrainConfig config, const Layout& layout) {
+  config.batch.micro = sequences_at_once(config, layout);
+  return config;
+}
+
 PipelineConfig with_schedule(PipelineConfig pipeline, const MakeSchedule& schedule) {
   pipeline.training_list = schedule;
   return pipeline;
@@ -69,7 +75,7 @@ std::optional<TensorGroup> tensor_group(const TrainConfig& config, const Mesh& m
 
 Trainer::Trainer(const TrainConfig& config, Device& device, const Dataset& train, const Mesh& mesh,
                  const MakeSchedule& schedule)
-    : config_(config),
+    : config_(filled(config, mesh.layout())),
       device_(device),
       train_(train),
       mesh_(mesh),
@@ -83,11 +89,11 @@ Trainer::Trainer(const TrainConfig& config, Device& device, const Dataset& train
       adam_(optimized(parameters_, config.optimizer), adam_settings(config.optimizer)),
       schedule_(config),
       batches_(config.batch),
-      log_probability_(static_cast<std::size_t>(config.batch.micro * config.batch.sequence)),
+      log_probability_(static_cast<std::size_t>(config_.batch.micro * config_.batch.sequence)),
       source_totals_(train.source_names().size()),
       sums_(kFixedSums + 2 * source_totals_.size()) {
   for (int i = 0; i < needs_.pipeline.slots; ++i)
-    buffers_.emplace_back(config.batch.micro, config.batch.sequence);
+    buffers_.emplace_back(config_.batch.micro, config_.batch.sequence);
   if (!source_totals_.empty()) score_sources_ = [this](const MicroBatch& batch) { add_to_sources(batch); };
   requests_.reserve(parameters_.all().size());
   parameters_.initialise(config.seed, device_.num_threads());

@@ -62,6 +62,8 @@ class Trainer {
   [[nodiscard]] std::vector<Validation> loss_of_sources() const;
   // Loss of the first `sequences` samples of a held-out set, in their own order.
   Validation validate(const Dataset& held_out, std::int64_t sequences);
+  // Sequences of a micro batch.
+  [[nodiscard]] std::int64_t sequences_at_once() const { return config_.batch.micro; }
   // Log-probability of every target of the batch, dropout off; padded to the micro batch's shape.
   const std::vector<float>& evaluate(const MicroBatch& batch);
 

@@ -124,6 +124,28 @@ TEST(BatchShares, CoverTheBatchInOrderAndDifferByAGrainAtMost) {
   }
 }
 
+TEST(BatchShares, ComeInMicroBatchesWithoutPlacesThatNoShareFills) {
+  TrainConfig config = test::shared_run(12);
+  const auto at_once = [&](std::int64_t micro, int data, int tensor = 1) {
+    config.batch.micro = micro;
+    return sequences_at_once(config, {.data = data, .tensor = tensor});
+  };
+  EXPECT_EQ(at_once(4, 1), 4);
+  EXPECT_EQ(at_once(4, 3), 4);   // 4 each
+  EXPECT_EQ(at_once(4, 5), 3);   // 2 or 3
+  EXPECT_EQ(at_once(12, 8), 2);  // 1 or 2
+  EXPECT_EQ(at_once(4, 2), 3);   // 6: two micro batches of 3 instead of 4
+  EXPECT_EQ(at_once(3, 12), 1);
+  config.parallel.sequence = true;  // 32 tokens for each tensor rank
+  EXPECT_EQ(at_once(4, 5, 2), 4);
+  EXPECT_EQ(at_once(4, 12, 2), 2);
+  config.batch.ramp_start = 8;
+  config.batch.ramp_increment = 4;
+  config.batch.ramp_samples = 100;
+  config.parallel.sequence = false;
+  EXPECT_EQ(at_once(4, 2), 4);  // the first steps have shares of 4, which would come in two
+}
+
 TEST(DataParallel, SkipsABadStepOnAllRanksWithTheTextOfOne) {
   const float kNan = std::numeric_limits<float>::quiet_NaN();
   // Of one sample of the batch alone, so one rank meets it.

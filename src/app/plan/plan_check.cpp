@@ -50,15 +50,19 @@ std::string describe_stages(const ParallelConfig& parallel, std::int64_t layers)
 }
 
 // What the data ranks read of a step: shares differ by one unit at most.
-std::string describe_shares(const TrainConfig& config, int data, std::int64_t unit) {
+std::string describe_shares(const TrainConfig& config, const Layout& layout, std::int64_t unit) {
   const auto share = [&](std::int64_t sequences) {
-    const ShareSizes sizes = share_sizes(sequences, unit, data);
+    const ShareSizes sizes = share_sizes(sequences, unit, layout.data);
     return sizes.least == sizes.most ? std::to_string(sizes.least)
                                      : fmt::format("{} or {}", sizes.least, sizes.most);
   };
+  const std::int64_t micro = sequences_at_once(config, layout);
   std::string text =
-      fmt::format("  a step of {} sequences of {} tokens: {} a data rank, {} at a time\n",
-                  config.batch.global, config.batch.sequence, share(config.batch.global), config.batch.micro);
+      fmt::format("  a step of {} sequences of {} tokens: {} a data rank, {} at a time{}\n",
+                  config.batch.global, config.batch.sequence, share(config.batch.global), micro,
+                  micro == config.batch.micro
+                      ? ""
+                      : fmt::format(" (of batch.micro = {} some would stay empty)", config.batch.micro));
   if (config.batch.ramp_start > 0) {
     text += fmt::format("  the first step of the ramp, of {} sequences: {} a data rank\n",
                         config.batch.ramp_start, share(config.batch.ramp_start));
@@ -111,8 +115,7 @@ std::string describe(const LayoutPlan& plan, const TrainConfig& config) {
   if (plan.broken.empty()) {
     const Layout layout = layout_on(config.parallel, plan.ranks);
     text += equation(layout) + "\n" + describe_stages(config.parallel, config.model.layers) +
-            describe_shares(config, layout.data, plan.unit);
-    if (const std::string hint = empty_places_hint(config, layout); !hint.empty()) text += "  " + hint;
+            describe_shares(config, layout, plan.unit);
     text += "\n";
   }
   const std::string ranks = fmt::format("{} rank{}", plan.ranks, plan.ranks == 1 ? "" : "s");

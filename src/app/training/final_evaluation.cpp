@@ -42,7 +42,7 @@ class WindowScorer {
   WindowScorer(const TrainConfig& config, Trainer& trainer, const TokenSet& tokens)
       : trainer_(trainer),
         tokens_(tokens),
-        sequences_(config.batch.micro),
+        sequences_(trainer.sequences_at_once()),
         sequence_(config.batch.sequence),
         ids_(static_cast<std::size_t>(sequences_ * sequence_)),
         targets_(ids_.size()),
