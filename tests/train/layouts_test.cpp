@@ -82,6 +82,16 @@ TEST(Layouts, HaveTheBitsOfOneRankInSinglePrecision) {
   expect_bits_of_one_rank(base(true, DType::f32), kLayouts, 2);
 }
 
+TEST(Layouts, HaveTheBitsOfOneRankWithAsManyTensorRanksAsATreeHasLeaves) {
+  for (const int tree : {2, 4, 16}) {
+    TrainConfig config = base(true);
+    config.numerics.tree = tree;
+    config.model.heads = config.model.kv_heads = 16;
+    config.model.head_size = 2;
+    expect_bits_of_one_rank(config, {{tree, 1, 1, 0}, {tree / 2, 2, 1, 0}}, 2);
+  }
+}
+
 TEST(Layouts, NameABadPlaceAlike) {
   test::Batch batch = test::random_batch(kSequences, test::kTokens, 59);
   batch.ids[7 * test::kTokens + 5] = 60;
