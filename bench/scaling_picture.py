@@ -5,8 +5,8 @@
     bench/scaling_picture.py --draw                               draws what was measured
 
 Every point is kept as soon as it is measured (--figures, build/scaling.json), and the next call goes on with what is missing:
-after --minutes no point is begun. A point beside which other programs took more than 5% of the processors is tried again, three
-times at most; the quietest counts. --seconds N: of rounds for each point. Standard library only.
+after --minutes no point is begun. A point beside which other programs took more than 5% of the processors (--busy) is tried again, three
+times at most; where it was never quiet it is not drawn, and the next call tries it again. --seconds N: of rounds for each point. Standard library only.
 """
 import argparse
 import json
@@ -24,7 +24,7 @@ SOURCE = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(SOURCE / "bench/peers"))
 import registry  # noqa: E402
 
-BUSY, TRIES = 0.05, 3
+TRIES = 3
 NAME = re.compile(r"(\S+) \((\d+) parameters\) (\d+x\d+) (\d+) threads?(, no optimizer)?")
 POINT = re.compile(r"(\S+) (\d+x\d+): (\d+) parameters, .*")
 
@@ -35,7 +35,7 @@ def points_of(bench, threads):
     return [(*POINT.fullmatch(line).groups()[:2], count) for count in threads for line in listed]
 
 
-def measured(bench, point, seconds):
+def measured(bench, point, seconds, busy):
     """The point's line of bench_scaling, with the share of the processors that others took."""
     size, batch, threads = point
     command = [bench, "--json", "--threads", str(threads), "--seconds", str(seconds), size, batch]
@@ -45,7 +45,7 @@ def measured(bench, point, seconds):
         entry = {**json.loads(done.stdout)[0], "others": round(others, 4)}
         if best is None or others < best["others"]:
             best = entry
-        if best["others"] <= BUSY or "skipped" in best:
+        if best["others"] <= busy or "skipped" in best:
             break
     return best
 
@@ -54,27 +54,32 @@ def key_of(point):
     return " ".join(map(str, point))
 
 
+def is_good(entry, busy):
+    return "value" in entry and entry["others"] <= busy
+
+
 def measure_missing(options, bench, points):
     """Adds points to the figures until all are there or the time is over; how many are missing then."""
     end = time.monotonic() + 60 * options.minutes
     figures = json.loads(options.figures.read_text()) if options.figures.exists() else {}
-    missing = [point for point in points if "value" not in figures.get(key_of(point), {})]
+    missing = [point for point in points if not is_good(figures.get(key_of(point), {}), options.busy)]
     while missing and time.monotonic() < end:
         point = missing.pop(0)
-        entry = measured(bench, point, options.seconds)
+        entry = measured(bench, point, options.seconds, options.busy)
         figures[key_of(point)] = entry
         options.figures.parent.mkdir(parents=True, exist_ok=True)
         options.figures.write_text(json.dumps(figures, indent=1) + "\n")
         said = entry.get("skipped") or f"{entry['value']:.0f} tokens/s, {entry['ratio']:.0%} of the roofline"
         print(f"{key_of(point):<20} {said}; others took {entry['others']:.0%}", flush=True)
-    return len(missing)
+    return sum(not ("skipped" in entry or is_good(entry, options.busy))
+               for entry in (figures.get(key_of(point), {}) for point in points))
 
 
-def curves_of(figures):
+def curves_of(figures, busy):
     """threads to batch to points (parameters, tokens/s, roofline tokens/s, whether the optimizer took part), by parameters."""
     panels = {}
     for entry in figures.values():
-        if "skipped" in entry:
+        if not is_good(entry, busy):
             continue
         match = NAME.fullmatch(entry["name"])
         if match is None:
@@ -221,10 +226,10 @@ def self_test():
         bench.chmod(0o755)
 
         def run(*more):
-            done = subprocess.run([sys.executable, "-B", __file__, "--build", folder, "--figures", figures, "--output", drawn, "--threads",
-                                   "1", "2", *more], capture_output=True, text=True, check=True)
+            done = subprocess.run([sys.executable, "-B", __file__, "--build", folder, "--figures", figures, "--output", drawn, "--busy",
+                                   "1", "--threads", "1", "2", *more], capture_output=True, text=True, check=True)
             log = bench.parent / "calls"
-            calls = list(dict.fromkeys(log.read_text().splitlines())) if log.exists() else []  # busy machine: some were tried again
+            calls = log.read_text().splitlines() if log.exists() else []
             log.unlink(missing_ok=True)
             return done.stdout, calls
 
@@ -248,6 +253,7 @@ def main():
     parser.add_argument("--threads", type=int, nargs="*", default=sorted({1, len(os.sched_getaffinity(0))}))
     parser.add_argument("--build", default=SOURCE / "build/release", type=pathlib.Path)
     parser.add_argument("--figures", default=SOURCE / "build/scaling.json", type=pathlib.Path)
+    parser.add_argument("--busy", type=float, default=0.05, metavar="SHARE", help="of the processors that others may take")
     parser.add_argument("--draw", action="store_true", help="measure nothing")
     parser.add_argument("--output", default=SOURCE / "docs/pictures/scaling.svg", type=pathlib.Path)
     parser.add_argument("--self-test", action="store_true")
@@ -270,7 +276,7 @@ def main():
             return 0
     if not options.figures.exists():
         sys.exit(f"{options.figures} is not there: nothing was measured yet")
-    panels = curves_of(json.loads(options.figures.read_text()))
+    panels = curves_of(json.loads(options.figures.read_text()), options.busy)
     if not panels:
         sys.exit(f"{options.figures} has no point that ran")
     options.output.write_text(picture(panels, machine_name()))
