@@ -2,7 +2,7 @@
 """Measures and draws tokens per second against model size, batch, sequence and threads beside the roofline, as docs/pictures/scaling.svg.
 
     bench/scaling_picture.py [--minutes N] [SIZE | BATCH ...]     runs build/release/bench/bench_scaling point by point, then draws
-    bench/scaling_picture.py --draw                               draws what was measured
+    bench/scaling_picture.py --draw [--threads N ...]             draws what was measured
 
 Every point is kept as soon as it is measured (--figures, build/scaling.json), and the next call goes on with what is missing:
 after --minutes no point is begun. A point beside which other programs took more than 5% of the processors (--busy) is tried again, three
@@ -162,9 +162,10 @@ def picture(panels, machine):
            f'<rect width="{WIDTH}" height="{height}" rx="6" class="ground"/>',
            text(LEFT, 26, "Training steps in bf16: tokens a second by size of the model", "title"),
            text(WIDTH - 24, 26, machine, "note", "end")]
+    wide = PANEL if len(panels) > 1 else 2 * PANEL + GAP
     for i, (threads, curves) in enumerate(panels.items()):
         left = LEFT + i * (PANEL + GAP)
-        x = Axis(7e5, 1.5e9, left, left + PANEL, True)
+        x = Axis(7e5, 1.5e9, left, left + wide, True)
         y = Axis(low, high, TOP + HIGH, TOP, True)
         share = Axis(0, 1, share_top + LOW, share_top, False)
         out.append(text(left, TOP - 12, f"{threads} thread{'' if threads == 1 else 's'}", "label", "start", ' font-weight="600"'))
@@ -277,6 +278,7 @@ def main():
     if not options.figures.exists():
         sys.exit(f"{options.figures} is not there: nothing was measured yet")
     panels = curves_of(json.loads(options.figures.read_text()), options.busy)
+    panels = {threads: curves for threads, curves in panels.items() if threads in options.threads}
     if not panels:
         sys.exit(f"{options.figures} has no point that ran")
     options.output.write_text(picture(panels, machine_name()))
