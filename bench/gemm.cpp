@@ -23,13 +23,14 @@ std::unique_ptr<MatmulOps> operations(ThreadPool& pool, cpu::Isa isa) {
 
 void measure(const bench::Options& options, bench::Report& report, ThreadPool& pool, cpu::Isa isa,
              DType dtype, const Shape& shape) {
-  Arena arena("operands", static_cast<std::size_t>(shape.outputs * shape.inputs * 12 +
+  Arena arena("operands", static_cast<std::size_t>(shape.outputs * shape.inputs * 16 +
                                                    shape.tokens * 4 * (shape.outputs + shape.inputs)) +
                               4096);
   const Tensor x = arena.allocate(dtype, {shape.tokens, shape.inputs});
   const Tensor w = arena.allocate(dtype, {shape.outputs, shape.inputs});
   const Tensor y = arena.allocate(dtype, {shape.tokens, shape.outputs});
   const Tensor dw = arena.allocate(DType::i64, {shape.outputs, shape.inputs});
+  const Tensor dw_f32 = arena.allocate(DType::f32, {shape.outputs, shape.inputs});
   const std::unique_ptr<MatmulOps> ops = operations(pool, isa);
   Verdict verdict;
   const double work = 2.0 * static_cast<double>(shape.tokens * shape.outputs * shape.inputs);
@@ -43,6 +44,8 @@ void measure(const bench::Options& options, bench::Report& report, ThreadPool& p
        [&] {
          ops->weight_gradient({.dy = y, .x = x, .dw = dw, .grain = 1024, .shift = 34, .verdict = &verdict});
        }},
+      {"weight gradient in f32", work,
+       [&] { ops->weight_gradient({.dy = y, .x = x, .dw = dw_f32, .shift = 34, .verdict = &verdict}); }},
       {"peak", 1, [&] { peak = std::max(peak, cpu::measure_peak_flops(pool, isa, dtype)); }}};
   const std::vector<bench::Timing> timings = bench::take_turns(candidates, options);
   for (std::size_t c = 0; c + 1 < candidates.size(); ++c) {

@@ -421,7 +421,8 @@ ExitCode train_rank(const Options& options, Communicator& world_of_ranks) {
                 .checkpoints = run.checkpoints(),
                 .frozen_config = to_toml(config),
                 .tokenizer_json = tokenizer == nullptr ? "" : tokenizer->to_json()},
-               fingerprint(*rank.device, config.numerics), profile ? profile->around(*observer) : *observer);
+               fingerprint(*rank.device, config.numerics, sums_of_layout(config, mesh.layout())),
+               profile ? profile->around(*observer) : *observer);
   if (options.profile) show_profile(rank, *profile, mesh, options.json);
   if (!options.timeline.empty()) write_timeline(rank, *profile, mesh, options);
   const ExitCode code = code_of(end);

@@ -192,6 +192,15 @@ ExitCode compare(const Comparison& run) {
   return check.layouts.size() == run.chosen.size() ? ExitCode::done : ExitCode::stopped;
 }
 
+void require_exact(const LoadedConfig& config) {
+  if (config.values.numerics.mode == NumericsMode::exact) return;
+  throw RefusedInput(
+      {{.where = config.registry.where("numerics.mode"),
+        .found = config.registry.at("numerics.mode").show(),
+        .allowed = "\"exact\": fast promises equal bits within one layout, not between layouts",
+        .nearest = "--set numerics.mode=exact"}});
+}
+
 // Becomes mpirun, which starts this same command once per rank.
 [[noreturn]] void become_mpirun(const Options& options) {
   const MpiSupport mpi = mpi_support();
@@ -225,6 +234,7 @@ ExitCode verify_layout(const Options& options) {
   value_or_throw(look_for_shipped_config(options.config_file));
   const auto loaded = value_or_throw(
       load_config_with_keys(options.config_file, options.overrides, configs_folder(options.config_file)));
+  require_exact(*loaded);
   TrainConfig config = loaded->values;
   const LayoutCensus census = all_variants(config, options.ranks);
   const std::vector<ParallelConfig> chosen = chosen_layouts(*loaded, census, options);

@@ -21,6 +21,12 @@ MEGALITH_KERNEL inline std::uint32_t magnitude_bits(float x) {
   return std::bit_cast<std::uint32_t>(x) & 0x7fffffffu;
 }
 
+// Gradients that are summed in fp32 instead (numerics.mode "fast") have the range of the integer sums, 2^62
+// units of 2^-shift: bits of |x| from which on a sum is declared bad.
+MEGALITH_KERNEL inline std::uint32_t float_sum_limit_bits(int shift) {
+  return static_cast<std::uint32_t>(62 - shift + 127) << 23;
+}
+
 // x * 2^shift, exact in fp32, then to the nearest even integer: what vcvtps2qq does. NaN, Inf and
 // out-of-range give INT64_MIN, as the instruction does; the verdict on magnitude_bits catches them before
 // anybody uses the sum.
@@ -55,6 +61,10 @@ class SquareSum {
     sum_ += static_cast<Int128>(high) * (static_cast<Int128>(1) << 52) + low;
   }
   void add(const SquareSum& other) { sum_ += other.sum_; }
+  // A sum of squares that was made in fp64, rounded down to 2^-72. What no step in range has counts as 2^54.
+  void add_rounded(double squares) {
+    sum_ += static_cast<Int128>((squares < 0x1p54 ? squares : 0x1p54) * 0x1p72);
+  }
   // sum of words[i] * 2^(32 i - 72), mod 2^128: what devices that add 32-bit words one by one come home with.
   void add_words(const std::array<std::uint64_t, 4>& words) {
     UnsignedInt128 sum = 0;

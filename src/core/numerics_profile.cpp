@@ -12,10 +12,11 @@ int gradient_shift(std::int64_t batch_tokens_max) {
 
 std::string to_string(const NumericsProfile& profile) {
   return fmt::format(
-      "exact-v{} tree={} slices={} grain={} key_block={} attention_split={} vocab_block={} "
+      "{}-v{} tree={} slices={} grain={} key_block={} attention_split={} vocab_block={} "
       "batch_tokens_max={} {}",
-      profile.version, profile.tree, profile.sequence_slices, profile.grain, profile.key_block,
-      profile.attention_split, profile.vocab_block, profile.batch_tokens_max, name_of(profile.compute));
+      profile.mode == NumericsMode::fast ? "fast" : "exact", profile.version, profile.tree,
+      profile.sequence_slices, profile.grain, profile.key_block, profile.attention_split, profile.vocab_block,
+      profile.batch_tokens_max, name_of(profile.compute));
 }
 
 }  // namespace megalith

@@ -9,7 +9,13 @@
 
 namespace megalith {
 
+// exact: one set of bits in every layout. fast: the same mathematics with gradients of matrices summed in
+// fp32 and products cut only where tensor ranks cut them, so each layout has bits of its own
+// (docs/numerics.md).
+enum class NumericsMode : std::uint8_t { exact, fast };
+
 struct NumericsProfile {
+  NumericsMode mode = NumericsMode::exact;
   int version = 1;             // raised by a release that changes any bit
   int tree = 8;                // leaves of products that tensor parallelism cuts along K; a power of two
   int sequence_slices = 1;     // slices of a sequence that context parallelism may own
@@ -20,6 +26,11 @@ struct NumericsProfile {
   std::int64_t batch_tokens_max =
       0;                        // largest global batch in tokens; fixes the gradients' fixed-point scale
   DType compute = DType::bf16;  // activations, working weights and cache: bf16 or f32
+
+  // Leaves of the one of `shares` equal shares of such a product that a rank has.
+  [[nodiscard]] int leaves(int shares) const { return mode == NumericsMode::fast ? 1 : tree / shares; }
+  // What gradients of matrices are summed in; those of gains and biases are integers always.
+  [[nodiscard]] DType gradient() const { return mode == NumericsMode::fast ? DType::f32 : DType::i64; }
 
   bool operator==(const NumericsProfile&) const = default;
 };

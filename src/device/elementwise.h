@@ -116,12 +116,13 @@ struct EmbeddingForward {
 };
 
 // Each token converts its row of dropout'(dy) to fixed point and adds it; the limit is 2^16 per contribution.
-// Tokens whose row is not among those of dtoken_table add to the position table alone.
+// Tokens whose row is not among those of dtoken_table add to the position table alone. Tables in f32 take
+// the rows as they are, in the order of the tokens; the limit is that of WeightGradientProduct.
 struct EmbeddingBackward {
   const std::int32_t* ids = nullptr;
   const std::int32_t* positions = nullptr;
   Tensor dy;                             // dt [M, H]
-  Tensor dtoken_table, dposition_table;  // i64 [V, H] or some of its rows, [P, H] or empty
+  Tensor dtoken_table, dposition_table;  // both i64 or f32: [V, H] or some of its rows, [P, H] or empty
   Dropout dropout;
   int shift = 0;
   Verdict* verdict = nullptr;

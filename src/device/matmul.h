@@ -75,10 +75,14 @@ struct InputGradientProduct {
 // dw += fixed_point(dy^T x), grain by grain: the tokens of one grain are one chain, rounded once to a 64-bit
 // integer of 2^-shift, then added. A contribution of at least grain * 2^16 in magnitude, Inf or NaN declares
 // the step bad.
+//
+// Where dw is f32 there are no grains: each element's chain goes on over the tokens of this call from where
+// it stands, dw = chain(dw, dy^T x). A sum of 2^(62 - shift) or more in magnitude, Inf or NaN declares the
+// step bad.
 struct WeightGradientProduct {
   Tensor dy;               // [M, N]; M is a multiple of grain
   Tensor x;                // [M, K]
-  Tensor dw;               // i64 [N, K]
+  Tensor dw;               // i64 or f32 [N, K]
   std::int64_t grain = 0;  // tokens
   int shift = 0;           // binary places
   Verdict* verdict = nullptr;

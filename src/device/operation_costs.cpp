@@ -49,9 +49,11 @@ Cost cost_of(const EmbeddingForward& args) {
   return {.flops = count_of(args.y), .bytes = (rows_read + 1) * bytes_of(args.y)};
 }
 Cost cost_of(const EmbeddingBackward& args) {
-  // Each token reads and writes 8 bytes per feature and table.
+  // Each token reads and writes an element per feature and table.
   const double tables = args.dposition_table.empty() ? 1 : 2;
-  return {.flops = tables * count_of(args.dy), .bytes = bytes_of(args.dy) + tables * 16 * count_of(args.dy)};
+  return {.flops = tables * count_of(args.dy),
+          .bytes = bytes_of(args.dy) +
+                   2 * tables * static_cast<double>(size_of(args.dtoken_table.dtype)) * count_of(args.dy)};
 }
 Cost cost_of(const SoftCap& args) {
   return {.flops = 15 * count_of(args.logits), .bytes = 2 * bytes_of(args.logits)};
@@ -74,6 +76,9 @@ Cost cost_of(const LossSum& args) {
           .bytes = bytes_of(args.log_probability) + count_of(args.log_probability)};  // and the mask
 }
 Cost cost_of(const TreeSum& args) {
+  return {.flops = count_of(args.parts) - count_of(args.y), .bytes = bytes_of(args.parts) + bytes_of(args.y)};
+}
+Cost cost_of(const RankSum& args) {
   return {.flops = count_of(args.parts) - count_of(args.y), .bytes = bytes_of(args.parts) + bytes_of(args.y)};
 }
 Cost cost_of(const RowLookup& args) {

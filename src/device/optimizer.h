@@ -11,16 +11,16 @@
 namespace megalith {
 
 // The gradient element g = float(double(q) * (2^-shift / divisor)): mean over the loss tokens of the global
-// batch.
+// batch. Of a sum q in f32 it is q * float(1 / divisor), one product in fp32.
 struct GradientScale {
   int shift = 0;
   std::int64_t divisor = 1;  // loss tokens, at least 1
 };
 
-// Adds the squares of the first `logical` elements' g to the sum; the result does not depend on how tensors
-// are cut.
+// The sum of all elements' g squared. It does not depend on how a tensor in i64 is cut; one in f32 is summed
+// in fp64 by chunks of 1,024 elements from its first on, each in sixteen lanes joined pairwise, rounded once.
 struct SquaredNorm {
-  Tensor gradient;  // i64, dense
+  Tensor gradient;  // i64 or f32, dense
   GradientScale scale;
 };
 
@@ -30,7 +30,7 @@ struct SquaredNorm {
 //   w = fma(-rate, fma(decay, w, u), w)
 // with bias_correction = 1 / (1 - beta^step), computed in fp64 by multiplication and rounded once.
 struct AdamUpdate {
-  Tensor gradient;  // i64 [n]
+  Tensor gradient;  // i64 or f32 [n]
   Tensor master;    // f32 [n]
   Tensor m, v;      // f32 [n]
   Tensor working;   // dt [n], written as the rounded master; or empty

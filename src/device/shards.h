@@ -5,6 +5,7 @@
 
 #include "core/tensor.h"
 #include "device/cost.h"
+#include "device/matmul.h"
 
 namespace megalith {
 
@@ -13,6 +14,16 @@ namespace megalith {
 struct TreeSum {
   Tensor parts;  // f32 [R, M, H], dense; R a power of two up to 64
   Tensor y;      // f32 or bf16 [M, H]; in f32 it may be part 0
+};
+
+// y = parts[0] + parts[1] + ... in ascending order, in fp32: what ranks each have summed of a gradient in
+// f32. A sum of 2^(62 - shift) or more in magnitude, Inf or NaN declares the step bad, as in
+// WeightGradientProduct.
+struct RankSum {
+  Tensor parts;  // f32 [R, n], dense
+  Tensor y;      // f32 [n], no part of the others' memory
+  int shift = 0;
+  Verdict* verdict = nullptr;
 };
 
 // Rows of a table that is cut by rows: y[t] = table[ids[t] - first_row], or zeros where another rank has that
@@ -43,6 +54,7 @@ class ShardOps {
  public:
   virtual ~ShardOps() = default;
   virtual void sum(const TreeSum&) = 0;
+  virtual void rank_sum(const RankSum&) = 0;
   virtual void lookup(const RowLookup&) = 0;
   virtual void select(const RowSelect&) = 0;
   virtual void join(const ColumnPieces&) = 0;   // whole from pieces
@@ -50,6 +62,7 @@ class ShardOps {
 };
 
 Cost cost_of(const TreeSum&);
+Cost cost_of(const RankSum&);
 Cost cost_of(const RowLookup&);
 Cost cost_of(const RowSelect&);
 Cost cost_of(const ColumnPieces&);

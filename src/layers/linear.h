@@ -78,7 +78,7 @@ class Linear {
   }
   // The leaves of the whole sum that are this rank's.
   [[nodiscard]] SumOrder tree_order(const NumericsProfile& profile) const {
-    return {profile.tree / shares_, members_};
+    return {profile.leaves(shares_), members_};
   }
   static int shares_of(const Parameter& weight);
   void gradient_of_inputs(const StepContext& step, const Tensor& dy, const Tensor& dx,

@@ -21,6 +21,8 @@ ParameterMemory arrange(std::span<const ParameterSpec> specs, const MemoryPlan& 
   ParameterMemory memory;
   memory.places.resize(specs.size());
   const std::int64_t shards = plan.shard.shares(1) ? plan.shard.size : 1;
+  // Of a sum in f32 every rank adds an equal part, also where all keep the whole.
+  const std::int64_t parts = plan.types.gradient == DType::f32 ? std::max(plan.shard.size, 1) : shards;
   int ordinal = 0;
   for (std::size_t begin = 0; begin < specs.size();) {
     const int unit = specs[begin].unit;
@@ -36,7 +38,7 @@ ParameterMemory arrange(std::span<const ParameterSpec> specs, const MemoryPlan& 
         range.count += rounded_up(shape.rows * shape.columns, kAlignment);
       }
       if (range.count == 0) continue;
-      range.count = rounded_up(range.count, kAlignment * shards);
+      range.count = rounded_up(range.count, kAlignment * parts);
       range.shard_count = range.count / shards;
       range.shard_begin = shards > 1 ? plan.shard.rank * range.shard_count : 0;
       memory.ranges.push_back(range);
@@ -83,7 +85,9 @@ class Slots {
 
 // A count is a multiple of kAlignment, so ranges behind one another stay aligned.
 void allocate_weights(ParameterMemory& memory, const MemoryPlan& plan, Arena& arena) {
-  const auto dtype = [&](const ParameterRange& range) { return range.matrices ? plan.compute : DType::f32; };
+  const auto dtype = [&](const ParameterRange& range) {
+    return range.matrices ? plan.types.compute : DType::f32;
+  };
   const bool in_slots = plan.training && plan.shard.shares(3);
   const auto bytes = [&](const ParameterRange& range) { return in_slots ? size_of(dtype(range)) : 0; };
   Slots slots(memory.ranges, bytes, arena);
@@ -102,13 +106,16 @@ void allocate_weights(ParameterMemory& memory, const MemoryPlan& plan, Arena& ar
 }
 
 void allocate_gradients(ParameterMemory& memory, const MemoryPlan& plan, Arena& arena) {
+  const auto dtype = [&](const ParameterRange& range) {
+    return range.matrices ? plan.types.gradient : DType::i64;
+  };
   const bool in_slots = plan.shard.shares(2);
-  Slots slots(
-      memory.ranges, [&](const ParameterRange&) { return in_slots ? size_of(DType::i64) : 0; }, arena);
+  const auto bytes = [&](const ParameterRange& range) { return in_slots ? size_of(dtype(range)) : 0; };
+  Slots slots(memory.ranges, bytes, arena);
   for (ParameterRange& range : memory.ranges) {
     const std::int64_t end = range.shard_begin + range.shard_count;
-    range.gradient = in_slots ? slots.take(range, DType::i64) : arena.allocate(DType::i64, {range.count});
-    range.reduced = in_slots ? arena.allocate(DType::i64, {range.shard_count})
+    range.gradient = in_slots ? slots.take(range, dtype(range)) : arena.allocate(dtype(range), {range.count});
+    range.reduced = in_slots ? arena.allocate(dtype(range), {range.shard_count})
                              : flat_part(range.gradient, range.shard_begin, end);
   }
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/arena.h"
+#include "core/numerics_profile.h"
 #include "layers/parameter_pieces.h"
 #include "layers/shard_place.h"
 
@@ -20,11 +21,11 @@ struct ParameterRange {
   // The whole range, as layers see it. Where units share their memory, ranges of one slot lie at one place.
   int slot = 0;
   Tensor working;   // compute dtype for matrices, f32 for vectors
-  Tensor gradient;  // i64; empty when not training
+  Tensor gradient;  // i64 or f32; empty when not training
 
   // What this rank owns: [shard_begin, shard_begin + shard_count). The whole where nothing is sharded.
   std::int64_t shard_begin = 0, shard_count = 0;
-  Tensor reduced;                      // i64, the gradient summed over data ranks; empty when not training
+  Tensor reduced;                      // as gradient, the one summed over data ranks; empty when not training
   Tensor master;                       // f32; empty where inference keeps the rounded alone
   Tensor rounded;                      // as working: the rounded master, or master itself
   Tensor first_moment, second_moment;  // f32, empty when not training
@@ -43,8 +44,16 @@ struct ParameterArenas {
   Arena& moments;
 };
 
+// What parameters are made of; a compute dtype alone, and a numerics profile, say it.
+struct ParameterTypes {
+  ParameterTypes(DType of_compute) : compute(of_compute) {}
+  ParameterTypes(const NumericsProfile& profile) : compute(profile.compute), gradient(profile.gradient()) {}
+  DType compute;
+  DType gradient = DType::i64;  // of matrices: i64 or f32; of vectors always i64
+};
+
 struct MemoryPlan {
-  DType compute = DType::f32;
+  ParameterTypes types = DType::f32;
   bool training = true;
   TensorPlace tensor;
   ShardPlace shard;

@@ -111,10 +111,10 @@ bool Parameter::holds(std::int64_t row, std::int64_t column, std::int64_t column
   });
 }
 
-Parameters::Parameters(std::vector<ParameterSpec> specs, DType compute, Use use, TensorPlace place,
-                       ShardPlace shard)
+Parameters::Parameters(std::vector<ParameterSpec> specs, const ParameterTypes& types, Use use,
+                       TensorPlace place, ShardPlace shard)
     : use_(use),
-      plan_{.compute = compute, .training = use != Use::inference, .tensor = place, .shard = shard},
+      plan_{.types = types, .training = use != Use::inference, .tensor = place, .shard = shard},
       weights_(make_arena(specs, plan_, use, Kind::weights)),
       gradients_(make_arena(specs, plan_, use, Kind::gradients)),
       moments_(make_arena(specs, plan_, use, Kind::moments)),

@@ -21,12 +21,12 @@ struct Parameter {
   ParameterSpec spec;
   // What layers see: this tensor rank's padded rows x columns.
   Tensor working;   // compute dtype, or f32
-  Tensor gradient;  // i64, empty when not training; under ZeRO 2 there while it is added to
+  Tensor gradient;  // i64 or f32, empty when not training; under ZeRO 2 there while it is added to
   // What this rank owns: the same elements, or under ZeRO those of its shard, in a row; empty where it has
   // none.
   Tensor master;                       // f32; empty where inference keeps the rounded alone
   Tensor rounded;                      // as working: the rounded master, or master itself
-  Tensor reduced;                      // i64, the gradient summed over data ranks
+  Tensor reduced;                      // as gradient, summed over data ranks
   Tensor first_moment, second_moment;  // f32, empty when not training
   std::vector<ParameterPiece> pieces;  // of the logical tensor, where it stands in what this rank owns
   bool counted = true;  // in norms, digests and checkpoints by this rank, not by another that has it too
@@ -48,7 +48,7 @@ class Parameters {
   enum class Use : std::uint8_t { training, inference, measuring };
 
   // Lays the specs out, which stand unit by unit. Sizes of the arenas follow from the arguments alone.
-  Parameters(std::vector<ParameterSpec> specs, DType compute, Use use, TensorPlace place = {},
+  Parameters(std::vector<ParameterSpec> specs, const ParameterTypes& types, Use use, TensorPlace place = {},
              ShardPlace shard = {});
 
   [[nodiscard]] std::vector<Parameter>& all() { return parameters_; }

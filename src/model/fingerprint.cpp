@@ -75,7 +75,7 @@ struct ProbeBatch {
 void digest_step(Device& device, const NumericsProfile& profile, ModelConfig config, Digester& digester) {
   resolve(config);
   const MicroBatchNeeds needs = measure_micro_batch(config, profile, kSequences, kSequence);
-  Parameters parameters(Transformer::specs(config, profile), profile.compute, Parameters::Use::training);
+  Parameters parameters(Transformer::specs(config, profile), profile, Parameters::Use::training);
   parameters.initialise(1);
   parameters.refresh_working(device);
   const Transformer transformer(config, profile, parameters);
@@ -98,19 +98,20 @@ void digest_step(Device& device, const NumericsProfile& profile, ModelConfig con
                                stash, totals);
   digester.update(&totals.loss, sizeof(totals.loss));
   for (const Parameter& p : parameters.all()) {
-    digester.update(p.gradient.data, static_cast<std::size_t>(p.gradient.count()) * sizeof(std::int64_t));
+    digester.update(p.gradient.data, p.gradient.size_in_bytes());
   }
 }
 
 }  // namespace
 
-std::uint64_t fingerprint(Device& device, const NumericsProfile& profile) {
+std::uint64_t fingerprint(Device& device, const NumericsProfile& profile, std::string_view layout) {
   NumericsProfile probe = profile;
   probe.grain = kSequence;
   probe.batch_tokens_max = kSequences * kSequence;
   Digester digester;
   const std::string name = to_string(profile);
   digester.update(name.data(), name.size());
+  if (profile.mode == NumericsMode::fast) digester.update(layout.data(), layout.size());
   digest_step(device, probe, gpt_probe(profile), digester);
   digest_step(device, probe, llama_probe(profile), digester);
   return digester.value();

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 
 #include "core/numerics_profile.h"
 #include "device/device.h"
@@ -11,7 +12,7 @@
 namespace megalith {
 
 // A few milliseconds. Calls every operation a training step and a generation step use, in the profile's
-// dtype.
-std::uint64_t fingerprint(Device& device, const NumericsProfile& profile);
+// dtype. `layout`: what the bits of the mode fast depend on besides the profile; not read in exact.
+std::uint64_t fingerprint(Device& device, const NumericsProfile& profile, std::string_view layout);
 
 }  // namespace megalith

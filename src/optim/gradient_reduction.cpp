@@ -8,8 +8,9 @@
 
 namespace megalith {
 
-GradientReduction::GradientReduction(Communicator& data, Keep keep, std::vector<ReducedRange> ranges)
-    : data_(data), keep_(keep), ranges_(std::move(ranges)), requests_(ranges_.size()) {
+GradientReduction::GradientReduction(Communicator& data, Keep keep, std::vector<ReducedRange> ranges,
+                                     FloatSums* floats)
+    : data_(data), keep_(keep), ranges_(std::move(ranges)), floats_(floats), requests_(ranges_.size()) {
   for (std::size_t i = 0; i < ranges_.size(); ++i) {
     if (units_.empty() || units_.back().number != ranges_[i].unit) {
       MEGALITH_CHECK(units_.empty() || units_.back().number < ranges_[i].unit, "unit {}", ranges_[i].unit);
@@ -41,6 +42,10 @@ void GradientReduction::begin_step(Device& device, std::int64_t micro_batches) {
 void GradientReduction::begin(Unit& unit) {
   for (std::size_t i = unit.first_range; i < unit.end_range; ++i) {
     const ReducedRange& range = ranges_[i];
+    if (range.gradient.dtype == DType::f32) {
+      begin_floats(range);
+      continue;
+    }
     requests_[i] = keep_ == Keep::whole
                        ? data_.all_reduce(range.gradient.values<std::int64_t>(), IntegerReduction::sum)
                        : data_.reduce_scatter(range.gradient.values<std::int64_t>(),
@@ -50,9 +55,24 @@ void GradientReduction::begin(Unit& unit) {
   unit.under_way = true;
 }
 
+void GradientReduction::begin_floats(const ReducedRange& range) {
+  MEGALITH_CHECK(floats_ != nullptr, "nobody sums {}", describe(range.gradient));
+  if (keep_ == Keep::whole) {
+    floats_->to_all(range.gradient);
+  } else {
+    floats_->to_shards(range.gradient, range.reduced);
+  }
+}
+
 void GradientReduction::wait(Unit& unit) {
   if (!unit.under_way) return;
-  for (std::size_t i = unit.first_range; i < unit.end_range; ++i) data_.wait(requests_[i]);
+  for (std::size_t i = unit.first_range; i < unit.end_range; ++i) {
+    if (ranges_[i].gradient.dtype == DType::f32) {
+      floats_->finish();
+    } else {
+      data_.wait(requests_[i]);
+    }
+  }
   unit.under_way = false;
 }
 
@@ -70,7 +90,8 @@ void GradientReduction::take_slot(Device& device, Unit& unit) {
   for (std::size_t i = unit.first_range; i < unit.end_range; ++i) {
     const ReducedRange& range = ranges_[i];
     device.optimizer().zero(range.gradient);
-    std::memcpy(range.gradient.as<std::int64_t>() + range.shard_begin, range.reduced.data,
+    const std::size_t offset = static_cast<std::size_t>(range.shard_begin) * size_of(range.gradient.dtype);
+    std::memcpy(static_cast<std::byte*>(range.gradient.data) + offset, range.reduced.data,
                 range.reduced.size_in_bytes());
   }
 }

@@ -1,7 +1,8 @@
 // Sums of gradients over data ranks: all of them for each rank, or under ZeRO to each rank its shard.
 //
-// Integers, so any order gives the same bits. A unit's sum begins as soon as its last contribution is in and
-// runs beside the rest of the backward pass; finish() waits for what is left.
+// Integers, so any order gives the same bits; sums in f32 have the order of optim/float_sums.h. A unit's sum
+// begins as soon as its last contribution is in and runs beside the rest of the backward pass; finish() waits
+// for what is left.
 #pragma once
 
 #include <cstdint>
@@ -9,6 +10,7 @@
 
 #include "comm/communicator.h"
 #include "device/device.h"
+#include "optim/float_sums.h"
 
 namespace megalith {
 
@@ -16,8 +18,8 @@ namespace megalith {
 struct ReducedRange {
   int unit = 0;
   int slot = 0;
-  Tensor gradient;  // i64, what the rank adds to
-  Tensor reduced;   // i64, the sum: all of it or this rank's shard
+  Tensor gradient;  // i64 or f32, what the rank adds to
+  Tensor reduced;   // as gradient, the sum: all of it or this rank's shard
   std::int64_t shard_begin = 0;
 };
 
@@ -28,8 +30,10 @@ class GradientReduction {
   // into the shards after each micro batch.
   enum class Keep : std::uint8_t { whole, shards, slots };
 
-  // `data` and the tensors' memory outlive it. Ranges stand in ascending order of units.
-  GradientReduction(Communicator& data, Keep keep, std::vector<ReducedRange> ranges);
+  // `data`, `floats` and the tensors' memory outlive it. Ranges stand in ascending order of units. floats:
+  // what sums those in f32; null where there are none.
+  GradientReduction(Communicator& data, Keep keep, std::vector<ReducedRange> ranges,
+                    FloatSums* floats = nullptr);
 
   // Nothing was added yet. With slots every rank has as many micro batches; else each says its own number.
   void begin_step(Device& device, std::int64_t micro_batches);
@@ -52,6 +56,7 @@ class GradientReduction {
   };
   [[nodiscard]] Unit* find(int number);  // null: no such unit
   void begin(Unit& unit);
+  void begin_floats(const ReducedRange& range);
   void wait(Unit& unit);
   void begin_complete();
   void take_slot(Device& device, Unit& unit);
@@ -59,6 +64,7 @@ class GradientReduction {
   Communicator& data_;
   Keep keep_;
   std::vector<ReducedRange> ranges_;
+  FloatSums* floats_;
   std::vector<Communicator::Request> requests_;  // one per range
   std::vector<Unit> units_;                      // ascending
   std::vector<int> slot_units_;                  // which unit has each slot; -1: none

@@ -261,6 +261,14 @@ Layout layout_of(const ParallelConfig& parallel) {
           .tensor = static_cast<int>(parallel.tensor)};
 }
 
+std::string sums_of_layout(const TrainConfig& config, const Layout& layout) {
+  const ParallelConfig& p = config.parallel;
+  return fmt::format(
+      "tensor={} pipeline={} data={} zero={} schedule={} chunks={} stage_layers=\"{}\" micro={}",
+      layout.tensor, layout.pipeline, layout.data, p.zero, static_cast<int>(p.schedule), p.chunks,
+      p.stage_layers, config.batch.micro);
+}
+
 std::string equation(const Layout& layout) {
   return fmt::format("{} rank{} = tensor {} x pipeline {} x data {}", layout.ranks(),
                      layout.ranks() == 1 ? "" : "s", layout.tensor, layout.pipeline, layout.data);

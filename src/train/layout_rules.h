@@ -46,6 +46,9 @@ Expected<Layout> layout_of(const TrainConfig& config, std::int64_t ranks);
 Layout layout_of(const ParallelConfig& parallel);
 
 // "8 ranks = tensor 2 x pipeline 2 x data 2": the axes that have ranks, and data always.
+// All that the bits of numerics.mode "fast" depend on besides what is the same in every layout.
+std::string sums_of_layout(const TrainConfig& config, const Layout& layout);
+
 std::string equation(const Layout& layout);
 
 // Layers of every chunk in the model's order: chunk c of stage p is number c * pipeline + p. As even as may

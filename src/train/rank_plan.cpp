@@ -4,6 +4,7 @@
 
 #include "train/batch_schedule.h"
 #include "train/batch_share.h"
+#include "train/float_exchange.h"
 #include "train/layout_rules.h"
 
 namespace megalith {
@@ -63,10 +64,11 @@ std::vector<ParameterSpec> specs_of_rank(const TrainConfig& config, const Mesh& 
 
 RankNeeds measure_rank(const TrainConfig& config, const Mesh& mesh) {
   const TensorPlace tensor{mesh.layout().tensor, mesh.place().tensor};
-  const Parameters parameters(specs_of_rank(config, mesh), config.numerics.compute,
-                              Parameters::Use::measuring, tensor, shard_place(config, mesh));
+  const Parameters parameters(specs_of_rank(config, mesh), config.numerics, Parameters::Use::measuring,
+                              tensor, shard_place(config, mesh));
   return {.pipeline = measure_pipeline(pipeline_config(config, mesh.layout()), mesh),
-          .parameter_bytes = parameters.bytes()};
+          .parameter_bytes = parameters.bytes(),
+          .exchange_bytes = FloatExchange::bytes(config, parameters, mesh)};
 }
 
 }  // namespace megalith

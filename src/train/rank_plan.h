@@ -24,13 +24,14 @@ std::vector<ParameterSpec> specs_of_rank(const TrainConfig& config, const Mesh& 
 struct RankNeeds {
   PipelineNeeds pipeline;
   std::size_t parameter_bytes = 0;  // weights, gradients and moments
+  std::size_t exchange_bytes = 0;   // through which gradients in f32 are summed over ranks
 
   // By what people know: activations of all micro batches in flight, and what is given back within a step.
   [[nodiscard]] std::size_t activation_bytes() const {
     return static_cast<std::size_t>(pipeline.slots) * (pipeline.slot_bytes + pipeline.half_bytes);
   }
   [[nodiscard]] std::size_t workspace_bytes() const {
-    return pipeline.workspace_bytes + pipeline.message_bytes;
+    return pipeline.workspace_bytes + pipeline.message_bytes + exchange_bytes;
   }
   [[nodiscard]] std::size_t bytes() const { return parameter_bytes + activation_bytes() + workspace_bytes(); }
 };

@@ -21,7 +21,6 @@ namespace megalith {
 
 enum class LearningRateDecay : std::uint8_t { cosine, linear, constant, wsd, inverse_sqrt };
 enum class CooldownShape : std::uint8_t { linear, cosine, square_root };
-enum class NumericsMode : std::uint8_t { exact };
 
 struct DataConfig {
   std::string source = "synthetic";             // or the path of token files without .bin and .idx
@@ -133,7 +132,6 @@ struct TrainConfig {
   OptimizerConfig optimizer;
   ScheduleConfig schedule;
   ParallelConfig parallel;
-  NumericsMode mode = NumericsMode::exact;
   NumericsProfile numerics = {.grain = 0};  // grain 0 until resolved; batch_tokens_max follows from the batch
   CheckpointConfig checkpoint;
   ValidationConfig validation;

@@ -295,19 +295,23 @@ void declare_parallel_keys(Registry& registry, ParallelConfig& parallel) {
                     .may_change_on_resume = true});
 }
 
-void declare_numerics_keys(Registry& registry, NumericsMode& mode, NumericsProfile& numerics) {
+void declare_numerics_keys(Registry& registry, NumericsProfile& numerics) {
   registry.section("numerics", "The profile that the bits of a run depend on; docs/numerics.md explains it.");
-  registry.choice("numerics.mode", mode, {{"exact", NumericsMode::exact}},
-                  {.help = "exact: the same bits in every layout."});
+  registry.choice(
+      "numerics.mode", numerics.mode, {{"exact", NumericsMode::exact}, {"fast", NumericsMode::fast}},
+      {.help = "exact: the same bits in every layout. fast: less time and memory, gradients of matrices in "
+               "f32, and bits that each layout has for itself."});
   registry.choice(
       "numerics.dtype", numerics.compute, {{"bf16", DType::bf16}, {"f32", DType::f32}},
       {.help = "Activations, working weights and key/value cache; master weights are always f32."});
-  registry.integer("numerics.tree", numerics.tree,
-                   {.min = 1,
-                    .max = 64,
-                    .power_of_two = true,
-                    .unit = "leaves",
-                    .help = "Parts of every sum that tensor parallelism may cut; its degree divides this."});
+  registry.integer(
+      "numerics.tree", numerics.tree,
+      {.min = 1,
+       .max = 64,
+       .power_of_two = true,
+       .unit = "leaves",
+       .help = "Parts of every sum that tensor parallelism may cut; its degree divides this. With "
+               "numerics.mode = \"fast\" a rank's parts are one."});
   registry.integer(
       "numerics.grain", numerics.grain,
       {.min = 32,
@@ -315,7 +319,9 @@ void declare_numerics_keys(Registry& registry, NumericsMode& mode, NumericsProfi
        .zero = "the fewest whole sequences of a multiple of 32 tokens",
        .unit = "tokens",
        .help = "Consecutive tokens whose weight gradient is rounded once: a multiple of 32, and a multiple "
-               "or a divisor of batch.sequence. A micro batch is whole grains."});
+               "or a divisor of batch.sequence. A micro batch is whole grains. With numerics.mode = \"fast\" "
+               "only what data "
+               "ranks are dealt and the output layer takes at once."});
   registry.integer(
       "numerics.sequence_slices", numerics.sequence_slices,
       {.min = 1, .max = 1, .unit = "slices", .help = "Slices of a sequence that ranks may own."});
@@ -459,7 +465,7 @@ void declare_train_keys(Registry& registry, TrainConfig& config) {
   declare_optimizer_keys(registry, config.optimizer);
   declare_schedule_keys(registry, config.schedule);
   declare_parallel_keys(registry, config.parallel);
-  declare_numerics_keys(registry, config.mode, config.numerics);
+  declare_numerics_keys(registry, config.numerics);
   registry.section("device", "The processor.");
   registry.integer("device.threads", config.threads,
                    {.min = 1,

@@ -80,10 +80,11 @@ Trainer::Trainer(const TrainConfig& config, Device& device, const Dataset& train
       train_(train),
       mesh_(mesh),
       needs_(measure_rank(config, mesh)),
-      parameters_(specs_of_rank(config, mesh), config.numerics.compute, Parameters::Use::training,
+      parameters_(specs_of_rank(config, mesh), config.numerics, Parameters::Use::training,
                   {mesh.layout().tensor, mesh.place().tensor}, shard_place(config, mesh)),
       tensor_(megalith::tensor_group(config, mesh)),
-      units_(device, mesh.data(), parameters_),
+      floats_(config, parameters_, mesh, device, verdict_),
+      units_(device, mesh.data(), parameters_, floats_.over_data()),
       engine_(with_schedule(pipeline_config(config, mesh.layout()), schedule), mesh, device, parameters_,
               needs_.pipeline),
       adam_(optimized(parameters_, config.optimizer), adam_settings(config.optimizer)),
@@ -118,7 +119,9 @@ StepContext Trainer::context(bool training, TensorObserver* observer) {
 }
 
 RankNeeds Trainer::used() const {
-  return {.pipeline = engine_.used(), .parameter_bytes = parameters_.bytes()};
+  return {.pipeline = engine_.used(),
+          .parameter_bytes = parameters_.bytes(),
+          .exchange_bytes = floats_.bytes_used()};
 }
 
 void Trainer::refresh_working() {
@@ -156,17 +159,26 @@ void Trainer::accumulate(std::int64_t step, TensorObserver* observer) {
 // What data ranks do not add up: gains and biases over tokens that tensor ranks share, and a tied token table
 // that both ends of a pipeline hold.
 void Trainer::sum_shared_gradients() {
-  const auto sum = [&](Communicator& ranks, const auto& is_shared) {
-    requests_.clear();
-    for (const Parameter& p : parameters_.all()) {
-      if (is_shared(p.spec) && !p.reduced.empty())
-        requests_.push_back(ranks.all_reduce(p.reduced.values<std::int64_t>(), IntegerReduction::sum));
+  requests_.clear();
+  for (const Parameter& p : parameters_.all()) {
+    if (!tensor_ || !p.spec.summed_over_tensor || p.reduced.empty()) continue;
+    requests_.push_back(mesh_.tensor().all_reduce(p.reduced.values<std::int64_t>(), IntegerReduction::sum));
+  }
+  for (const Communicator::Request request : requests_) mesh_.tensor().wait(request);
+  if (mesh_.ends() != nullptr && config_.model.tied_output) sum_over_ends();
+}
+
+void Trainer::sum_over_ends() {
+  Communicator& ends = *mesh_.ends();
+  for (const Parameter& p : parameters_.all()) {
+    if (p.spec.unit != kTokenTableUnit || p.reduced.empty()) continue;
+    if (p.reduced.dtype == DType::f32) {
+      floats_.over_ends()->to_all(p.reduced);
+      floats_.over_ends()->finish();
+    } else {
+      ends.wait(ends.all_reduce(p.reduced.values<std::int64_t>(), IntegerReduction::sum));
     }
-    for (const Communicator::Request request : requests_) ranks.wait(request);
-  };
-  if (tensor_) sum(mesh_.tensor(), [](const ParameterSpec& spec) { return spec.summed_over_tensor; });
-  if (mesh_.ends() != nullptr && config_.model.tied_output)
-    sum(*mesh_.ends(), [](const ParameterSpec& spec) { return spec.unit == kTokenTableUnit; });
+  }
 }
 
 // One sum over all ranks of what the step's numbers are made of. A verdict counts as one, so a sum is an OR.

@@ -18,6 +18,7 @@
 #include "train/batch_buffers.h"
 #include "train/batch_schedule.h"
 #include "train/batch_share.h"
+#include "train/float_exchange.h"
 #include "train/initial_weights.h"
 #include "train/learning_rate.h"
 #include "train/rank_plan.h"
@@ -104,6 +105,7 @@ class Trainer {
   void accumulate(std::int64_t step, TensorObserver* observer);
   void add_to_sources(const MicroBatch& batch);
   void sum_shared_gradients();
+  void sum_over_ends();
   bool sum_over_ranks();  // true: some rank's verdict is bad
   [[nodiscard]] std::uint64_t sum_of_digests(std::uint64_t mine) const;
   std::string first_bad_place(std::int64_t step);
@@ -121,6 +123,7 @@ class Trainer {
   RankNeeds needs_;
   Parameters parameters_;
   std::optional<TensorGroup> tensor_;  // where matrices are shared
+  FloatExchange floats_;
   UnitSharing units_;
   PipelineEngine engine_;
   Adam adam_;

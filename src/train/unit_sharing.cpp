@@ -38,10 +38,10 @@ WeightGathering::Keep keep_weights(ShardPlace shard) {
 
 }  // namespace
 
-UnitSharing::UnitSharing(Device& device, Communicator& data, const Parameters& parameters)
+UnitSharing::UnitSharing(Device& device, Communicator& data, const Parameters& parameters, FloatSums* floats)
     : device_(device),
       in_step_(parameters.shard().shares(2)),
-      gradients_(data, keep_gradients(parameters.shard()), reduced_ranges(parameters)),
+      gradients_(data, keep_gradients(parameters.shard()), reduced_ranges(parameters), floats),
       weights_(data, keep_weights(parameters.shard()), gathered_ranges(parameters)) {}
 
 }  // namespace megalith

@@ -15,8 +15,8 @@ namespace megalith {
 
 class UnitSharing final : public UnitGate {
  public:
-  // All outlive it.
-  UnitSharing(Device& device, Communicator& data, const Parameters& parameters);
+  // All outlive it. floats: what sums gradients in f32, null where there are none.
+  UnitSharing(Device& device, Communicator& data, const Parameters& parameters, FloatSums* floats);
 
   // Whether each data rank must have as many micro batches, so that all take part in the same operations.
   [[nodiscard]] bool in_step() const { return in_step_; }

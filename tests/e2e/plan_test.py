@@ -39,6 +39,20 @@ class Check(MegalithTest):
         told = json.loads(self.refused("plan", "check", TINY, "--ranks", 9, "--json").out)
         self.assertEqual([broken["rule"] for broken in told["broken"]], ["a unit of whole grains for every data rank"])
 
+    def test_the_price_of_exact_is_measured_at_every_grain_of_a_micro_batch(self):
+        self.assertNotIn("what exact costs", self.run_megalith("plan", "check", TINY, "--ranks", 1).out)
+        shape = ["plan", "check", TINY, "--ranks", 1, "--price", "--set", "batch.global=16", "--set", "batch.micro=16"]
+        told = json.loads(self.run_megalith(*shape, "--json").out)["exact_price"]
+        grains = [line["grain"] for line in told["grains"]]
+        self.assertEqual(grains, sorted(grains))
+        self.assertEqual(grains[-1], told["tokens"])
+        self.assertIn(told["best"], grains)
+        for line in told["grains"]:
+            self.assertLess(abs(line["of_step"]), abs(line["of_product"]) + 1e-9)
+        out = self.run_megalith(*shape).out
+        self.assertIn("what exact costs here, measured", out)
+        self.assertIn("try numerics.grain = ", out)
+
     def test_absurd_numbers_of_ranks_are_refused_by_the_option(self):
         for ranks in ("0", "-8", "1.5", "many", "1048577", "99999999999999999999"):
             self.refused("plan", "check", TINY, "--ranks", ranks, says="--ranks")

@@ -71,6 +71,8 @@ class VerifyLayout(MegalithTest):
         self.refused("verify-layout", TINY, "--ranks", 2, "--inject", "sum-order", says=["tensor 4", "--ranks 4"])
         self.refused("verify-layout", TINY, "--ranks", 2, "--inject", "nothing", says="--inject")
         self.refused("verify-layout", TINY, "--ranks", 2, "--steps", 0, says="--steps")
+        self.refused("verify-layout", TINY, "--ranks", 2, "--set", "numerics.mode=fast",
+                     says=["numerics.mode", "not between layouts", "--set numerics.mode=exact"])
         self.refused("verify-layout", self.folder / "absent.toml", "--ranks", 2, says="absent.toml")
         self.refused("verify-layout", TINY, "--ranks", 2, says="mpirun started", env={
             "OMPI_COMM_WORLD_SIZE": "3", "OMPI_COMM_WORLD_RANK": "0", "PMIX_RANK": "0"})

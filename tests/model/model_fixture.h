@@ -144,7 +144,7 @@ class Machine {
       : profile_(profile),
         needs_(measure_micro_batch(config, profile, micro_sequences, sequence, recompute)),
         device(cpu::make_device(num_threads, isa)),
-        parameters(Transformer::specs(config, profile), profile.compute, Parameters::Use::training),
+        parameters(Transformer::specs(config, profile), profile, Parameters::Use::training),
         transformer(config, profile, parameters, recompute),
         stash_arena_("stash", needs_.stash_bytes),
         workspace_("workspace", needs_.workspace_bytes),

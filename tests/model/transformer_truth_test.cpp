@@ -119,9 +119,11 @@ TEST_P(TransformerTruth, LossEqualsTheFloat64Model) {
   EXPECT_FALSE(machine.verdict.bad());
 }
 
-TEST_P(TransformerTruth, GradientsEqualFiniteDifferencesOfTheFloat64Model) {
-  const ModelConfig config = test::shaped_model(GetParam());
-  Machine machine(config, test::small_profile(DType::f32, 24), 3, 24);
+void expect_finite_differences(const char* shape, NumericsMode mode) {
+  const ModelConfig config = test::shaped_model(shape);
+  NumericsProfile profile = test::small_profile(DType::f32, 24);
+  profile.mode = mode;
+  Machine machine(config, profile, 3, 24);
   stir(machine.parameters);
   machine.parameters.refresh_working(*machine.device);
   const bool with_z_loss = config.logit_softcap > 0 || !config.biases;
@@ -146,10 +148,21 @@ TEST_P(TransformerTruth, GradientsEqualFiniteDifferencesOfTheFloat64Model) {
       const double below = model.loss(input, machine.z_loss);
       value = before;
       const double expected = (above - below) / (2 * kStep);
-      const double actual = static_cast<double>(p.gradient.as<std::int64_t>()[i]) * unit;
+      const bool in_floats = p.gradient.dtype == DType::f32;
+      EXPECT_EQ(in_floats, mode == NumericsMode::fast && p.spec.is_matrix);
+      const double actual = in_floats ? p.gradient.as<float>()[i]
+                                      : static_cast<double>(p.gradient.as<std::int64_t>()[i]) * unit;
       EXPECT_NEAR(actual, expected, 2e-4 * std::fabs(expected) + 2e-4) << p.spec.name << " [" << i << "]";
     }
   }
+}
+
+TEST_P(TransformerTruth, GradientsEqualFiniteDifferencesOfTheFloat64Model) {
+  expect_finite_differences(GetParam(), NumericsMode::exact);
+}
+
+TEST_P(TransformerTruth, SoDoThoseThatAreSummedInSinglePrecision) {
+  expect_finite_differences(GetParam(), NumericsMode::fast);
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, TransformerTruth, testing::ValuesIn(test::kShapes),

@@ -46,19 +46,19 @@ inline std::vector<std::vector<std::int64_t>> leaf_elements(const SumOrder& orde
   return leaves;
 }
 
+// A chain that goes on from `start`.
+template <class A, class B>
+float chain_from(float start, const std::vector<std::int64_t>& elements, const A& a, const B& b) {
+  float sum = start;
+  for (const std::int64_t i : elements) sum = i < 0 ? std::fma(0.0f, 0.0f, sum) : std::fma(a(i), b(i), sum);
+  return sum;
+}
+
 template <class A, class B>
 float chain(const std::vector<std::int64_t>& elements, const A& a, const B& b, PlantedBug bug) {
-  float sum = 0;
-  float before = 0;
-  std::size_t done = 0;
-  for (const std::int64_t i : elements) {
-    if (bug == PlantedBug::block_sum_added && done++ == elements.size() / 2) {
-      before = sum;
-      sum = 0;
-    }
-    sum = i < 0 ? std::fma(0.0f, 0.0f, sum) : std::fma(a(i), b(i), sum);
-  }
-  return bug == PlantedBug::block_sum_added ? before + sum : sum;
+  if (bug != PlantedBug::block_sum_added) return chain_from(0, elements, a, b);
+  const auto half = elements.begin() + static_cast<std::ptrdiff_t>(elements.size() / 2);
+  return chain_from(0, {elements.begin(), half}, a, b) + chain_from(0, {half, elements.end()}, a, b);
 }
 
 // One output element: a(i) and b(i) give the operands' elements along the summed dimension.
@@ -101,6 +101,15 @@ std::int64_t exact_gradient(std::int64_t tokens, std::int64_t grain, int shift, 
     in_float += sum;
   }
   return bug == PlantedBug::grains_in_float ? to_fixed_point(in_float, shift) : total;
+}
+
+// One element of a weight gradient in f32, which was `start` before.
+template <class A, class B>
+float float_gradient(float start, std::int64_t tokens, bool pairs, const A& a, const B& b,
+                     PlantedBug bug = PlantedBug::none) {
+  const std::vector<std::int64_t> elements = leaf_elements({}, tokens, pairs, bug).front();
+  if (bug == PlantedBug::block_sum_added) return start + chain_from(0, elements, a, b);
+  return chain_from(start, elements, a, b);
 }
 
 }  // namespace megalith::reference

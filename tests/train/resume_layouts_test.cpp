@@ -126,6 +126,36 @@ TEST(Resume, WorksAgainAtStepsThatTheLedgerHasInAnyLayout) {
   EXPECT_EQ(lines_of(folder.path()).size(), static_cast<std::size_t>(kSteps));
 }
 
+TEST(Resume, OfAFastRunGoesOnInOtherLayoutsWithoutComparingTheirBits) {
+  const test::TemporaryFolder folder;
+  TrainConfig config = base();
+  config.numerics.mode = NumericsMode::fast;
+  run_until(folder.path(), config, kSteps, LoopEnd::Kind::finished, 42);
+  for (const std::int64_t step : {kSteps, std::int64_t{6}})
+    fs::remove_all(folder.path() / "checkpoints" / checkpoint_folder_name(step));
+  config.batch.micro = 4;  // another layout, which its fingerprint tells
+  run_until(folder.path(), config, kSteps, LoopEnd::Kind::finished, 43);
+  EXPECT_EQ(lines_of(folder.path()).size(), static_cast<std::size_t>(kSteps));
+  config.parallel = layout(2, 2, 2, 1);
+  config.batch.micro = 1;
+  config.schedule.steps = kSteps + 2;
+  run_until(folder.path(), config, kSteps + 2, LoopEnd::Kind::finished);
+  EXPECT_EQ(lines_of(folder.path()).size(), static_cast<std::size_t>(kSteps + 2));
+}
+
+TEST(Resume, OfAFastRunInItsOwnLayoutGivesTheRunThatWasNeverStopped) {
+  for (const ParallelConfig& parallel : {layout(1, 1, 1, 0), layout(2, 2, 2, 1)}) {
+    const test::TemporaryFolder whole, stopped;
+    TrainConfig config = base();
+    config.numerics.mode = NumericsMode::fast;
+    config.parallel = parallel;
+    run_until(whole.path(), config, kSteps, LoopEnd::Kind::finished);
+    run_until(stopped.path(), config, 3);
+    run_until(stopped.path(), config, kSteps, LoopEnd::Kind::finished);
+    EXPECT_EQ(tensors_of(stopped.path(), kSteps) == tensors_of(whole.path(), kSteps), true);
+  }
+}
+
 TEST(Resume, IsRefusedWhereRanksComputeOtherBits) {
   const test::TemporaryFolder folder;
   TrainConfig config = base();

@@ -30,6 +30,10 @@ TEST(SteadyStep, AllocatesNothing) {
   configs.push_back(run_of(1, 0, 2));
   configs.push_back(run_of(2, 1, 2, 2));
   configs.push_back(run_of(2, 3, 2));
+  for (const std::int64_t zero : {0, 1, 3}) {
+    configs.push_back(run_of(2, zero, 2));
+    configs.back().numerics.mode = NumericsMode::fast;
+  }
   for (const TrainConfig& config : configs) {
     std::atomic<std::int64_t> seen{0};
     test::on_ranks(config, samples, [&](test::RankOfRun& rank) {
@@ -63,8 +67,14 @@ TEST(SteadyStep, AllocatesNothing) {
 
 TEST(Memory, OfARankInAnyLayoutIsWhatWasPredicted) {
   const test::RepeatedBatch samples = test::ragged_data(8);
-  for (TrainConfig config : {run_of(1, 0), run_of(3, 2), run_of(2, 1, 2), run_of(2, 3, 4), run_of(1, 0, 2, 2),
-                             run_of(2, 2, 2, 2), run_of(1, 0, 1, 8)}) {
+  std::vector<TrainConfig> configs = {run_of(1, 0),      run_of(3, 2),       run_of(2, 1, 2),
+                                      run_of(2, 3, 4),   run_of(1, 0, 2, 2), run_of(2, 2, 2, 2),
+                                      run_of(1, 0, 1, 8)};
+  for (TrainConfig config : {run_of(3, 0), run_of(2, 1, 2), run_of(2, 3, 2)}) {
+    config.numerics.mode = NumericsMode::fast;
+    configs.push_back(config);
+  }
+  for (TrainConfig& config : configs) {
     for (const Recompute recompute : {Recompute::none, Recompute::full}) {
       config.parallel.recompute = recompute;
       test::on_ranks(config, samples, [&](test::RankOfRun& rank) {

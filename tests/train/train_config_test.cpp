@@ -151,10 +151,22 @@ TEST(TrainConfig, TheSyntheticLanguageHasNoCompletionsToLearn) {
             "try: data.source = token files of pairs");
 }
 
-TEST(TrainConfig, OnlyExactNumericsAreLegalToday) {
-  EXPECT_EQ(refused({"numerics.mode=fast"}),
-            "--set numerics.mode: found the text \"fast\"; allowed: only \"exact\"; try: "
-            "\"exact\"");
+TEST(TrainConfig, NumericsAreExactOrFast) {
+  EXPECT_EQ(tiny({})->numerics.mode, NumericsMode::exact);
+  EXPECT_EQ(tiny({"numerics.mode=fast"})->numerics.mode, NumericsMode::fast);
+  EXPECT_EQ(refused({"numerics.mode=fats"}),
+            "--set numerics.mode: found the text \"fats\"; allowed: \"exact\", \"fast\"; try: \"fast\"");
+}
+
+TEST(NumericsProfile, NamesItsModeAndIsWhatItWasWhereItIsExact) {
+  NumericsProfile profile;
+  EXPECT_EQ(to_string(profile),
+            "exact-v1 tree=8 slices=1 grain=1024 key_block=64 attention_split=1024 vocab_block=1024 "
+            "batch_tokens_max=0 bf16");
+  EXPECT_EQ(profile.leaves(2), 4);
+  profile.mode = NumericsMode::fast;
+  EXPECT_TRUE(to_string(profile).starts_with("fast-v1 tree=8 "));
+  EXPECT_EQ(profile.leaves(2), 1);
 }
 
 TEST(TrainConfig, ExtremeButLegalNumbersDoNotOverflow) {

@@ -7,6 +7,7 @@
 
 #include "app/configs_folder.h"
 #include "app/console.h"
+#include "app/loaded_model.h"
 #include "app/number_range.h"
 #include "train/batch_share.h"
 #include "train/rank_plan.h"
@@ -18,6 +19,7 @@ struct Options {
   std::filesystem::path config_file;
   std::vector<std::string> overrides;
   std::int64_t ranks = 1;
+  bool price = false;
   bool json = false;
 };
 
@@ -74,7 +76,11 @@ ExitCode check(const Options& options) {
   value_or_throw(look_for_shipped_config(options.config_file));
   const auto config = value_or_throw(
       load_config_with_keys(options.config_file, options.overrides, configs_folder(options.config_file)));
-  const LayoutPlan plan = plan_layout(*config, options.ranks);
+  LayoutPlan plan = plan_layout(*config, options.ranks);
+  if (options.price) {
+    const std::unique_ptr<Device> device = value_or_throw(open_device(config->values.threads));
+    plan.price = measure_exact_price(config->values, *device);
+  }
   print(options.json ? to_json(plan, config->values) + "\n" : describe(plan, config->values));
   if (plan.broken.empty()) return ExitCode::done;
   Refusals refusals;
@@ -129,7 +135,8 @@ std::string describe(const LayoutPlan& plan, const TrainConfig& config) {
       "with every schedule, ZeRO stage, recomputation, and sequence parallelism: {} enumerated, {} "
       "legal\n",
       plan.variants.enumerated, plan.variants.legal.size());
-  return text + refused_by_rule(plan.variants);
+  text += refused_by_rule(plan.variants);
+  return plan.price ? text + "\n" + describe(*plan.price) : text;
 }
 
 std::string to_json(const LayoutPlan& plan, const TrainConfig& config) {
@@ -155,6 +162,7 @@ std::string to_json(const LayoutPlan& plan, const TrainConfig& config) {
     list.push_back({{"tensor", legal.tensor}, {"pipeline", legal.pipeline}, {"data", legal.data}});
   object["layouts"]["list"] = std::move(list);
   object["variants"] = json_of(plan.variants);
+  if (plan.price) object["exact_price"] = json_of(*plan.price);
   return object.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
 }
 
@@ -168,6 +176,8 @@ void add_plan_check(CLI::App& plan, Run& run) {
   verb->add_option("--ranks", options->ranks, "Ranks that share the work")
       ->required()
       ->check(between(1, 1 << 20));
+  verb->add_flag("--price", options->price,
+                 "Measure, in about a second, what numerics.mode = \"exact\" costs at each grain");
   verb->add_flag("--json", options->json, "Print one JSON object");
   verb->callback([options, &run] { run = [options] { return check(*options); }; });
 }

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 
+#include "app/plan/exact_price.h"
 #include "app/verb.h"
 #include "train/layout_census.h"
 
@@ -16,6 +18,7 @@ struct LayoutPlan {
   std::int64_t unit = 1;  // sequences that the batch is dealt out by
   LayoutCensus layouts;   // with the config's other keys
   LayoutCensus variants;  // with every value of them
+  std::optional<ExactPrice> price;
 };
 
 LayoutPlan plan_layout(const LoadedConfig& config, std::int64_t ranks);

@@ -41,7 +41,9 @@ constexpr OperationCoverage kCoverage[] = {
     {"parameter digest", true},
     {"zero", true},
     {"all finite", true},
+    {"gradients in f32", false},
     {"tree sum", false},
+    {"rank sum", false},
     {"row lookup", false},
     {"row select", false},
     {"column join", false},
@@ -69,6 +71,7 @@ class AbsentLoss final : public LossOps {
 class AbsentShards final : public ShardOps {
  public:
   void sum(const TreeSum&) override { throw_not_on_cuda("tree sum"); }
+  void rank_sum(const RankSum&) override { throw_not_on_cuda("rank sum"); }
   void lookup(const RowLookup&) override { throw_not_on_cuda("row lookup"); }
   void select(const RowSelect&) override { throw_not_on_cuda("row select"); }
   void join(const ColumnPieces&) override { throw_not_on_cuda("column join"); }

@@ -46,6 +46,7 @@ class Matmul final : public CudaMatmul {
   }
 
   void weight_gradient(const WeightGradientProduct& args) override {
+    if (args.dw.dtype != DType::i64) throw_not_on_cuda("gradients in f32");
     MEGALITH_CHECK(args.dy.rows() == args.x.rows() && args.dw.rows() == args.dy.columns() &&
                        args.dw.columns() == args.x.columns() && args.dy.dtype == args.x.dtype,
                    "{}, {} -> {}", describe(args.dy), describe(args.x), describe(args.dw));

@@ -1,6 +1,7 @@
 // The optimizer's operations: from tensors to kernels' arguments and plans.
 #include <cmath>
 
+#include "device/cuda/coverage.h"
 #include "device/cuda/operations.h"
 
 namespace megalith::cuda {
@@ -33,6 +34,7 @@ class Optimizer final : public OptimizerOps {
   explicit Optimizer(KernelLauncher& launcher) : launcher_(launcher) {}
 
   SquareSum squared_norm(const SquaredNorm& args) override {
+    if (args.gradient.dtype != DType::i64) throw_not_on_cuda("gradients in f32");
     check_dense("squared norm", {args.gradient}, args.gradient.count());
     launcher_.launch(plan_sum(args.gradient.count(), launcher_.shape()),
                      SquaresArgs{.gradient = args.gradient.as<std::int64_t>(),
@@ -45,6 +47,7 @@ class Optimizer final : public OptimizerOps {
   }
 
   void update(const AdamUpdate& args) override {
+    if (args.gradient.dtype != DType::i64) throw_not_on_cuda("gradients in f32");
     check_dense("AdamW", {args.gradient, args.master, args.m, args.v, args.working}, args.gradient.count());
     if (args.gradient.count() == 0) return;
     if (!args.working.empty() && args.working.dtype == DType::bf16) {

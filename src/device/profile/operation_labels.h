@@ -112,6 +112,9 @@ inline OperationLabel label_of(const LossSum& a) {
 inline OperationLabel label_of(const TreeSum& a) {
   return {.name = "tree sum", .dtype = a.y.dtype, .sizes = {a.parts.shape[1], a.y.rows(), a.y.columns()}};
 }
+inline OperationLabel label_of(const RankSum& a) {
+  return {.name = "rank sum", .dtype = a.y.dtype, .sizes = {a.parts.rows(), a.y.count()}};
+}
 inline OperationLabel label_of(const RowLookup& a) {
   return matrix_label("row lookup", a.y);
 }

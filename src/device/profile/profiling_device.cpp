@@ -111,6 +111,7 @@ class ProfilingShards final : public Timed<ShardOps> {
  public:
   using Timed::Timed;
   void sum(const TreeSum& a) override { pass(&ShardOps::sum, a); }
+  void rank_sum(const RankSum& a) override { pass(&ShardOps::rank_sum, a); }
   void lookup(const RowLookup& a) override { pass(&ShardOps::lookup, a); }
   void select(const RowSelect& a) override { pass(&ShardOps::select, a); }
   void join(const ColumnPieces& a) override { pass(&ShardOps::join, a); }

@@ -103,6 +103,7 @@ class SimulatedShards final : public ShardOps {
  public:
   explicit SimulatedShards(Meter& meter) : meter_(meter) {}
   void sum(const TreeSum& operation) override { meter_.add(operation); }
+  void rank_sum(const RankSum& operation) override { meter_.add(operation); }
   void lookup(const RowLookup& operation) override { meter_.add(operation); }
   void select(const RowSelect& operation) override { meter_.add(operation); }
   void join(const ColumnPieces& operation) override { meter_.add(operation); }

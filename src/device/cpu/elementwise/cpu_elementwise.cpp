@@ -218,27 +218,15 @@ class CpuElementwise final : public ElementwiseOps {
     // As long a run of each row as every thread's share allows.
     const std::int64_t share = (args.dy.columns() + pool_.num_threads() - 1) / pool_.num_threads();
     const std::int64_t task_columns = (share + 63) / 64 * 64;
-    const float scale = power_of_two(args.shift);
-    const std::uint32_t limit = contribution_limit_bits(1);
+    const bool floats = args.dtoken_table.dtype == DType::f32;
+    const std::uint32_t limit = floats ? float_sum_limit_bits(args.shift) : contribution_limit_bits(1);
     with_kernels(args.dy.dtype, [&]<class T>(const ElementwiseKernels<T>& kernels) {
       reserve(task_columns);
       pool_.for_range(args.dy.columns(), task_columns, [&](std::int64_t begin, std::int64_t end, int thread) {
-        std::uint32_t greatest = 0;
         float* mask = args.dropout.active() ? scratch(thread) : nullptr;
-        for (std::int64_t t = 0; t < args.dy.rows(); ++t) {
-          const std::int64_t id = args.ids[t] - args.first_row;
-          std::int64_t* token = id >= 0 && id < args.dtoken_table.rows()
-                                    ? args.dtoken_table.row<std::int64_t>(id) + begin
-                                    : nullptr;
-          std::int64_t* position = args.dposition_table.empty()
-                                       ? nullptr
-                                       : args.dposition_table.row<std::int64_t>(args.positions[t]) + begin;
-          if (token == nullptr) std::swap(token, position);
-          if (token == nullptr) continue;
-          if (mask != nullptr) fill_multipliers(args.dropout, t, begin, end, mask);
-          greatest = std::max(greatest, kernels.add_row(args.dy.row<T>(t) + begin, mask, scale, end - begin,
-                                                        token, position));
-        }
+        const std::uint32_t greatest =
+            floats ? embedding_columns_back<T, float>(args, kernels, begin, end, mask)
+                   : embedding_columns_back<T, std::int64_t>(args, kernels, begin, end, mask);
         if (greatest >= limit) args.verdict->declare_bad();
       });
     });
@@ -297,6 +285,33 @@ class CpuElementwise final : public ElementwiseOps {
         kernels.norm_gradients(dy, x, mean, rstd, end - begin, columns, power_of_two(args.shift), sums,
                                args.dbias.empty() ? nullptr : sums + columns);
     if (greatest >= contribution_limit_bits(end - begin)) args.verdict->declare_bad();
+  }
+
+  // Columns [begin, end) of the gradients of embedding tables that are made of G; the greatest magnitude's
+  // bits.
+  template <class T, class G>
+  static std::uint32_t embedding_columns_back(const EmbeddingBackward& args,
+                                              const ElementwiseKernels<T>& kernels, std::int64_t begin,
+                                              std::int64_t end, float* mask) {
+    std::uint32_t greatest = 0;
+    for (std::int64_t t = 0; t < args.dy.rows(); ++t) {
+      const std::int64_t id = args.ids[t] - args.first_row;
+      G* token = id >= 0 && id < args.dtoken_table.rows() ? args.dtoken_table.row<G>(id) + begin : nullptr;
+      G* position =
+          args.dposition_table.empty() ? nullptr : args.dposition_table.row<G>(args.positions[t]) + begin;
+      if (token == nullptr) std::swap(token, position);
+      if (token == nullptr) continue;
+      if (mask != nullptr) fill_multipliers(args.dropout, t, begin, end, mask);
+      const T* row = args.dy.row<T>(t) + begin;
+      std::uint32_t found = 0;
+      if constexpr (std::is_same_v<G, float>) {
+        found = kernels.add_row_f32(row, mask, end - begin, token, position);
+      } else {
+        found = kernels.add_row(row, mask, power_of_two(args.shift), end - begin, token, position);
+      }
+      greatest = std::max(greatest, found);
+    }
+    return greatest;
   }
 
   // Modulo 2^64, as everywhere: a sum that is out of range was declared bad.

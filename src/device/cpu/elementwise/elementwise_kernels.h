@@ -59,6 +59,9 @@ struct ElementwiseKernels {
   // sum += fixed point of the row times its multipliers (null: 1); returns the greatest magnitude's bits.
   std::uint32_t (*add_row)(const T* row, const float* multipliers, float scale, std::int64_t count,
                            std::int64_t* sum, std::int64_t* second_sum);
+  // The same in floats, of which the greatest magnitude is a sum's.
+  std::uint32_t (*add_row_f32)(const T* row, const float* multipliers, std::int64_t count, float* sum,
+                               float* second_sum);
 };
 
 template <class T>
@@ -447,6 +450,23 @@ struct ElementwiseFamily {
     return max_of_lanes_unsigned(greatest);
   }
 
+  static Ints add_lanes(F value, int lanes, float* sum) {
+    const F total = load_lanes<F>(sum, lanes) + value;
+    store_lanes(total, sum, lanes);
+    return magnitudes(total);
+  }
+  [[gnu::flatten]] static std::uint32_t add_row_f32(const T* row, const float* multipliers,
+                                                    std::int64_t count, float* sum, float* second_sum) {
+    Ints greatest = Ints::broadcast(0);
+    for_lanes(count, [&](std::int64_t i, int lanes) {
+      const F value = apply_multipliers(load_lanes<F>(row + i, lanes),
+                                        multipliers == nullptr ? nullptr : multipliers + i, lanes);
+      greatest = max_unsigned(greatest, add_lanes(value, lanes, sum + i));
+      if (second_sum != nullptr) greatest = max_unsigned(greatest, add_lanes(value, lanes, second_sum + i));
+    });
+    return max_of_lanes_unsigned(greatest);
+  }
+
   static ElementwiseKernels<T> kernels() {
     return {.norm_forward = norm_forward,
             .norm_backward = norm_backward,
@@ -459,7 +479,8 @@ struct ElementwiseFamily {
             .bias_dropout_residual = bias_dropout_residual,
             .dropout_backward = dropout_backward,
             .embed = embed,
-            .add_row = add_row};
+            .add_row = add_row,
+            .add_row_f32 = add_row_f32};
   }
 };
 

@@ -79,6 +79,8 @@ class CpuMatmul final : public MatmulOps {
                     float* panel) const;
   bool gradient_strip(const WeightGradientProduct& args, const float* a, std::int64_t first,
                       const float* panel, float* tile, std::int64_t* sums) const;
+  bool float_gradient_strip(const WeightGradientProduct& args, const float* a, std::int64_t first,
+                            const float* panel, float* tile) const;
 
   template <class T>
   void widen(const T* from, std::int64_t count, float* to) const {

@@ -1,7 +1,9 @@
-// Products that end in integers: weight gradients grain by grain, bias gradients in blocks of 32 rows.
+// Gradients of weights, in integers grain by grain or in floats, and of biases, in integers by blocks of 32
+// rows.
 
 #include <algorithm>
 #include <bit>
+#include <cstring>
 
 #include "core/fixed_point.h"
 #include "device/cpu/matmul/cpu_matmul.h"
@@ -13,12 +15,13 @@ namespace {
 constexpr std::int64_t kLeftColumns = 48;
 static_assert(kLeftColumns % kTileRows == 0 && kLeftColumns % 16 == 0);
 
-// Brings a tile of the integer gradient into the cache while its products are computed.
+// Brings a tile of the gradient into the cache while products are computed.
+template <class T>
 void prefetch_tile(const Tensor& dw, std::int64_t row, std::int64_t rows, std::int64_t first,
                    std::int64_t count) {
-  constexpr std::int64_t kLine = 8;
+  constexpr std::int64_t kLine = 64 / sizeof(T);
   for (std::int64_t i = 0; i < rows; ++i) {
-    const std::int64_t* line = dw.row<std::int64_t>(row + i) + first;
+    const T* line = dw.row<T>(row + i) + first;
     for (std::int64_t j = 0; j < count; j += kLine) __builtin_prefetch(line + j, 1);
   }
 }
@@ -44,7 +47,7 @@ bool CpuMatmul::gradient_strip(const WeightGradientProduct& args, const float* a
   std::uint32_t greatest = 0;
   for (std::int64_t row = 0; row < args.dw.rows(); row += kTileRows) {
     const std::int64_t rows = std::min<std::int64_t>(kTileRows, args.dw.rows() - row);
-    prefetch_tile(args.dw, row, rows, first, count);
+    prefetch_tile<std::int64_t>(args.dw, row, rows, first, count);
     const float* left = a + row / kLeftColumns * kLeftColumns * words + row % kLeftColumns;
     std::fill_n(sums, tile_floats(), std::int64_t{0});
     for (std::int64_t t = 0; t < words; t += grain_words) {
@@ -56,6 +59,35 @@ bool CpuMatmul::gradient_strip(const WeightGradientProduct& args, const float* a
     }
   }
   return greatest < limit;
+}
+
+// The same in floats: a tile's chains go on from what the gradient holds. Its padding is computed and
+// dropped.
+bool CpuMatmul::float_gradient_strip(const WeightGradientProduct& args, const float* a, std::int64_t first,
+                                     const float* panel, float* tile) const {
+  const std::int64_t columns = kernels_.columns;
+  const MatmulKernels::Tile multiply = tile_of(args.dy.dtype);
+  const std::int64_t words = args.dy.rows() / terms_in_word(args.dy.dtype);
+  const std::int64_t count = std::min(columns, args.dw.columns() - first);
+  const std::size_t bytes = static_cast<std::size_t>(count) * sizeof(float);
+  const auto rows_at = [&](std::int64_t row) {
+    return std::min<std::int64_t>(kTileRows, args.dw.rows() - row);
+  };
+  std::uint32_t greatest = 0;
+  std::fill_n(tile, tile_floats(), 0.0f);
+  for (std::int64_t row = 0; row < args.dw.rows(); row += kTileRows) {
+    const std::int64_t rows = rows_at(row);
+    const std::int64_t next = row + kTileRows;
+    if (next < args.dw.rows()) prefetch_tile<float>(args.dw, next, rows_at(next), first, count);
+    for (std::int64_t i = 0; i < rows; ++i)
+      std::memcpy(tile + i * columns, args.dw.row<float>(row + i) + first, bytes);
+    const float* left = a + row / kLeftColumns * kLeftColumns * words + row % kLeftColumns;
+    multiply(left, 1, kLeftColumns, panel, words, {.start = tile, .to = tile});
+    greatest = std::max(greatest, kernels_.greatest(tile, rows * columns));
+    for (std::int64_t i = 0; i < rows; ++i)
+      std::memcpy(args.dw.row<float>(row + i) + first, tile + i * columns, bytes);
+  }
+  return greatest < float_sum_limit_bits(args.shift);
 }
 
 template <class T>
@@ -78,7 +110,9 @@ void CpuMatmul::weight_gradient_typed(const WeightGradientProduct& args) {
     auto* sums = reinterpret_cast<std::int64_t*>(tile + tile_floats());
     const std::int64_t first = index * columns;
     pack_columns<T>(args.x, first, std::min(columns, args.dw.columns() - first), columns, panel);
-    if (!gradient_strip(args, a, first, panel, tile, sums)) args.verdict->declare_bad();
+    const bool good = args.dw.dtype == DType::f32 ? float_gradient_strip(args, a, first, panel, tile)
+                                                  : gradient_strip(args, a, first, panel, tile, sums);
+    if (!good) args.verdict->declare_bad();
   });
 }
 
@@ -86,9 +120,9 @@ void CpuMatmul::weight_gradient(const WeightGradientProduct& args) {
   MEGALITH_CHECK(args.dy.rows() == args.x.rows() && args.dw.rows() == args.dy.columns() &&
                      args.dw.columns() == args.x.columns() && args.dy.dtype == args.x.dtype,
                  "{}, {} -> {}", describe(args.dy), describe(args.x), describe(args.dw));
-  MEGALITH_CHECK(args.grain > 0 && args.dy.rows() % args.grain == 0 &&
-                     (args.grain % 2 == 0 || args.dy.dtype == DType::f32),
-                 "{} tokens in grains of {}", args.dy.rows(), args.grain);
+  const std::int64_t chain = args.dw.dtype == DType::f32 ? args.dy.rows() : args.grain;
+  MEGALITH_CHECK(chain > 0 && args.dy.rows() % chain == 0 && (chain % 2 == 0 || args.dy.dtype == DType::f32),
+                 "{} tokens in chains of {}", args.dy.rows(), chain);
   with_float_type(args.dy.dtype, [&]<class T>(T) { weight_gradient_typed<T>(args); });
 }
 

@@ -66,6 +66,8 @@ struct MatmulKernels {
   void (*add_integers)(const std::int64_t* from, std::int64_t count, std::int64_t* sum);
   // sum += fixed point of the tile row; returns the greatest magnitude's bits.
   std::uint32_t (*accumulate)(const float* tile, float scale, std::int64_t count, std::int64_t* sum);
+  // The greatest magnitude's bits of `count` floats, a multiple of 16.
+  std::uint32_t (*greatest)(const float* tile, std::int64_t count);
 };
 
 // Rows that are turned together.
@@ -216,6 +218,13 @@ struct MatmulFamily {
     }
     return max_of_lanes_unsigned(greatest);
   }
+  static std::uint32_t greatest_of(const float* tile, std::int64_t count) {
+    using Ints = typename F::Ints;
+    Ints greatest = Ints::broadcast(0);
+    for (std::int64_t i = 0; i < count; i += 16)
+      greatest = max_unsigned(greatest, bits_of(F::load(tile + i)) & Ints::broadcast(0x7fffffff));
+    return max_of_lanes_unsigned(greatest);
+  }
 
   static MatmulKernels kernels() {
     return {.columns = kColumns,
@@ -234,7 +243,8 @@ struct MatmulFamily {
             .store_f32 = store<float>,
             .store_bf16 = store<bf16>,
             .add_integers = add_integers,
-            .accumulate = accumulate};
+            .accumulate = accumulate,
+            .greatest = greatest_of};
   }
 };
 

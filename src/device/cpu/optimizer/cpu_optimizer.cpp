@@ -26,8 +26,9 @@ OptimizerKernels kernels_of(Isa isa) {
   return optimizer_kernels_portable();
 }
 
-double factor_of(const GradientScale& scale) {
-  return std::ldexp(1.0, -scale.shift) / static_cast<double>(scale.divisor);
+double factor_of(const Tensor& gradient, const GradientScale& scale) {
+  const int places = gradient.dtype == DType::i64 ? scale.shift : 0;
+  return std::ldexp(1.0, -places) / static_cast<double>(scale.divisor);
 }
 
 class CpuOptimizer final : public OptimizerOps {
@@ -39,13 +40,19 @@ class CpuOptimizer final : public OptimizerOps {
         sums_(static_cast<std::size_t>(pool.num_threads())) {}
 
   SquareSum squared_norm(const SquaredNorm& args) override {
-    const double factor = factor_of(args.scale);
-    const auto* gradient = args.gradient.as<std::int64_t>();
+    const double factor = factor_of(args.gradient, args.scale);
+    const bool floats = args.gradient.dtype == DType::f32;
     std::fill(squares_.begin(), squares_.end(), SquareSum{});
     pool_.for_range(args.gradient.count(), kChunk, [&](std::int64_t begin, std::int64_t end, int thread) {
+      SquareSum& sum = squares_[static_cast<std::size_t>(thread)];
       for (std::int64_t i = begin; i < end; i += kSquaresPerFold) {
-        const SquareLimbs limbs = kernels_.squares(gradient + i, factor, std::min(kSquaresPerFold, end - i));
-        squares_[static_cast<std::size_t>(thread)].add_limbs(limbs.high, limbs.low);
+        const std::int64_t count = std::min(kSquaresPerFold, end - i);
+        if (floats) {
+          sum.add_rounded(kernels_.squares_f32(args.gradient.as<float>() + i, factor, count));
+        } else {
+          const SquareLimbs limbs = kernels_.squares(args.gradient.as<std::int64_t>() + i, factor, count);
+          sum.add_limbs(limbs.high, limbs.low);
+        }
       }
     });
     SquareSum total;
@@ -54,7 +61,7 @@ class CpuOptimizer final : public OptimizerOps {
   }
 
   void update(const AdamUpdate& args) override {
-    const AdamScalars scalars{.factor = factor_of(args.scale),
+    const AdamScalars scalars{.factor = factor_of(args.gradient, args.scale),
                               .clip = args.clip,
                               .rate = args.rate,
                               .beta1 = args.beta1,
@@ -63,16 +70,22 @@ class CpuOptimizer final : public OptimizerOps {
                               .decay = args.decay,
                               .bias_correction1 = args.bias_correction1,
                               .bias_correction2 = args.bias_correction2};
-    const auto* gradient = args.gradient.as<std::int64_t>();
     bf16* working_bf16 = nullptr;
     float* working_f32 = nullptr;
     if (!args.working.empty() && args.working.dtype == DType::bf16) working_bf16 = args.working.as<bf16>();
     if (!args.working.empty() && args.working.dtype == DType::f32) working_f32 = args.working.as<float>();
     pool_.for_range(args.gradient.count(), kChunk, [&](std::int64_t begin, std::int64_t end, int) {
-      kernels_.adam(gradient + begin, scalars, end - begin, args.master.as<float>() + begin,
-                    args.m.as<float>() + begin, args.v.as<float>() + begin,
-                    working_bf16 == nullptr ? nullptr : working_bf16 + begin,
-                    working_f32 == nullptr ? nullptr : working_f32 + begin);
+      const auto step = [&](auto kernel, const auto* gradient) {
+        kernel(gradient + begin, scalars, end - begin, args.master.as<float>() + begin,
+               args.m.as<float>() + begin, args.v.as<float>() + begin,
+               working_bf16 == nullptr ? nullptr : working_bf16 + begin,
+               working_f32 == nullptr ? nullptr : working_f32 + begin);
+      };
+      if (args.gradient.dtype == DType::f32) {
+        step(kernels_.adam_f32, args.gradient.as<float>());
+      } else {
+        step(kernels_.adam, args.gradient.as<std::int64_t>());
+      }
     });
   }
 

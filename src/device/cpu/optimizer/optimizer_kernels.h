@@ -13,7 +13,7 @@ namespace megalith::cpu {
 
 // Scalars of one AdamW update, as device/optimizer.h names them.
 struct AdamScalars {
-  double factor;  // 2^-shift / divisor
+  double factor;  // 2^-shift / divisor; of gradients in f32, 1 / divisor
   float clip, rate, beta1, beta2, epsilon, decay, bias_correction1, bias_correction2;
 };
 
@@ -26,8 +26,11 @@ struct SquareLimbs {
 struct OptimizerKernels {
   // REQUIRES: count <= 1024, so that the limbs cannot overflow.
   SquareLimbs (*squares)(const std::int64_t* gradient, double factor, std::int64_t count);
+  double (*squares_f32)(const float* gradient, double factor, std::int64_t count);
   void (*adam)(const std::int64_t* gradient, const AdamScalars& scalars, std::int64_t count, float* master,
                float* m, float* v, bf16* working_bf16, float* working_f32);
+  void (*adam_f32)(const float* gradient, const AdamScalars& scalars, std::int64_t count, float* master,
+                   float* m, float* v, bf16* working_bf16, float* working_f32);
   void (*cast_bf16)(const float* from, std::int64_t count, bf16* to);
   // Sum mod 2^64 of element_digest(first_index + i, bits of values[i]).
   std::uint64_t (*digest)(const float* values, std::uint64_t first_index, std::int64_t count);
@@ -44,6 +47,7 @@ struct OptimizerFamily {
   static float mean_gradient(std::int64_t fixed, double factor) {
     return static_cast<float>(static_cast<double>(fixed) * factor);
   }
+  static float mean_gradient(float sum, double factor) { return sum * static_cast<float>(factor); }
 
   static SquareLimbs squares(const std::int64_t* gradient, double factor, std::int64_t count) {
     SquareLimbs limbs;
@@ -58,8 +62,29 @@ struct OptimizerFamily {
     return limbs;
   }
 
-  static void adam(const std::int64_t* gradient, const AdamScalars& scalars, std::int64_t count,
-                   float* master, float* m, float* v, bf16* working_bf16, float* working_f32) {
+  // A square is exact in fp64, so whether the compiler fuses does not matter.
+  static double squares_f32(const float* gradient, double factor, std::int64_t count) {
+    double lanes[16] = {};
+    std::int64_t i = 0;
+    for (; i + 16 <= count; i += 16) {
+      for (int j = 0; j < 16; ++j) {
+        const auto g = static_cast<double>(mean_gradient(gradient[i + j], factor));
+        lanes[j] += g * g;
+      }
+    }
+    for (; i < count; ++i) {
+      const auto g = static_cast<double>(mean_gradient(gradient[i], factor));
+      lanes[i % 16] += g * g;
+    }
+    for (int half = 8; half > 0; half /= 2) {
+      for (int j = 0; j < half; ++j) lanes[j] += lanes[j + half];
+    }
+    return lanes[0];
+  }
+
+  template <class G>
+  static void adam(const G* gradient, const AdamScalars& scalars, std::int64_t count, float* master, float* m,
+                   float* v, bf16* working_bf16, float* working_f32) {
     const F clip = F::broadcast(scalars.clip);
     const F beta1 = F::broadcast(scalars.beta1);
     const F beta2 = F::broadcast(scalars.beta2);
@@ -131,7 +156,9 @@ struct OptimizerFamily {
 
   static OptimizerKernels kernels() {
     return {.squares = squares,
-            .adam = adam,
+            .squares_f32 = squares_f32,
+            .adam = adam<std::int64_t>,
+            .adam_f32 = adam<float>,
             .cast_bf16 = cast_bf16,
             .digest = digest,
             .finite_f32 = finite<float>,

@@ -3,6 +3,7 @@
 #include <bit>
 #include <cstring>
 
+#include "core/fixed_point.h"
 #include "device/cpu/cpu_device.h"
 #include "device/cpu/shards/shards_kernels.h"
 
@@ -57,6 +58,19 @@ class CpuShards final : public ShardOps {
       } else {
         kernels_.tree_sum_f32(parts, distance, static_cast<int>(num_parts), columns, args.y.row<float>(r));
       }
+    });
+  }
+
+  void rank_sum(const RankSum& args) override {
+    const std::int64_t count = args.y.count();
+    MEGALITH_CHECK(args.parts.dense() && args.y.dense() && args.parts.columns() == count,
+                   "rank sum: {} and {}", describe(args.parts), describe(args.y));
+    constexpr std::int64_t kChunk = 1 << 14;
+    pool_.for_range(count, kChunk, [&](std::int64_t begin, std::int64_t end, int) {
+      const std::uint32_t greatest =
+          kernels_.rank_sum(args.parts.as<float>() + begin, count, static_cast<int>(args.parts.rows()),
+                            end - begin, args.y.as<float>() + begin);
+      if (greatest >= float_sum_limit_bits(args.shift)) args.verdict->declare_bad();
     });
   }
 

@@ -14,6 +14,9 @@ struct ShardKernels {
                        float* y);
   void (*tree_sum_bf16)(const float* parts, std::int64_t distance, int num_parts, std::int64_t count,
                         bf16* y);
+  // y = parts[i] + parts[distance + i] + ... in ascending order; returns the greatest magnitude's bits.
+  std::uint32_t (*rank_sum)(const float* parts, std::int64_t distance, int num_parts, std::int64_t count,
+                            float* y);
 };
 
 ShardKernels shard_kernels_portable();
@@ -57,7 +60,24 @@ struct ShardFamily {
     }
   }
 
-  static ShardKernels kernels() { return {.tree_sum_f32 = tree_sum<float>, .tree_sum_bf16 = tree_sum<bf16>}; }
+  [[gnu::flatten]] static std::uint32_t rank_sum(const float* parts, std::int64_t distance, int num_parts,
+                                                 std::int64_t count, float* y) {
+    using Ints = typename F::Ints;
+    Ints greatest = Ints::broadcast(0);
+    for (std::int64_t i = 0; i < count; i += 16) {
+      const int lanes = count - i < 16 ? static_cast<int>(count - i) : 16;
+      F sum = F::load_first(parts + i, lanes);
+      for (int part = 1; part < num_parts; ++part)
+        sum = sum + F::load_first(parts + part * distance + i, lanes);
+      sum.store_first(y + i, lanes);
+      greatest = max_unsigned(greatest, bits_of(sum) & Ints::broadcast(0x7fffffff));
+    }
+    return max_of_lanes_unsigned(greatest);
+  }
+
+  static ShardKernels kernels() {
+    return {.tree_sum_f32 = tree_sum<float>, .tree_sum_bf16 = tree_sum<bf16>, .rank_sum = rank_sum};
+  }
 };
 
 }  // namespace megalith::cpu
