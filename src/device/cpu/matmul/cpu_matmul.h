@@ -78,9 +78,7 @@ class CpuMatmul final : public MatmulOps {
   void pack_columns(const Tensor& matrix, std::int64_t first, std::int64_t count, std::int64_t width,
                     float* panel) const;
   bool gradient_strip(const WeightGradientProduct& args, const float* a, std::int64_t first,
-                      const float* panel, float* tile, std::int64_t* sums) const;
-  bool float_gradient_strip(const WeightGradientProduct& args, const float* a, std::int64_t first,
-                            const float* panel, float* tile) const;
+                      const float* panel, float* tiles) const;
 
   template <class T>
   void widen(const T* from, std::int64_t count, float* to) const {

@@ -15,15 +15,57 @@ namespace {
 constexpr std::int64_t kLeftColumns = 48;
 static_assert(kLeftColumns % kTileRows == 0 && kLeftColumns % 16 == 0);
 
+constexpr std::int64_t kPanelTiles = kLeftColumns / kTileRows;
+// Words of tokens in a block: a panel's are 96 KiB, a strip's 128.
+constexpr std::int64_t kBlockWords = 512;
+constexpr std::int64_t kMostColumns = 64;  // of a tile
+
+// A part of a weight's gradient.
+struct GradientTile {
+  const Tensor& dw;
+  std::int64_t row, rows;
+  std::int64_t first, count;  // columns
+};
+
 // Brings a tile of the gradient into the cache while products are computed.
-template <class T>
-void prefetch_tile(const Tensor& dw, std::int64_t row, std::int64_t rows, std::int64_t first,
-                   std::int64_t count) {
-  constexpr std::int64_t kLine = 64 / sizeof(T);
-  for (std::int64_t i = 0; i < rows; ++i) {
-    const T* line = dw.row<T>(row + i) + first;
-    for (std::int64_t j = 0; j < count; j += kLine) __builtin_prefetch(line + j, 1);
+void prefetch(const GradientTile& at) {
+  const std::size_t bytes = static_cast<std::size_t>(at.count) * size_of(at.dw.dtype);
+  for (std::int64_t i = 0; i < at.rows; ++i) {
+    const auto element = static_cast<std::size_t>((at.row + i) * at.dw.row_stride + at.first);
+    const char* line = static_cast<const char*>(at.dw.data) + element * size_of(at.dw.dtype);
+    for (std::size_t byte = 0; byte < bytes; byte += 64) __builtin_prefetch(line + byte, 1);
   }
+}
+
+void load_chains(const GradientTile& at, std::int64_t columns, float* tile) {
+  for (std::int64_t i = 0; i < at.rows; ++i) {
+    std::memcpy(tile + i * columns, at.dw.row<float>(at.row + i) + at.first,
+                static_cast<std::size_t>(at.count) * sizeof(float));
+  }
+}
+
+// Puts a tile's chains back into where they came from, and returns the greatest magnitude's bits.
+std::uint32_t store_chains(const MatmulKernels& kernels, const GradientTile& at, const float* tile) {
+  for (std::int64_t i = 0; i < at.rows; ++i) {
+    std::memcpy(at.dw.row<float>(at.row + i) + at.first, tile + i * kernels.columns,
+                static_cast<std::size_t>(at.count) * sizeof(float));
+  }
+  return kernels.greatest(tile, at.rows * kernels.columns);
+}
+
+// Adds a tile's chains, each rounded once, to the integers. Returns the greatest magnitude's bits.
+std::uint32_t add_rounded(const MatmulKernels& kernels, const GradientTile& at, const float* tile,
+                          float scale) {
+  const std::int64_t columns = kernels.columns;
+  std::uint32_t greatest = 0;
+  for (std::int64_t i = 0; i < at.rows; ++i) {
+    std::int64_t* const sum = at.dw.row<std::int64_t>(at.row + i) + at.first;
+    std::int64_t edge[kMostColumns] = {};
+    std::int64_t* const to = at.count == columns ? sum : edge;
+    greatest = std::max(greatest, kernels.accumulate(tile + i * columns, scale, columns, to));
+    if (to == edge) kernels.add_integers(edge, at.count, sum);
+  }
+  return greatest;
 }
 
 }  // namespace
@@ -34,60 +76,40 @@ void CpuMatmul::pack_columns(const Tensor& matrix, std::int64_t first, std::int6
   pack_panel(matrix.as<T>() + first, matrix.row_stride, matrix.rows(), count, width, panel);
 }
 
-// One strip of columns of dw for every tile of its rows. Returns false when a contribution is out of range.
+// One strip of columns of dw. A panel of dy meets a block of tokens at a time, so that both stay in the cache
+// while the panel's tiles are computed. Returns false when something is out of range.
 bool CpuMatmul::gradient_strip(const WeightGradientProduct& args, const float* a, std::int64_t first,
-                               const float* panel, float* tile, std::int64_t* sums) const {
+                               const float* panel, float* tiles) const {
   const std::int64_t columns = kernels_.columns;
   const MatmulKernels::Tile multiply = tile_of(args.dy.dtype);
+  const bool floats = args.dw.dtype == DType::f32;
   const std::int64_t words = args.dy.rows() / terms_in_word(args.dy.dtype);
-  const std::int64_t grain_words = args.grain / terms_in_word(args.dy.dtype);
+  const std::int64_t chain = floats ? words : args.grain / terms_in_word(args.dy.dtype);
   const float scale = std::bit_cast<float>(static_cast<std::uint32_t>(args.shift + 127) << 23);
-  const std::uint32_t limit = contribution_limit_bits(args.grain);
   const std::int64_t count = std::min(columns, args.dw.columns() - first);
   std::uint32_t greatest = 0;
-  for (std::int64_t row = 0; row < args.dw.rows(); row += kTileRows) {
-    const std::int64_t rows = std::min<std::int64_t>(kTileRows, args.dw.rows() - row);
-    prefetch_tile<std::int64_t>(args.dw, row, rows, first, count);
-    const float* left = a + row / kLeftColumns * kLeftColumns * words + row % kLeftColumns;
-    std::fill_n(sums, tile_floats(), std::int64_t{0});
-    for (std::int64_t t = 0; t < words; t += grain_words) {
-      multiply(left + t * kLeftColumns, 1, kLeftColumns, panel + t * columns, grain_words, {.to = tile});
-      greatest = std::max(greatest, kernels_.accumulate(tile, scale, tile_floats(), sums));
-    }
-    for (std::int64_t i = 0; i < rows; ++i) {
-      kernels_.add_integers(sums + i * columns, count, args.dw.row<std::int64_t>(row + i) + first);
+  std::fill_n(tiles, kPanelTiles * tile_floats(), 0.0f);  // what lies beside dw is computed and dropped
+  for (std::int64_t row = 0; row < args.dw.rows(); row += kLeftColumns) {
+    const std::int64_t end = std::min(row + kLeftColumns, args.dw.rows());
+    for (std::int64_t t = 0, block = 0; t < words; t += block) {
+      const bool begins = t % chain == 0;
+      block = std::min(kBlockWords, chain - t % chain);
+      const bool ends = (t + block) % chain == 0;
+      float* tile = tiles;
+      for (std::int64_t r = row; r < end; r += kTileRows, tile += tile_floats()) {
+        const GradientTile at{args.dw, r, std::min<std::int64_t>(kTileRows, end - r), first, count};
+        if (t == 0) prefetch(at);
+        if (begins && floats) load_chains(at, columns, tile);
+        const float* left = a + row * words + t * kLeftColumns + (r - row);
+        multiply(left, 1, kLeftColumns, panel + t * columns, block,
+                 {.start = begins && !floats ? nullptr : tile, .to = tile});
+        if (ends)
+          greatest = std::max(
+              greatest, floats ? store_chains(kernels_, at, tile) : add_rounded(kernels_, at, tile, scale));
+      }
     }
   }
-  return greatest < limit;
-}
-
-// The same in floats: a tile's chains go on from what the gradient holds. Its padding is computed and
-// dropped.
-bool CpuMatmul::float_gradient_strip(const WeightGradientProduct& args, const float* a, std::int64_t first,
-                                     const float* panel, float* tile) const {
-  const std::int64_t columns = kernels_.columns;
-  const MatmulKernels::Tile multiply = tile_of(args.dy.dtype);
-  const std::int64_t words = args.dy.rows() / terms_in_word(args.dy.dtype);
-  const std::int64_t count = std::min(columns, args.dw.columns() - first);
-  const std::size_t bytes = static_cast<std::size_t>(count) * sizeof(float);
-  const auto rows_at = [&](std::int64_t row) {
-    return std::min<std::int64_t>(kTileRows, args.dw.rows() - row);
-  };
-  std::uint32_t greatest = 0;
-  std::fill_n(tile, tile_floats(), 0.0f);
-  for (std::int64_t row = 0; row < args.dw.rows(); row += kTileRows) {
-    const std::int64_t rows = rows_at(row);
-    const std::int64_t next = row + kTileRows;
-    if (next < args.dw.rows()) prefetch_tile<float>(args.dw, next, rows_at(next), first, count);
-    for (std::int64_t i = 0; i < rows; ++i)
-      std::memcpy(tile + i * columns, args.dw.row<float>(row + i) + first, bytes);
-    const float* left = a + row / kLeftColumns * kLeftColumns * words + row % kLeftColumns;
-    multiply(left, 1, kLeftColumns, panel, words, {.start = tile, .to = tile});
-    greatest = std::max(greatest, kernels_.greatest(tile, rows * columns));
-    for (std::int64_t i = 0; i < rows; ++i)
-      std::memcpy(args.dw.row<float>(row + i) + first, tile + i * columns, bytes);
-  }
-  return greatest < float_sum_limit_bits(args.shift);
+  return greatest < (floats ? float_sum_limit_bits(args.shift) : contribution_limit_bits(args.grain));
 }
 
 template <class T>
@@ -102,17 +124,14 @@ void CpuMatmul::weight_gradient_typed(const WeightGradientProduct& args) {
                     a + first * words);
   });
   const std::int64_t panel_floats = words * columns;
-  const auto bytes = static_cast<std::size_t>((panel_floats + tile_floats()) * 4 + tile_floats() * 8);
+  MEGALITH_CHECK(columns <= kMostColumns, "tiles of {} columns", columns);
+  const auto bytes = static_cast<std::size_t>(panel_floats + kPanelTiles * tile_floats()) * sizeof(float);
   for (Scratch& scratch : thread_scratch_) scratch.get<char>(bytes);
   pool_.for_each(strips(args.dw.columns()), [&](std::int64_t index, int thread) {
     float* panel = thread_scratch_[static_cast<std::size_t>(thread)].get<float>(0);
-    float* tile = panel + panel_floats;
-    auto* sums = reinterpret_cast<std::int64_t*>(tile + tile_floats());
     const std::int64_t first = index * columns;
     pack_columns<T>(args.x, first, std::min(columns, args.dw.columns() - first), columns, panel);
-    const bool good = args.dw.dtype == DType::f32 ? float_gradient_strip(args, a, first, panel, tile)
-                                                  : gradient_strip(args, a, first, panel, tile, sums);
-    if (!good) args.verdict->declare_bad();
+    if (!gradient_strip(args, a, first, panel, panel + panel_floats)) args.verdict->declare_bad();
   });
 }
 
