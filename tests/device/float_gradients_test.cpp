@@ -41,16 +41,18 @@ class FloatGradients : public testing::TestWithParam<DType> {
 };
 
 TEST_P(FloatGradients, OfAWeightGoOnAsOneChainFromCallToCall) {
-  constexpr std::int64_t kTokens = 96;
-  for (const auto& [outputs, inputs] : {std::pair<std::int64_t, std::int64_t>{37, 70}, {6, 64}, {50, 3}}) {
-    RandomTensor dy(GetParam(), kTokens, outputs, 14, 1e-3, 4);
-    RandomTensor x(GetParam(), kTokens, inputs, 15, 1, 2);
+  struct Shape {
+    std::int64_t tokens, outputs, inputs;
+  };
+  for (const auto& [tokens, outputs, inputs] : {Shape{96, 37, 70}, {96, 6, 64}, {96, 50, 3}, {2592, 49, 5}}) {
+    RandomTensor dy(GetParam(), tokens, outputs, 14, 1e-3, 4);
+    RandomTensor x(GetParam(), tokens, inputs, 15, 1, 2);
     const RandomTensor before(DType::f32, outputs, inputs, 16, 1e-2, 5);
     everywhere([&](Device& device) {
-      for (const std::int64_t part : {96, 48, 32}) {
+      for (const std::int64_t part : {tokens, tokens / 2, tokens / 3}) {
         RandomTensor dw = before;
         Verdict verdict;
-        for (std::int64_t begin = 0; begin < kTokens; begin += part) {
+        for (std::int64_t begin = 0; begin < tokens; begin += part) {
           device.matmul().weight_gradient({.dy = dy.tensor().row_slice(begin, part),
                                            .x = x.tensor().row_slice(begin, part),
                                            .dw = dw.tensor(),
@@ -65,11 +67,11 @@ TEST_P(FloatGradients, OfAWeightGoOnAsOneChainFromCallToCall) {
             const auto a = [&](std::int64_t t) { return dy.at(t, n); };
             const auto b = [&](std::int64_t t) { return x.at(t, k); };
             ASSERT_EQ(bits(dw.at(n, k)),
-                      bits(reference::float_gradient(before.at(n, k), kTokens, pairs(), a, b)));
+                      bits(reference::float_gradient(before.at(n, k), tokens, pairs(), a, b)));
             double magnitude = std::fabs(static_cast<double>(before.at(n, k)));
-            const double sum = before.at(n, k) + reference::double_element(kTokens, a, b, &magnitude);
+            const double sum = before.at(n, k) + reference::double_element(tokens, a, b, &magnitude);
             // A rounding per token of a running sum no larger than the sum of magnitudes.
-            ASSERT_NEAR(dw.at(n, k), sum, kTokens * 0x1p-24 * magnitude);
+            ASSERT_NEAR(dw.at(n, k), sum, static_cast<double>(tokens) * 0x1p-24 * magnitude);
           }
         }
       }

@@ -203,6 +203,35 @@ TEST_P(Products, WeightGradientRoundsEachGrainOnceAndAddsIntegers) {
   }
 }
 
+// Chains longer than a block of tokens, and more rows than a panel has.
+TEST_P(Products, WeightGradientOfLongGrainsIsTheSameChain) {
+  constexpr std::int64_t kTokens = 2600, kOutputs = 50, kInputs = 70;
+  constexpr int kShift = 34;
+  RandomTensor dy(dtype(), kTokens, kOutputs, 24, 1e-3, 4);
+  RandomTensor x(dtype(), kTokens, kInputs, 25, 1, 2);
+  for (const std::int64_t grain : {2600, 1300, 650}) {
+    std::vector<std::int64_t> sums(kOutputs * kInputs, 5);
+    ThreadPool pool(2);
+    Verdict verdict;
+    cpu::make_matmul(pool, isa())
+        ->weight_gradient({.dy = dy.tensor(),
+                           .x = x.tensor(),
+                           .dw = Tensor(sums.data(), DType::i64, {kOutputs, kInputs}),
+                           .grain = grain,
+                           .shift = kShift,
+                           .verdict = &verdict});
+    EXPECT_FALSE(verdict.bad());
+    for (std::int64_t n = 0; n < kOutputs; n += 7) {
+      for (std::int64_t k = 0; k < kInputs; ++k) {
+        const std::int64_t expected = reference::exact_gradient(
+            kTokens, grain, kShift, pairs(), [&](std::int64_t t) { return dy.at(t, n); },
+            [&](std::int64_t t) { return x.at(t, k); });
+        ASSERT_EQ(sums[static_cast<std::size_t>(n * kInputs + k)], expected + 5) << grain;
+      }
+    }
+  }
+}
+
 TEST_P(Products, AContributionOutOfRangeOrNotFiniteIsDeclaredBad) {
   constexpr float kLimit = 8 * 65536.0f;
   struct Probe {
