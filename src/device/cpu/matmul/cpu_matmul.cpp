@@ -10,6 +10,7 @@ namespace {
 
 // Tiles whose unfinished sums a thread keeps while chunks of the summed dimension pass.
 constexpr std::int64_t kTilesPerGroup = 256;
+constexpr std::int64_t kStripsTogether = 4;
 
 MatmulKernels kernels_of(Isa isa) {
 #if defined(__x86_64__)
@@ -22,8 +23,8 @@ MatmulKernels kernels_of(Isa isa) {
   return matmul_kernels_portable();
 }
 
-std::int64_t round_up(std::int64_t value, std::int64_t unit) {
-  return (value + unit - 1) / unit * unit;
+std::int64_t tiles_of(std::int64_t rows) {
+  return (rows + kTileRows - 1) / kTileRows;
 }
 
 int levels_of(int leaves) {
@@ -110,19 +111,12 @@ void CpuMatmul::pack_row(const Tensor& a, std::int64_t row, float* to) const {
   }
 }
 
-// Rows [first, padded) of A in chain order, [rows][words]; rows past the end are zero.
+// A in chain order, [rows][words].
 template <class T>
-void CpuMatmul::pack_rows(const Tensor& a, std::int64_t first, std::int64_t padded, float* packed) {
+void CpuMatmul::pack_rows(const Tensor& a, float* packed) {
   const std::int64_t words = order_.length() / terms_in_word(a.dtype);
-  pool_.for_range(padded - first, 16, [&](std::int64_t begin, std::int64_t end, int) {
-    for (std::int64_t r = begin; r < end; ++r) {
-      float* to = packed + r * words;
-      if (first + r < a.rows()) {
-        pack_row<T>(a, first + r, to);
-      } else {
-        std::fill_n(to, words, 0.0f);
-      }
-    }
+  pool_.for_range(a.rows(), 16, [&](std::int64_t begin, std::int64_t end, int) {
+    for (std::int64_t r = begin; r < end; ++r) pack_row<T>(a, r, packed + r * words);
   });
 }
 
@@ -186,78 +180,73 @@ void CpuMatmul::gather_strip(const Product& product, std::int64_t first, const P
   }
 }
 
-void CpuMatmul::finish_tile(const Product& product, std::int64_t row, std::int64_t column,
+void CpuMatmul::finish_tile(const Product& product, TileRows rows, std::int64_t column,
                             const float* tile) const {
   const std::int64_t count = std::min<std::int64_t>(kernels_.columns, product.y.columns() - column);
-  const std::int64_t rows = std::min<std::int64_t>(kTileRows, product.y.rows() - row);
   const float* bias = product.bias.empty() ? nullptr : product.bias.as<float>() + column;
-  for (std::int64_t i = 0; i < rows; ++i) {
+  for (std::int64_t i = 0; i < rows.count; ++i) {
     const float* from = tile + i * kernels_.columns;
     if (product.y.dtype == DType::f32) {
-      kernels_.store_f32(from, bias, count, product.y.row<float>(row + i) + column);
+      kernels_.store_f32(from, bias, count, product.y.row<float>(rows.first + i) + column);
     } else {
-      kernels_.store_bf16(from, bias, count, product.y.row<bf16>(row + i) + column);
+      kernels_.store_bf16(from, bias, count, product.y.row<bf16>(rows.first + i) + column);
     }
   }
 }
 
-// Whole tiles may be read in place; the last, which reaches past the end, is always packed, and stands first
-// in packed_rows where it is the only one.
-CpuMatmul::TileRows CpuMatmul::rows_of_tile(const Product& product, const float* packed_rows,
-                                            std::int64_t tile) const {
-  const std::int64_t words = order_.length() / terms_in_word(product.a.dtype);
-  const std::int64_t row = tile * kTileRows;
-  if (!in_place_) return {packed_rows + row * words, words, true};
-  if (row + kTileRows > product.a.rows()) return {packed_rows, words, true};
-  const auto* first = static_cast<const std::byte*>(product.a.data) +
-                      static_cast<std::size_t>(row * product.a.row_stride) * size_of(product.a.dtype);
-  return {reinterpret_cast<const float*>(first), product.a.row_stride / terms_in_word(product.a.dtype),
-          false};
-}
-
 // The chunk's pieces of one tile. A leaf that ends joins the subtrees it completes, like a binary counter's
 // carry.
-void CpuMatmul::multiply_tile(DType dtype, const PieceChunk& chunk, const TileRows& rows, const float* panel,
-                              float* sums) const {
-  const MatmulKernels::Tile multiply = tile_of(dtype);
+void CpuMatmul::multiply_tile(DType dtype, const PieceChunk& chunk, const LeftWords& left, TileRows rows,
+                              const float* panel, const float* ahead, float* sums) const {
+  const MatmulKernels::Tile multiply = tile_of(dtype, rows.count);
   const std::int64_t size = tile_floats();
   float* running = sums + (levels_of(order_.leaves()) + 1) * size;
   for (std::size_t p = chunk.begin; p < chunk.end; ++p) {
     const ChainPiece& piece = plan_.pieces()[p];
+    const std::int64_t word = piece.panel_word - chunk.first_word;
     TileSums chains{.start = piece.first ? nullptr : running, .to = running};
+    if (ahead != nullptr) chains.ahead = ahead + word * kLineFloats;
     if (piece.last) {
       int level = 0;
       for (; ((piece.leaf >> level) & 1) != 0; ++level)
         chains.joins[chains.num_joins++] = sums + level * size;
       chains.to = sums + level * size;
     }
-    multiply(rows.words + (rows.in_chain_order ? piece.panel_word : piece.a_word), rows.stride, 1,
-             panel + (piece.panel_word - chunk.first_word) * kernels_.columns, piece.words, chains);
+    multiply(left.words + rows.first * left.stride + (left.in_chain_order ? piece.panel_word : piece.a_word),
+             left.stride, 1, panel + word * kernels_.columns, piece.words, chains);
   }
 }
 
 // Tiles [tile0, tile1) of one strip of columns.
 template <class T>
-void CpuMatmul::strip(const Product& product, const float* packed_rows, std::int64_t first,
-                      std::int64_t tile0, std::int64_t tile1, const StripMemory& memory) const {
+void CpuMatmul::strip(const Product& product, const LeftWords& left, std::int64_t first, std::int64_t tile0,
+                      std::int64_t tile1, const StripMemory& memory) const {
+  const std::int64_t columns = kernels_.columns;
   const std::int64_t tile_sums = (levels_of(order_.leaves()) + 2) * tile_floats();
   const bool one_chunk = plan_.chunks().size() == 1;
   const std::int64_t strip_words = order_.length() / terms_in_word(product.a.dtype);
+  const std::int64_t rows = product.a.rows();
+  const std::int64_t tiles = tiles_of(rows);
   for (std::size_t c = 0; c < plan_.chunks().size(); ++c) {
     const PieceChunk& chunk = plan_.chunks()[c];
+    const std::int64_t chunk_words = chunk.last_word - chunk.first_word;
     const bool last = c + 1 == plan_.chunks().size();
     const float* panel = memory.panel;
+    std::int64_t lines_ahead = 0;
     if (product.packed == nullptr) {
       pack_strip<T>(product, first, chunk, memory.panel);
     } else {
-      panel = product.packed + first * strip_words + chunk.first_word * kernels_.columns;
+      panel = product.packed + first * strip_words + chunk.first_word * columns;
+      if (!last || first + columns < product.y.columns()) lines_ahead = chunk_words * columns / kLineFloats;
     }
     for (std::int64_t tile = tile0; tile < tile1; ++tile) {
+      const TileRows tile_rows{rows * tile / tiles, rows * (tile + 1) / tiles - rows * tile / tiles};
       float* sums = memory.sums + (one_chunk ? 0 : (tile - tile0) * tile_sums);
-      multiply_tile(product.a.dtype, chunk, rows_of_tile(product, packed_rows, tile), panel, sums);
-      if (last) {
-        finish_tile(product, tile * kTileRows, first, sums + levels_of(order_.leaves()) * tile_floats());
-      }
+      // Each tile asks for its share of the packed words that follow.
+      const std::int64_t line = (tile - tile0) * chunk_words;
+      const float* ahead = line < lines_ahead ? panel + chunk_words * columns + line * kLineFloats : nullptr;
+      multiply_tile(product.a.dtype, chunk, left, tile_rows, panel, ahead, sums);
+      if (last) finish_tile(product, tile_rows, first, sums + levels_of(order_.leaves()) * tile_floats());
     }
   }
 }
@@ -265,17 +254,20 @@ void CpuMatmul::strip(const Product& product, const float* packed_rows, std::int
 template <class T>
 void CpuMatmul::run_typed(const Product& product) {
   if (!order_.parts_are_whole()) order_.list_sources();
-  in_place_ = rows_are_words(product.a);
-  plan_.set(order_, terms_in_word(product.a.dtype), in_place_);
-  const std::int64_t words = order_.length() / terms_in_word(product.a.dtype);
+  const std::int64_t terms = terms_in_word(product.a.dtype);
+  const bool in_place = rows_are_words(product.a);
+  plan_.set(order_, terms, in_place);
+  const std::int64_t words = order_.length() / terms;
   const std::int64_t columns = kernels_.columns;
   const std::int64_t rows = product.a.rows();
-  const std::int64_t padded_rows = round_up(rows, kTileRows);
-  const std::int64_t first_packed = in_place_ ? rows / kTileRows * kTileRows : 0;
-  float* packed_rows = packed_.get<float>(static_cast<std::size_t>((padded_rows - first_packed) * words));
-  pack_rows<T>(product.a, first_packed, padded_rows, packed_rows);
+  LeftWords left{static_cast<const float*>(product.a.data), product.a.row_stride / terms, false};
+  if (!in_place) {
+    float* packed = packed_.get<float>(static_cast<std::size_t>(rows * words));
+    pack_rows<T>(product.a, packed);
+    left = {packed, words, true};
+  }
 
-  const std::int64_t tiles = padded_rows / kTileRows;
+  const std::int64_t tiles = tiles_of(rows);
   const std::int64_t num_strips = strips(product.y.columns());
   // Rows are cut where strips alone are too few tasks, and where their sums would take too much memory.
   std::int64_t groups = (2 * pool_.num_threads() + num_strips - 1) / num_strips;
@@ -289,11 +281,18 @@ void CpuMatmul::run_typed(const Product& product) {
   for (Scratch& scratch : thread_scratch_) {
     scratch.get<float>(static_cast<std::size_t>(panel_floats + sum_floats));
   }
-  pool_.for_each(num_strips * groups, [&](std::int64_t task, int thread) {
+  // Strips of packed weights go to a thread several at a time: it asks for the next while it works on one.
+  const std::int64_t together =
+      product.packed == nullptr || groups > 1
+          ? 1
+          : std::clamp<std::int64_t>(num_strips / (2 * pool_.num_threads()), 1, kStripsTogether);
+  pool_.for_range(num_strips * groups, together, [&](std::int64_t begin, std::int64_t end, int thread) {
     float* memory = thread_scratch_[static_cast<std::size_t>(thread)].get<float>(0);
-    const std::int64_t tile0 = task % groups * group_tiles;
-    strip<T>(product, packed_rows, task / groups * columns, tile0, std::min(tile0 + group_tiles, tiles),
-             {.panel = memory, .sums = memory + panel_floats});
+    for (std::int64_t task = begin; task < end; ++task) {
+      const std::int64_t tile0 = task % groups * group_tiles;
+      strip<T>(product, left, task / groups * columns, tile0, std::min(tile0 + group_tiles, tiles),
+               {.panel = memory, .sums = memory + panel_floats});
+    }
   });
 }
 

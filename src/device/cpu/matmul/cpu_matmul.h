@@ -36,11 +36,15 @@ class CpuMatmul final : public MatmulOps {
     Tensor bias;
     Tensor y;
   };
-  // Where the words of a tile's rows lie.
-  struct TileRows {
+  // The left operand's words: in memory as they lie, or packed in chain order.
+  struct LeftWords {
     const float* words;
     std::ptrdiff_t stride;
     bool in_chain_order;
+  };
+  // Rows of one tile. Rows are spread evenly over tiles, so that none computes what nobody wants.
+  struct TileRows {
+    std::int64_t first, count;
   };
   // Memory of one thread while it works on strips.
   struct StripMemory {
@@ -54,7 +58,7 @@ class CpuMatmul final : public MatmulOps {
   template <class T>
   void pack_row(const Tensor& a, std::int64_t row, float* to) const;
   template <class T>
-  void pack_rows(const Tensor& a, std::int64_t first, std::int64_t padded, float* packed);
+  void pack_rows(const Tensor& a, float* packed);
   template <class T>
   void pack_strip(const Product& product, std::int64_t first, const PieceChunk& chunk, float* panel) const;
   template <class T>
@@ -63,13 +67,11 @@ class CpuMatmul final : public MatmulOps {
   template <class T>
   void gather_strip(const Product& product, std::int64_t first, const PieceChunk& chunk, float* panel) const;
   template <class T>
-  void strip(const Product& product, const float* packed_rows, std::int64_t first, std::int64_t tile0,
+  void strip(const Product& product, const LeftWords& left, std::int64_t first, std::int64_t tile0,
              std::int64_t tile1, const StripMemory& memory) const;
-  [[nodiscard]] TileRows rows_of_tile(const Product& product, const float* packed_rows,
-                                      std::int64_t tile) const;
-  void multiply_tile(DType dtype, const PieceChunk& chunk, const TileRows& rows, const float* panel,
-                     float* sums) const;
-  void finish_tile(const Product& product, std::int64_t row, std::int64_t column, const float* tile) const;
+  void multiply_tile(DType dtype, const PieceChunk& chunk, const LeftWords& left, TileRows rows,
+                     const float* panel, const float* ahead, float* sums) const;
+  void finish_tile(const Product& product, TileRows rows, std::int64_t column, const float* tile) const;
 
   template <class T>
   void weight_gradient_typed(const WeightGradientProduct& args);
@@ -121,8 +123,8 @@ class CpuMatmul final : public MatmulOps {
   }
   // A row in memory is its words already.
   [[nodiscard]] bool rows_are_words(const Tensor& a) const;
-  [[nodiscard]] MatmulKernels::Tile tile_of(DType dtype) const {
-    return dtype == DType::bf16 ? kernels_.tile_bf16 : kernels_.tile_f32;
+  [[nodiscard]] MatmulKernels::Tile tile_of(DType dtype, std::int64_t rows) const {
+    return (dtype == DType::bf16 ? kernels_.tiles_bf16 : kernels_.tiles_f32)[rows - 1];
   }
   [[nodiscard]] std::int64_t tile_floats() const { return kTileRows * kernels_.columns; }
   [[nodiscard]] std::int64_t strips(std::int64_t columns) const {
@@ -134,7 +136,6 @@ class CpuMatmul final : public MatmulOps {
   Int8Matmul int8_;
   ChainOrder order_;
   ProductPlan plan_;
-  bool in_place_ = false;  // whole tiles of the left operand are read where they lie
   Scratch packed_;
   std::vector<Scratch> thread_scratch_;
 };

@@ -81,7 +81,7 @@ void CpuMatmul::pack_columns(const Tensor& matrix, std::int64_t first, std::int6
 bool CpuMatmul::gradient_strip(const WeightGradientProduct& args, const float* a, std::int64_t first,
                                const float* panel, float* tiles) const {
   const std::int64_t columns = kernels_.columns;
-  const MatmulKernels::Tile multiply = tile_of(args.dy.dtype);
+  const MatmulKernels::Tile multiply = tile_of(args.dy.dtype, kTileRows);
   const bool floats = args.dw.dtype == DType::f32;
   const std::int64_t words = args.dy.rows() / terms_in_word(args.dy.dtype);
   const std::int64_t chain = floats ? words : args.grain / terms_in_word(args.dy.dtype);

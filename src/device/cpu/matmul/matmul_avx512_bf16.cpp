@@ -20,23 +20,26 @@ __m512 broadcast_word(const float* word) {
   return _mm512_castsi512_ps(_mm512_set1_epi32(static_cast<int>(bits)));
 }
 
+template <int kRows>
 void tile(const float* a, std::ptrdiff_t a_row, std::ptrdiff_t a_word, const float* b, std::int64_t words,
           const TileSums& sums) {
-  __m512 sum[kTileRows][kVectors];
+  __m512 sum[kRows][kVectors];
 #pragma GCC unroll 6
-  for (int i = 0; i < kTileRows; ++i) {
+  for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) {
       sum[i][v] =
           sums.start == nullptr ? _mm512_setzero_ps() : _mm512_loadu_ps(sums.start + i * kColumns + v * 16);
     }
   }
+  const float* ahead = sums.ahead == nullptr ? b : sums.ahead;
   for (std::int64_t t = 0; t < words; ++t) {
+    __builtin_prefetch(ahead + t * kLineFloats, 0, 2);
     __m512 right[kVectors];
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) right[v] = _mm512_loadu_ps(b + v * 16);
 #pragma GCC unroll 6
-    for (int i = 0; i < kTileRows; ++i) {
+    for (int i = 0; i < kRows; ++i) {
       const __m512 left = broadcast_word(a + i * a_row);
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v)
@@ -47,7 +50,7 @@ void tile(const float* a, std::ptrdiff_t a_row, std::ptrdiff_t a_word, const flo
   }
   for (int join = 0; join < sums.num_joins; ++join) {
 #pragma GCC unroll 6
-    for (int i = 0; i < kTileRows; ++i) {
+    for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) {
         sum[i][v] = _mm512_add_ps(_mm512_loadu_ps(sums.joins[join] + i * kColumns + v * 16), sum[i][v]);
@@ -55,7 +58,7 @@ void tile(const float* a, std::ptrdiff_t a_row, std::ptrdiff_t a_word, const flo
     }
   }
 #pragma GCC unroll 6
-  for (int i = 0; i < kTileRows; ++i) {
+  for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) _mm512_storeu_ps(sums.to + i * kColumns + v * 16, sum[i][v]);
   }
@@ -91,7 +94,14 @@ void pack_transposed(const bf16* from, std::ptrdiff_t stride, std::int64_t rows,
                      float* panel) {
   constexpr std::int64_t kChunk = 128;  // terms
   for (std::int64_t j = 0; j < kColumns; j += kTransposed) {
-    for (std::int64_t t = 0; t < count; t += kChunk) {
+    std::int64_t t = 0;
+    // Rows are words already: whole squares are turned where they lie.
+    if (j + kTransposed <= rows && stride % 2 == 0) {
+      t = count / 32 * 32;
+      transpose_words<avx512::Floats>(reinterpret_cast<const float*>(from + j * stride), stride / 2,
+                                      kTransposed, t / 2, panel + j, kColumns);
+    }
+    for (; t < count; t += kChunk) {
       const std::int64_t terms = count - t < kChunk ? count - t : kChunk;
       alignas(64) float chains[kTransposed][kChunk / 2];
       for (std::int64_t i = 0; i < kTransposed; ++i) {
@@ -101,8 +111,8 @@ void pack_transposed(const bf16* from, std::ptrdiff_t stride, std::int64_t rows,
           for (float& word : chains[i]) word = 0.0f;
         }
       }
-      transpose_words(chains[0], kChunk / 2, kTransposed, (terms + 1) / 2, panel + t / 2 * kColumns + j,
-                      kColumns);
+      transpose_words<avx512::Floats>(chains[0], kChunk / 2, kTransposed, (terms + 1) / 2,
+                                      panel + t / 2 * kColumns + j, kColumns);
     }
   }
 }
@@ -133,7 +143,8 @@ MatmulKernels matmul_kernels_avx512_bf16() {
   MatmulKernels kernels = matmul_kernels_avx512();
   static_assert(kColumns == 64, "the tile shape of the fp32 kernels, whose other functions serve here too");
   kernels.bf16_terms_word = 2;
-  kernels.tile_bf16 = tile;
+  constexpr MatmulKernels::Tile kTiles[] = {tile<1>, tile<2>, tile<3>, tile<4>, tile<5>, tile<6>};
+  for (int i = 0; i < kTileRows; ++i) kernels.tiles_bf16[i] = kTiles[i];
   kernels.pack_chain_bf16 = pack_chain;
   kernels.pack_panel_bf16 = pack_panel;
   kernels.pack_transposed_bf16 = pack_transposed;

@@ -15,7 +15,7 @@
 
 namespace megalith::cpu {
 
-inline constexpr int kTileRows = 6;
+inline constexpr int kTileRows = 6;  // at most
 
 // Where a tile's chains come from and go to.
 struct TileSums {
@@ -25,19 +25,21 @@ struct TileSums {
   const float* joins[8] = {};
   int num_joins = 0;
   float* to = nullptr;  // may be `start` or a join
+  // What is read next after this product: one cache line of it is asked for per word. Null: nothing.
+  const float* ahead = nullptr;
 };
 
-// Functions of one kernel family. A tile is kTileRows x columns floats, row after row.
+// Functions of one kernel family. A tile is up to kTileRows x columns floats, row after row.
 struct MatmulKernels {
   int columns;          // of a tile: a multiple of 16
   int bf16_terms_word;  // terms in a word of packed bf16: 1 or 2
 
-  // Continues the tile's chains over `words` words. Row i of A lies at a + i * a_row; word t of it at
-  // distance t * a_word. B is a panel [words][columns].
+  // Continues the tile's chains over `words` words, for tiles of 1 .. kTileRows rows. Row i of A lies at
+  // a + i * a_row; word t of it at distance t * a_word. B is a panel [words][columns].
   using Tile = void (*)(const float* a, std::ptrdiff_t a_row, std::ptrdiff_t a_word, const float* b,
                         std::int64_t words, const TileSums& sums);
-  Tile tile_bf16;
-  Tile tile_f32;
+  Tile tiles_bf16[kTileRows];
+  Tile tiles_f32[kTileRows];
   // Packs `count` consecutive elements as words of a chain; an odd number of bf16 gets a zero as the high
   // element of its last pair.
   void (*pack_chain_bf16)(const bf16* from, std::int64_t count, float* to);
@@ -70,6 +72,8 @@ struct MatmulKernels {
   std::uint32_t (*greatest)(const float* tile, std::int64_t count);
 };
 
+inline constexpr std::int64_t kLineFloats = 16;  // of a cache line
+
 // Rows that are turned together.
 inline constexpr std::int64_t kTransposed = 16;
 
@@ -82,22 +86,25 @@ template <class F, int kVectors>
 struct MatmulFamily {
   static constexpr int kColumns = 16 * kVectors;
 
+  template <int kRows>
   static void tile(const float* a, std::ptrdiff_t a_row, std::ptrdiff_t a_word, const float* b,
                    std::int64_t words, const TileSums& sums) {
-    F sum[kTileRows][kVectors];
+    F sum[kRows][kVectors];
 #pragma GCC unroll 6
-    for (int i = 0; i < kTileRows; ++i) {
+    for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) {
         sum[i][v] = sums.start == nullptr ? F::zero() : F::load(sums.start + i * kColumns + v * 16);
       }
     }
+    const float* ahead = sums.ahead == nullptr ? b : sums.ahead;
     for (std::int64_t t = 0; t < words; ++t) {
+      __builtin_prefetch(ahead + t * kLineFloats, 0, 2);
       F right[kVectors];
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) right[v] = F::load(b + v * 16);
 #pragma GCC unroll 6
-      for (int i = 0; i < kTileRows; ++i) {
+      for (int i = 0; i < kRows; ++i) {
         const F left = F::broadcast(a[i * a_row]);
 #pragma GCC unroll 4
         for (int v = 0; v < kVectors; ++v) sum[i][v] = fma(left, right[v], sum[i][v]);
@@ -107,7 +114,7 @@ struct MatmulFamily {
     }
     for (int join = 0; join < sums.num_joins; ++join) {
 #pragma GCC unroll 6
-      for (int i = 0; i < kTileRows; ++i) {
+      for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 4
         for (int v = 0; v < kVectors; ++v) {
           sum[i][v] = F::load(sums.joins[join] + i * kColumns + v * 16) + sum[i][v];
@@ -115,7 +122,7 @@ struct MatmulFamily {
       }
     }
 #pragma GCC unroll 6
-    for (int i = 0; i < kTileRows; ++i) {
+    for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) sum[i][v].store(sums.to + i * kColumns + v * 16);
     }
@@ -157,7 +164,7 @@ struct MatmulFamily {
           }
         }
         const std::int64_t words = sizeof(T) == 2 ? (terms + 1) / 2 * 2 : terms;
-        transpose_words(chains[0], kChunk, kTransposed, words, panel + t * kColumns + j, kColumns);
+        transpose_words<F>(chains[0], kChunk, kTransposed, words, panel + t * kColumns + j, kColumns);
       }
     }
   }
@@ -229,8 +236,8 @@ struct MatmulFamily {
   static MatmulKernels kernels() {
     return {.columns = kColumns,
             .bf16_terms_word = 1,
-            .tile_bf16 = tile,
-            .tile_f32 = tile,
+            .tiles_bf16 = {tile<1>, tile<2>, tile<3>, tile<4>, tile<5>, tile<6>},
+            .tiles_f32 = {tile<1>, tile<2>, tile<3>, tile<4>, tile<5>, tile<6>},
             .pack_chain_bf16 = widen_chain,
             .pack_chain_f32 = widen<float>,
             .pack_panel_bf16 = pack_panel<bf16>,

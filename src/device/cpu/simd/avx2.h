@@ -47,6 +47,7 @@ struct Floats {
   using Mask = avx2::Mask;
   using Ints = avx2::Ints;
   static constexpr int kInterleave = 1;  // groups that pass through long functions together (several.h)
+  static constexpr bool kTransposesSquares = false;
   __m256 low, high;
 
   static Mask first(int n) {

@@ -11,6 +11,7 @@
 #include <immintrin.h>
 #pragma GCC diagnostic pop
 
+#include <cstddef>
 #include <cstdint>
 
 #include "core/bf16.h"
@@ -52,6 +53,7 @@ struct Floats {
   using Mask = avx512::Mask;
   using Ints = avx512::Ints;
   static constexpr int kInterleave = 4;  // groups that pass through long functions together (several.h)
+  static constexpr bool kTransposesSquares = true;  // by transpose_square()
   __m512 value;
 
   static Mask first(int n) { return {first_mask(n)}; }
@@ -69,7 +71,47 @@ struct Floats {
   }
   void store_first(float* p, int n) const { _mm512_mask_storeu_ps(p, first_mask(n), value); }
   void store_first(bf16* p, int n) const { _mm256_mask_storeu_epi16(p, first_mask(n), narrow(value)); }
+  static void transpose_square(const float* from, std::ptrdiff_t stride, float* to, std::ptrdiff_t to_stride);
 };
+
+// Sixteen rows of sixteen words: pairs of rows, fours within 128 bits, then the 128-bit parts.
+inline void Floats::transpose_square(const float* from, std::ptrdiff_t stride, float* to,
+                                     std::ptrdiff_t to_stride) {
+  __m512 rows[16];
+  __m512 turned[16];
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; ++i) rows[i] = _mm512_loadu_ps(from + i * stride);
+#pragma GCC unroll 8
+  for (int i = 0; i < 16; i += 2) {
+    turned[i] = _mm512_unpacklo_ps(rows[i], rows[i + 1]);
+    turned[i + 1] = _mm512_unpackhi_ps(rows[i], rows[i + 1]);
+  }
+  const auto low = [](__m512 a, __m512 b) {
+    return _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)));
+  };
+  const auto high = [](__m512 a, __m512 b) {
+    return _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)));
+  };
+#pragma GCC unroll 4
+  for (int i = 0; i < 16; i += 4) {
+    rows[i] = low(turned[i], turned[i + 2]);
+    rows[i + 1] = high(turned[i], turned[i + 2]);
+    rows[i + 2] = low(turned[i + 1], turned[i + 3]);
+    rows[i + 3] = high(turned[i + 1], turned[i + 3]);
+  }
+  // rows[i + c] holds column c of each 128 bits of rows i .. i + 3.
+#pragma GCC unroll 4
+  for (int c = 0; c < 4; ++c) {
+    const __m512 even_low = _mm512_shuffle_f32x4(rows[c], rows[c + 4], 0x88);
+    const __m512 odd_low = _mm512_shuffle_f32x4(rows[c], rows[c + 4], 0xdd);
+    const __m512 even_high = _mm512_shuffle_f32x4(rows[c + 8], rows[c + 12], 0x88);
+    const __m512 odd_high = _mm512_shuffle_f32x4(rows[c + 8], rows[c + 12], 0xdd);
+    _mm512_storeu_ps(to + c * to_stride, _mm512_shuffle_f32x4(even_low, even_high, 0x88));
+    _mm512_storeu_ps(to + (c + 4) * to_stride, _mm512_shuffle_f32x4(odd_low, odd_high, 0x88));
+    _mm512_storeu_ps(to + (c + 8) * to_stride, _mm512_shuffle_f32x4(even_low, even_high, 0xdd));
+    _mm512_storeu_ps(to + (c + 12) * to_stride, _mm512_shuffle_f32x4(odd_low, odd_high, 0xdd));
+  }
+}
 
 inline Floats operator+(Floats a, Floats b) {
   return {_mm512_add_ps(a.value, b.value)};

@@ -40,6 +40,7 @@ struct Floats {
   using Mask = portable::Mask;
   using Ints = portable::Ints;
   static constexpr int kInterleave = 1;  // groups that pass through long functions together (several.h)
+  static constexpr bool kTransposesSquares = false;
   float lane[kLanes];
 
   static Mask first(int n) {  // the first n lanes, 0 <= n <= 16

@@ -1,4 +1,4 @@
-// Rows of words to columns, four by four.
+// Rows of words to columns, four by four, or sixteen by sixteen where a family can.
 #pragma once
 
 #include <cstddef>
@@ -35,6 +35,25 @@ static inline void transpose_words(const float* from, std::ptrdiff_t stride, std
       if (t + 3 < words) store(column + 3 * to_stride, __builtin_shufflevector(high01, high23, 2, 3, 6, 7));
     }
   }
+}
+
+// The same with the lanes of a family, whose sixteen registers may hold a square of words.
+template <class F>
+void transpose_words(const float* from, std::ptrdiff_t stride, std::int64_t rows, std::int64_t words,
+                     float* to, std::ptrdiff_t to_stride) {
+  std::int64_t square_rows = 0;
+  if constexpr (F::kTransposesSquares) {
+    square_rows = rows / 16 * 16;
+    const std::int64_t square_words = words / 16 * 16;
+    for (std::int64_t i = 0; i < square_rows; i += 16) {
+      for (std::int64_t t = 0; t < square_words; t += 16)
+        F::transpose_square(from + i * stride + t, stride, to + t * to_stride + i, to_stride);
+    }
+    transpose_words(from + square_words, stride, square_rows, words - square_words,
+                    to + square_words * to_stride, to_stride);
+  }
+  transpose_words(from + square_rows * stride, stride, rows - square_rows, words, to + square_rows,
+                  to_stride);
 }
 
 }  // namespace megalith::cpu
