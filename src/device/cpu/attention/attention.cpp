@@ -12,6 +12,8 @@
 namespace megalith::cpu {
 namespace {
 
+constexpr std::int64_t kHeadsTogether = 16;  // of a cache, one after another
+
 AttentionFamily family_of(Isa isa) {
   switch (isa) {
     case Isa::portable:
@@ -151,7 +153,10 @@ void CpuAttention::forward(const AttentionForward& args) {
                     .count = piece.count,
                     .document = piece.document,
                     .dropout = dropout.get(),
-                    .scratch = scratch(thread)});
+                    .scratch = scratch(thread),
+                    .next_k = {},
+                    .next_v = {},
+                    .next_keys = 0});
   });
 }
 
@@ -255,14 +260,18 @@ void CpuAttention::append(const CacheAppend& args) {
   check_tensor("k", args.k, args.k_cache.dtype, args.rows, heads * size);
   check_tensor("v", args.v, args.k_cache.dtype, args.rows, heads * size);
   const std::size_t bytes = static_cast<std::size_t>(size) * size_of(args.k_cache.dtype);
-  for (std::int64_t r = 0; r < args.rows; ++r) {
-    MEGALITH_CHECK(args.position[r] >= 0 && args.position[r] < capacity, "position {}", args.position[r]);
-    for (std::int64_t h = 0; h < heads; ++h) {
-      const std::int64_t line = (args.slot[r] * heads + h) * capacity + args.position[r];
-      std::memcpy(at(args.k_cache, line, 0), at(args.k, r, h * size), bytes);
-      std::memcpy(at(args.v_cache, line, 0), at(args.v, r, h * size), bytes);
+  // Lines of as many caches as there are rows: waiting for them is the work.
+  constexpr std::int64_t kRowsTogether = 8;
+  pool_.for_range(args.rows, kRowsTogether, [&](std::int64_t begin, std::int64_t end, int) {
+    for (std::int64_t r = begin; r < end; ++r) {
+      MEGALITH_CHECK(args.position[r] >= 0 && args.position[r] < capacity, "position {}", args.position[r]);
+      for (std::int64_t h = 0; h < heads; ++h) {
+        const std::int64_t line = (args.slot[r] * heads + h) * capacity + args.position[r];
+        std::memcpy(at(args.k_cache, line, 0), at(args.k, r, h * size), bytes);
+        std::memcpy(at(args.v_cache, line, 0), at(args.v, r, h * size), bytes);
+      }
     }
-  }
+  });
 }
 
 void CpuAttention::cached(const CachedAttention& args) {
@@ -279,23 +288,37 @@ void CpuAttention::cached(const CachedAttention& args) {
   const AttentionGeometry geometry = geometry_of(s);
   list_runs(args, slots, capacity, pieces_);
   reserve(forward_layout(geometry, longest(pieces_)).floats);
-  pool_.for_each(static_cast<std::int64_t>(pieces_.size()) * s.kv_heads, [&](std::int64_t task, int thread) {
+  // A thread takes several heads one after another, so that it can ask for the next one's keys in time.
+  const std::int64_t tasks = static_cast<std::int64_t>(pieces_.size()) * s.kv_heads;
+  const std::int64_t together =
+      std::clamp<std::int64_t>(tasks / (2 * pool_.num_threads()), 1, kHeadsTogether);
+  const auto first_row = [&](std::int64_t task) {
     const Piece& run = pieces_[static_cast<std::size_t>(task / s.kv_heads)];
-    const std::int64_t kv_head = task % s.kv_heads;
-    const std::int64_t head = kv_head * geometry.group;
-    const std::int64_t key_row = (run.sequence * s.kv_heads + kv_head) * capacity;
-    kernel.forward({.geometry = geometry,
-                    .q = const_rows(args.q, run.row, head * d),
-                    .k = const_rows(args.k_cache, key_row, 0),
-                    .v = const_rows(args.v_cache, key_row, 0),
-                    .out = rows_of(args.out, run.row, head * d),
-                    .log_sum_exp = nullptr,
-                    .log_sum_exp_head = 0,
-                    .first = run.first,
-                    .count = run.count,
-                    .document = 0,
-                    .dropout = nullptr,
-                    .scratch = scratch(thread)});
+    return (run.sequence * s.kv_heads + task % s.kv_heads) * capacity;
+  };
+  pool_.for_range(tasks, together, [&](std::int64_t begin, std::int64_t end, int thread) {
+    for (std::int64_t task = begin; task < end; ++task) {
+      const Piece& run = pieces_[static_cast<std::size_t>(task / s.kv_heads)];
+      const std::int64_t head = task % s.kv_heads * geometry.group;
+      const std::int64_t next = std::min(task + 1, tasks - 1);
+      const Piece& next_run = pieces_[static_cast<std::size_t>(next / s.kv_heads)];
+      const std::int64_t next_key = geometry.first_key(next_run.first);
+      kernel.forward({.geometry = geometry,
+                      .q = const_rows(args.q, run.row, head * d),
+                      .k = const_rows(args.k_cache, first_row(task), 0),
+                      .v = const_rows(args.v_cache, first_row(task), 0),
+                      .out = rows_of(args.out, run.row, head * d),
+                      .log_sum_exp = nullptr,
+                      .log_sum_exp_head = 0,
+                      .first = run.first,
+                      .count = run.count,
+                      .document = 0,
+                      .dropout = nullptr,
+                      .scratch = scratch(thread),
+                      .next_k = const_rows(args.k_cache, first_row(next) + next_key, 0),
+                      .next_v = const_rows(args.v_cache, first_row(next) + next_key, 0),
+                      .next_keys = next == task ? 0 : next_run.first + next_run.count - next_key});
+    }
   });
 }
 

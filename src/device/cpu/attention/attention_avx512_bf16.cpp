@@ -31,9 +31,24 @@ struct AttentionTraits {
     const __m256i upper = high == nullptr ? zero : _mm256_maskz_loadu_epi16(columns, high);
     return _mm512_or_si512(_mm512_cvtepu16_epi32(lower), _mm512_slli_epi32(_mm512_cvtepu16_epi32(upper), 16));
   }
+  // Picks elements `from` .. `from + 15` of two vectors in turn.
+  static __m512i alternating(int from) {
+    const __m512i counting = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const __m512i low = _mm512_add_epi32(counting, _mm512_set1_epi32(from));
+    return _mm512_or_si512(low, _mm512_slli_epi32(_mm512_or_si512(low, _mm512_set1_epi32(32)), 16));
+  }
   // `size` columns of two rows as `padded` words, zero past the end.
   static void interleave(const bf16* low, const bf16* high, int size, int padded, float* to) {
-    for (int j = 0; j < padded; j += 16) {
+    int j = 0;
+    if (low != nullptr && high != nullptr) {
+      for (; j + 32 <= size; j += 32) {
+        const __m512i lower = _mm512_loadu_si512(low + j);
+        const __m512i upper = _mm512_loadu_si512(high + j);
+        _mm512_storeu_si512(to + j, _mm512_permutex2var_epi16(lower, alternating(0), upper));
+        _mm512_storeu_si512(to + j + 16, _mm512_permutex2var_epi16(lower, alternating(16), upper));
+      }
+    }
+    for (; j < padded; j += 16) {
       const int left = size - j;
       const __mmask16 columns = avx512::first_mask(left >= 16 ? 16 : left);
       _mm512_storeu_si512(

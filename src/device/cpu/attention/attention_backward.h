@@ -76,9 +76,9 @@ struct BackwardKernel {
     const int used = static_cast<int>(padded_to_lanes(valid));
     float* key_rows = scratch + at.key_rows;
     Words::pack_columns(static_cast<const T*>(piece.v.base), piece.v.row, block, valid, geometry.head_size,
-                        used, padded, key_rows, scratch + at.values);
+                        used, padded, key_rows, scratch + at.values, used);
     Words::pack_columns(static_cast<const T*>(piece.k.base), piece.k.row, block, valid, geometry.head_size,
-                        used, padded, key_rows, scratch + at.keys);
+                        used, padded, key_rows, scratch + at.keys, used);
     Words::pack_across(static_cast<const T*>(piece.k.base) + block * piece.k.row, piece.k.row, 0, valid, used,
                        geometry.head_size, key_rows, padded);
     const std::int64_t from = block > piece.first ? (lead + block - piece.first) / 2 * 2 : 0;

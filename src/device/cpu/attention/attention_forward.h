@@ -20,11 +20,19 @@ struct ForwardKernel {
   const ForwardLayout at = forward_layout(geometry, piece.count);
   float* const scratch = piece.scratch;
   const std::int64_t rows = geometry.group * piece.count;
+  // Keys and values that are read after the present block. A cache is read once, by short runs that nothing
+  // else foresees; asking for all of them at once would fill the queue of outstanding misses and stop the
+  // thread until they are there, so they are asked for a few at a time, between other work.
+  struct Coming {
+    ConstRows k, v;
+    std::int64_t key, end;
+  };
+  Coming coming{};
 
   void run() {
     const std::int64_t end = piece.first + piece.count;
     const std::int64_t first_key = geometry.first_key(piece.first);
-    prefetch_block(first_key / geometry.key_block * geometry.key_block, end);
+    const std::int64_t first_block = first_key / geometry.key_block * geometry.key_block;
     for (int head = 0; head < geometry.group; ++head) {
       Words::pack_along(static_cast<const T*>(piece.q.base) + head * geometry.head_size, piece.q.row,
                         piece.count, geometry.head_size, query_words(head, 0), padded);
@@ -33,7 +41,6 @@ struct ForwardKernel {
       start_split();
       const std::int64_t split_end =
           split + geometry.attention_split < end ? split + geometry.attention_split : end;
-      const std::int64_t first_block = first_key / geometry.key_block * geometry.key_block;
       for (std::int64_t block = split > first_block ? split : first_block; block < split_end;
            block += geometry.key_block) {
         visit_block(block, end);
@@ -65,27 +72,30 @@ struct ForwardKernel {
     fill_zero<F>(scratch + at.o, static_cast<std::size_t>(rows) * padded);
   }
 
-  // Asks for a block's keys and values: a cache is read once, by short runs that nothing else foresees.
-  void prefetch_block(std::int64_t block, std::int64_t end) const {
-    const std::int64_t stop = block + geometry.key_block < end ? block + geometry.key_block : end;
-    for (std::int64_t key = block; key < stop; ++key) prefetch_row(piece.k, key);
-    for (std::int64_t key = block; key < stop; ++key) prefetch_row(piece.v, key);
+  Coming after_block(std::int64_t block, std::int64_t end) const {
+    const std::int64_t next = block + geometry.key_block;
+    if (next < end)
+      return {piece.k, piece.v, next, next + geometry.key_block < end ? next + geometry.key_block : end};
+    return {piece.next_k, piece.next_v, 0,
+            piece.next_keys < geometry.key_block ? piece.next_keys : geometry.key_block};
   }
-  void prefetch_row(const ConstRows& from, std::int64_t key) const {
+  void ask_for_some() {
+    constexpr std::int64_t kLinesAsked = 24;
+    for (std::int64_t lines = 0; lines < kLinesAsked && coming.key < coming.end; ++coming.key)
+      lines += ask_for_row(coming.k, coming.key) + ask_for_row(coming.v, coming.key);
+  }
+  std::int64_t ask_for_row(const ConstRows& from, std::int64_t key) const {
     constexpr std::int64_t kLine = 64 / sizeof(T);
     const T* row = static_cast<const T*>(from.base) + key * from.row;
     for (std::int64_t d = 0; d < geometry.head_size; d += kLine) __builtin_prefetch(row + d, 0, 2);
+    return (geometry.head_size + kLine - 1) / kLine;
   }
 
   void visit_block(std::int64_t block, std::int64_t end) {
-    prefetch_block(block + geometry.key_block, end);
+    coming = after_block(block, end);
     const std::int64_t valid = end - block < geometry.key_block ? end - block : geometry.key_block;
     const int used = static_cast<int>(padded_to_lanes(valid));
-    float* values = scratch + at.values;
-    Words::pack_columns(static_cast<const T*>(piece.k.base), piece.k.row, block, valid, geometry.head_size,
-                        used, padded, values, scratch + at.keys);
-    Words::pack_across(static_cast<const T*>(piece.v.base) + block * piece.v.row, piece.v.row, 0, valid, used,
-                       geometry.head_size, values, padded);
+    pack_block(block, valid, used);
     const std::int64_t from =
         block > piece.first ? block - piece.first : 0;                   // earlier queries see none of it
     const std::int64_t past = geometry.past_block(block) - piece.first;  // later queries see none of it
@@ -98,12 +108,29 @@ struct ForwardKernel {
     }
   }
 
+  // Keys as columns, values across, sixteen at a time.
+  void pack_block(std::int64_t block, std::int64_t valid, int used) {
+    constexpr int kTogether = 16;
+    float* values = scratch + at.values;
+    for (int first = 0; first < used; first += kTogether) {
+      const std::int64_t count = valid - first < kTogether ? valid - first : kTogether;
+      float* to = values + Words::words(first * static_cast<std::ptrdiff_t>(padded));
+      ask_for_some();
+      Words::pack_columns(static_cast<const T*>(piece.k.base), piece.k.row, block + first, count,
+                          geometry.head_size, kTogether, padded, to, scratch + at.keys + first, used);
+      ask_for_some();
+      Words::pack_across(static_cast<const T*>(piece.v.base) + (block + first) * piece.v.row, piece.v.row, 0,
+                         count, kTogether, geometry.head_size, to, padded);
+    }
+  }
+
   // Queries i .. i + n - 1 of one head against the packed block, of which `used` keys are packed.
   void visit_tile(int head, std::int64_t block, int used, std::int64_t i, int n) {
     const std::int64_t reach = piece.first + i + n - block;  // keys the last query sees
     const int width = reach < used ? static_cast<int>(padded_to_lanes(reach)) : used;
     float* weights = scratch + at.weights;
     const std::ptrdiff_t stride = static_cast<std::ptrdiff_t>(padded);
+    ask_for_some();
     Words::product(n, width, geometry.head_size, {query_words(head, i), Words::words(stride), 1},
                    scratch + at.keys, used, weights, width, true);
     const float* factors = nullptr;
@@ -113,6 +140,7 @@ struct ForwardKernel {
                       width, scratch + at.draws, drawn);
       factors = drawn;
     }
+    ask_for_some();
     float* maximum = scratch + at.max + head * piece.count + i;
     float* sum = scratch + at.sum + head * piece.count + i;
     const F before = F::load_first(maximum, n);
@@ -129,6 +157,7 @@ struct ForwardKernel {
       const F factor = F::broadcast(alphas[t]);
       for (std::size_t d = 0; d < padded; d += 16) (F::load(o + d) * factor).store(o + d);
     }
+    ask_for_some();
     Words::product(n, static_cast<int>(padded), width, {weights, width, 1}, scratch + at.values, stride,
                    row_of(at.o, head, i), stride, false);
   }

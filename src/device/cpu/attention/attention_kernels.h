@@ -61,6 +61,9 @@ struct ForwardPiece {
   std::int64_t document;         // position of key 0 in the sequence, for dropout
   const DropoutStream* dropout;  // null: none
   float* scratch;                // forward_layout(...).floats
+  // Keys and values that the same thread reads next: asked for while this piece's last block is computed.
+  ConstRows next_k, next_v;  // at the first of them
+  std::int64_t next_keys;    // 0: nothing is known
 };
 
 // dK, dV of key blocks first_block .. last_block - 1 from queries first .. first + count - 1, and dQ of those

@@ -33,10 +33,15 @@ struct AttentionWords {
   static void pack_along(const T* from, std::int64_t from_row, std::int64_t count, int size, float* to,
                          std::size_t padded) {
     if constexpr (kPaired) {
+      constexpr std::size_t kLine = 64;
       const auto row_bytes = static_cast<std::size_t>(size) * sizeof(T);
       for (std::int64_t i = 0; i < count; ++i) {
         auto* row = reinterpret_cast<char*>(to + static_cast<std::size_t>(i) * (padded / 2));
-        __builtin_memcpy(row, from + i * from_row, row_bytes);
+        const auto* source = reinterpret_cast<const char*>(from + i * from_row);
+        std::size_t copied = 0;  // line by line: rows are too short for calls
+        for (; copied + kLine <= row_bytes; copied += kLine)
+          __builtin_memcpy(row + copied, source + copied, kLine);
+        if (copied < row_bytes) __builtin_memcpy(row + copied, source + copied, row_bytes - copied);
         if (padded * 2 > row_bytes) __builtin_memset(row + row_bytes, 0, padded * 2 - row_bytes);
       }
     } else {
@@ -66,13 +71,24 @@ struct AttentionWords {
     }
   }
 
-  // Rows `start` .. `start + valid - 1` as columns [words(size)][block], by way of `rows`, which holds
-  // [block][words(padded)].
+  // Rows `start` .. `start + valid - 1` as columns [words(size)][block], `stride` apart; columns past them
+  // are zero. Whole groups of rows that are words already are turned where they lie, the others by way of
+  // `rows`, which holds [block][words(padded)].
   static void pack_columns(const T* first, std::int64_t row, std::int64_t start, std::int64_t valid, int size,
-                           int block, std::size_t padded, float* rows, float* columns) {
-    pack_along(first + start * row, row, valid, size, rows, padded);
-    zero_along(rows + words(static_cast<std::ptrdiff_t>(padded)) * valid, block - valid, padded);
-    transpose_words(rows, static_cast<std::ptrdiff_t>(padded / kTerms), block, words(size), columns, block);
+                           int block, std::size_t padded, float* rows, float* columns,
+                           std::ptrdiff_t stride) {
+    const T* from = first + start * row;
+    std::int64_t in_place = 0;
+    if (sizeof(T) == sizeof(float) / kTerms && words(size) % 4 == 0 && row % kTerms == 0) {
+      in_place = valid / 16 * 16;
+      transpose_words<F>(reinterpret_cast<const float*>(from), words(row), in_place, words(size), columns,
+                         stride);
+    }
+    const std::int64_t left = valid - in_place;
+    pack_along(from + in_place * row, row, left, size, rows, padded);
+    zero_along(rows + words(static_cast<std::ptrdiff_t>(padded)) * left, block - valid, padded);
+    transpose_words<F>(rows, static_cast<std::ptrdiff_t>(padded / kTerms), block - in_place, words(size),
+                       columns + in_place, stride);
   }
 
   // Rounds to T and stores as columns j .. j + 15 of a row of words.
