@@ -102,6 +102,43 @@ Columns shared(const ParameterPiece& piece, std::int64_t row, std::int64_t colum
   return {std::max(column, piece.column), std::min(column + columns, piece.column + piece.columns)};
 }
 
+void store(std::span<const float> from, float* to) {
+  std::copy(from.begin(), from.end(), to);
+}
+void store(std::span<const float> from, bf16* to) {
+  std::transform(from.begin(), from.end(), to, [](float value) { return to_bf16(value); });
+}
+void store(std::span<const bf16> from, float* to) {
+  std::transform(from.begin(), from.end(), to, [](bf16 value) { return to_float(value); });
+}
+// At memory's speed: blocks of a fixed size become vectors.
+void store(std::span<const bf16> from, bf16* to) {
+  constexpr std::size_t kBlock = 64;
+  const auto canonical = [](bf16 x) {
+    return bf16{static_cast<std::uint16_t>((x.bits & 0x7fff) > 0x7f80 ? 0x7fc0 : x.bits)};
+  };
+  std::size_t i = 0;
+  for (; i + kBlock <= from.size(); i += kBlock) {
+    for (std::size_t j = 0; j < kBlock; ++j) to[i + j] = canonical(from[i + j]);
+  }
+  for (; i < from.size(); ++i) to[i] = canonical(from[i]);
+}
+
+template <class T>
+void store_row(const Parameter& parameter, std::int64_t row, std::int64_t column, std::span<const T> values) {
+  for (const ParameterPiece& piece : parameter.pieces) {
+    const Columns both = shared(piece, row, column, static_cast<std::int64_t>(values.size()));
+    if (both.begin >= both.end) continue;
+    const std::span<const T> held = values.subspan(static_cast<std::size_t>(both.begin - column),
+                                                   static_cast<std::size_t>(both.end - both.begin));
+    if (!parameter.master.empty()) {
+      store(held, piece.of(parameter.master).row<float>(row - piece.row) + both.begin - piece.column);
+    } else {
+      store(held, piece.of(parameter.working).row<bf16>(row - piece.row) + both.begin - piece.column);
+    }
+  }
+}
+
 }  // namespace
 
 bool Parameter::holds(std::int64_t row, std::int64_t column, std::int64_t columns) const {
@@ -161,19 +198,12 @@ void Parameters::initialise(std::uint64_t seed, int num_threads) {
 
 void Parameters::set_row(const Parameter& parameter, std::int64_t row, std::int64_t column,
                          std::span<const float> values) {
-  for (const ParameterPiece& piece : parameter.pieces) {
-    const Columns both = shared(piece, row, column, static_cast<std::int64_t>(values.size()));
-    if (both.begin >= both.end) continue;
-    const std::span<const float> held = values.subspan(static_cast<std::size_t>(both.begin - column),
-                                                       static_cast<std::size_t>(both.end - both.begin));
-    if (!parameter.master.empty()) {
-      float* const to = piece.of(parameter.master).row<float>(row - piece.row) + both.begin - piece.column;
-      std::copy(held.begin(), held.end(), to);
-    } else {
-      bf16* const to = piece.of(parameter.working).row<bf16>(row - piece.row) + both.begin - piece.column;
-      std::transform(held.begin(), held.end(), to, to_bf16);
-    }
-  }
+  store_row(parameter, row, column, values);
+}
+
+void Parameters::set_row(const Parameter& parameter, std::int64_t row, std::int64_t column,
+                         std::span<const bf16> values) {
+  store_row(parameter, row, column, values);
 }
 
 void Parameters::refresh_working(Device& device) {

@@ -69,6 +69,9 @@ class Parameters {
   // there is none of the working weights, rounded as refresh_working rounds.
   static void set_row(const Parameter& parameter, std::int64_t row, std::int64_t column,
                       std::span<const float> values);
+  // Of values that were rounded before; NaN becomes the one that rounding makes of it.
+  static void set_row(const Parameter& parameter, std::int64_t row, std::int64_t column,
+                      std::span<const bf16> values);
   // rounded = rounded master, for matrices in bf16 that have one. Of shards the whole is to be gathered then.
   void refresh_working(Device& device);
   void zero_gradients(Device& device);

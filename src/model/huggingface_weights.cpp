@@ -81,13 +81,18 @@ void copy_run(const StoredTensor& tensor, std::size_t first, std::span<float> to
   for (std::size_t i = 0; i < to.size(); ++i) to[i] = element(tensor, first + i);
 }
 
+// Where row r of a matrix that is not transposed begins, in elements.
+std::size_t first_of_row(const WeightPiece& piece, std::int64_t r) {
+  return static_cast<std::size_t>((piece.source_row + piece.stored_at(r)) * piece.source_columns +
+                                  piece.source_column);
+}
+
 // Row r of a piece.
 void read_row(const WeightPiece& piece, const StoredTensor& tensor, std::int64_t r, std::span<float> to) {
   const bool is_vector = piece.rows == 1;
   const std::int64_t stored_row = is_vector ? r : piece.stored_at(r);
   if (!piece.transposed && !is_vector) {
-    const std::int64_t first = (piece.source_row + stored_row) * piece.source_columns + piece.source_column;
-    copy_run(tensor, static_cast<std::size_t>(first), to);
+    copy_run(tensor, first_of_row(piece, r), to);
     return;
   }
   for (std::int64_t c = 0; c < piece.columns; ++c) {
@@ -102,11 +107,20 @@ void read_row(const WeightPiece& piece, const StoredTensor& tensor, std::int64_t
 // Gives back what was read of the file as it goes, so that a copy never stands in memory twice.
 void copy_rows(const WeightPiece& piece, const StoredTensor& tensor, const Parameter& parameter,
                std::int64_t begin, std::int64_t end) {
-  std::vector<float> values(static_cast<std::size_t>(piece.columns));
+  // Rows in bf16 that lie as they are wanted are not widened on the way.
+  const bool plain = tensor.type == StoredType::bf16 && !piece.transposed && piece.rows > 1;
+  const auto columns = static_cast<std::size_t>(piece.columns);
+  std::vector<float> values(plain ? 0 : columns);
+  std::vector<bf16> rounded(plain ? columns : 0);
   for (std::int64_t r = begin; r < end; ++r) {
     if (!parameter.holds(piece.row + r, piece.column, piece.columns)) continue;
-    read_row(piece, tensor, r, values);
-    Parameters::set_row(parameter, piece.row + r, piece.column, values);
+    if (plain) {
+      std::memcpy(rounded.data(), tensor.bytes.data() + 2 * first_of_row(piece, r), 2 * columns);
+      Parameters::set_row(parameter, piece.row + r, piece.column, std::span<const bf16>(rounded));
+    } else {
+      read_row(piece, tensor, r, values);
+      Parameters::set_row(parameter, piece.row + r, piece.column, std::span<const float>(values));
+    }
   }
   if (piece.transposed || piece.rows == 1) return;  // reads the whole tensor again and again
   const bool in_order = piece.stored_at(begin) == begin && piece.stored_at(end - 1) == end - 1;

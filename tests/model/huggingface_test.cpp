@@ -169,18 +169,19 @@ class Folder {
 
   // Every tensor that the config implies, each element a number of its own.
   void write_weights(const HuggingFaceConfig& config, const std::string& prefix,
-                     const std::string& file = "model.safetensors") {
+                     const std::string& file = "model.safetensors", DType dtype = DType::f32) {
     std::map<std::string, std::vector<std::int64_t>> shapes;
     for (const WeightPiece& piece : huggingface_pieces(config, prefix)) {
       shapes[piece.source] = piece.source_rows == 1 && piece.rows == 1
                                  ? std::vector<std::int64_t>{piece.source_columns}
                                  : std::vector<std::int64_t>{piece.source_rows, piece.source_columns};
     }
-    write(shapes, file);
+    write(shapes, file, dtype);
   }
-  void write(const std::map<std::string, std::vector<std::int64_t>>& shapes, const std::string& file) {
+  void write(const std::map<std::string, std::vector<std::int64_t>>& shapes, const std::string& file,
+             DType dtype = DType::f32) {
     std::vector<TensorDeclaration> declarations;
-    for (const auto& [name, shape] : shapes) declarations.push_back({name, DType::f32, shape});
+    for (const auto& [name, shape] : shapes) declarations.push_back({name, dtype, shape});
     SafetensorsWriter writer(path_ / file, declarations, {});
     for (const auto& [name, shape] : shapes) {
       std::int64_t count = 1;
@@ -188,7 +189,14 @@ class Folder {
       std::vector<float>& values = values_[name];
       for (std::int64_t i = 0; i < count; ++i)
         values.push_back(static_cast<float>(next_++ % 8191) * 1e-3f - 4);
-      writer.append(Tensor(values.data(), DType::f32, {count}));
+      if (dtype == DType::f32) {
+        writer.append(Tensor(values.data(), DType::f32, {count}));
+        continue;
+      }
+      std::vector<bf16> rounded;
+      for (const float value : values) rounded.push_back(to_bf16(value));
+      rounded.back() = bf16{0xff81};  // a NaN with a sign and a payload
+      writer.append(Tensor(rounded.data(), DType::bf16, {count}));
     }
     static_cast<void>(writer.finish());
   }
@@ -270,11 +278,19 @@ TEST(HuggingFaceWeights, OfLlamaAndQwenAreStacked) {
   }
 }
 
-TEST(HuggingFaceWeights, InBf16AreKeptOnceAndRoundedAsTrainingRoundsThem) {
+std::vector<std::pair<const char*, DType>> kinds_by_stored_type() {
+  std::vector<std::pair<const char*, DType>> kinds;
   for (const char* text : {kGpt2, kNeox, kLlama, kQwen2}) {
+    for (const DType dtype : {DType::f32, DType::bf16}) kinds.emplace_back(text, dtype);
+  }
+  return kinds;
+}
+
+TEST(HuggingFaceWeights, InBf16AreKeptOnceAndRoundedAsTrainingRoundsThem) {
+  for (const auto& [text, dtype] : kinds_by_stored_type()) {
     Folder folder(text);
     const HuggingFaceConfig config = parsed(text);
-    folder.write_weights(config, "");
+    folder.write_weights(config, "", "model.safetensors", dtype);
     const HuggingFaceModel stored = value_or_throw(HuggingFaceModel::open(folder.path()));
     const std::vector<ParameterSpec> specs =
         Transformer::specs(config.model, test::small_profile(DType::bf16, 32));
