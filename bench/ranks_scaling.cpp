@@ -9,8 +9,9 @@
 // on the last, which has the head, that costs about as much as a layer.
 //
 // More ranks than processors share them: the ratio is then what being so many costs, and no speed-up. A
-// rank's waiting is then in part another's turn on its processor. Processes that wait spin, also while the one
-// rank computes beside them: under mpirun the ratio says little, the tokens per second of the ranks count.
+// rank's waiting is then in part another's turn on its processor. Processes that wait spin, also while the
+// one rank computes beside them: under mpirun the ratio says little, the tokens per second of the ranks
+// count.
 
 #include <algorithm>
 #include <memory>
