@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """How long people wait before anything happens: megalith --help, the first training step of the quickstart's model, and
-opening a large checkpoint for generation, beside reading the same file into memory.
+opening a large checkpoint for generation, beside reading the same file, and beside a copy of it into new memory by as many threads,
+which is the least that weights in another order take.
 
     bench/startup.py [--megalith build/release/megalith] [--gigabytes 2] [--rounds 5] [--json]
 
@@ -9,6 +10,7 @@ to memory. Standard library only.
 """
 import argparse
 import json
+import mmap
 import os
 import pathlib
 import shutil
@@ -16,6 +18,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 SOURCE = pathlib.Path(__file__).resolve().parent.parent
@@ -85,6 +88,33 @@ def read_into_memory(path):
     return time.perf_counter() - begin
 
 
+def copy_into_new_memory(path):
+    """Seconds, by one thread for each processor, in huge pages where the system gives them."""
+    size, piece = path.stat().st_size, 2 << 20
+    threads = len(os.sched_getaffinity(0))
+    begin = time.perf_counter()
+    file = os.open(path, os.O_RDONLY)
+    memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        memory.madvise(mmap.MADV_HUGEPAGE)
+    view = memoryview(memory)
+
+    def copy(first):
+        for at in range(first * piece, size, threads * piece):
+            os.preadv(file, [view[at:at + piece]], at)
+
+    workers = [threading.Thread(target=copy, args=(i,)) for i in range(threads)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    took = time.perf_counter() - begin
+    view.release()
+    memory.close()
+    os.close(file)
+    return took
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--megalith", default=SOURCE / "build/release/megalith", type=pathlib.Path)
@@ -116,12 +146,15 @@ def main():
         weights = write_model(model, options.gigabytes)
         os.sync()
         ask = [megalith, "generate", model, "--prompt-ids", "1,2,3", "--max-tokens", "1", "--temperature", "0"]
-        reads, opens = [], []
+        reads, copies, opens = [], [], []
         for _ in range(options.rounds):  # taking turns
             reads.append(read_into_memory(weights))
+            copies.append(copy_into_new_memory(weights))
             opens.append(seconds_of(ask))
         size = weights.stat().st_size / 1e9
-        note(f"opening {size:.1f} GB and one token", min(opens), min(reads), f"dd into memory ({size / min(reads):.1f} GB/s)")
+        what = f"opening {size:.1f} GB and one token"
+        note(what, min(opens), min(reads), f"dd of the file ({size / min(reads):.1f} GB/s)")
+        note(what + ", also", min(opens), min(copies), f"a copy into new memory ({1e3 * min(copies):.0f} ms)")
     if options.json:
         print(json.dumps(results, indent=1))
 

@@ -1,12 +1,10 @@
 #include "app/loaded_model.h"
 
-#include <algorithm>
 #include <cstdlib>
 #include <utility>
 #include <vector>
 
 #include "app/console.h"
-#include "core/file.h"
 #include "core/thread_pool.h"
 #include "device/cpu/cpu_device.h"
 #include "model/huggingface_weights.h"
@@ -28,25 +26,6 @@ Expected<std::unique_ptr<Device>> open_device(std::int64_t threads) {
 }
 
 namespace {
-
-// A checkpoint has masters; what keeps no master is rounded from them, some rows at a time.
-Expected<void> load_weights(const Checkpoint& checkpoint, const Parameter& p, ThreadPool& pool) {
-  const std::string name = "model." + p.spec.name;
-  if (!p.master.empty()) return load_pieces(checkpoint, name, p, p.master);
-  constexpr std::int64_t kValuesAtOnce = std::int64_t{1} << 20;
-  const std::int64_t most = std::clamp<std::int64_t>(kValuesAtOnce / p.spec.columns, 1, p.spec.rows);
-  std::vector<float> values(static_cast<std::size_t>(most * p.spec.columns));
-  for (std::int64_t first = 0; first < p.spec.rows; first += most) {
-    const std::int64_t rows = std::min(most, p.spec.rows - first);
-    const Tensor block(values.data(), DType::f32, {rows, p.spec.columns});
-    if (Expected<void> loaded = checkpoint.load_slice(name, {0, 0, first, 0}, block); !loaded) return loaded;
-    pool.for_range(rows, 64, [&](std::int64_t begin, std::int64_t end, int) {
-      for (std::int64_t r = begin; r < end; ++r)
-        Parameters::set_row(p, first + r, 0, {block.row<float>(r), static_cast<std::size_t>(p.spec.columns)});
-    });
-  }
-  return {};
-}
 
 // Text in and out, where the folder has a tokenizer that this program honours and the model has room for;
 // else ids.
@@ -82,9 +61,7 @@ Expected<std::unique_ptr<LoadedModel>> load_huggingface(const std::filesystem::p
   Expected<std::unique_ptr<Device>> device = open_device(threads);
   if (!device) return tl::unexpected(device.error());
   auto model = std::make_unique<LoadedModel>(config, std::move(*device));
-  stored->load(model->parameters, model->device->num_threads());
-  model->parameters.refresh_working(*model->device);
-  model->transformer.pack(*model->device, config.numerics, weights);
+  model->transformer.load_and_pack(*model->device, config.numerics, weights, *stored, model->parameters);
   model->tokenizer = tokenizer_beside(folder, config.model.vocabulary);
   model->end_ids = stored->config().end_ids;
   if (model->tokenizer) {
@@ -118,14 +95,10 @@ Expected<std::unique_ptr<LoadedModel>> load_model(const std::string& argument, s
   if (!device) return tl::unexpected(device.error());
   auto model = std::make_unique<LoadedModel>(frozen.values, std::move(*device));
   model->step = checkpoint.facts().step;
-  ThreadPool pool(model->device->num_threads());
-  for (const Parameter& p : model->parameters.all()) {
-    if (Expected<void> loaded = load_weights(checkpoint, p, pool); !loaded)
-      return tl::unexpected(loaded.error());
-    if (const auto read = checkpoint.in_place("model." + p.spec.name)) release_pages(*read);
-  }
-  model->parameters.refresh_working(*model->device);
-  model->transformer.pack(*model->device, model->config.numerics, weights);
+  const Expected<StoredWeights> stored = StoredWeights::of(checkpoint, model->parameters);
+  if (!stored) return tl::unexpected(stored.error());
+  model->transformer.load_and_pack(*model->device, model->config.numerics, weights, *stored,
+                                   model->parameters);
   if (Expected<std::string_view> text = checkpoint.file_text("tokenizer.json")) {
     Expected<Tokenizer> tokenizer =
         Tokenizer::parse_json(*text, (checkpoint.folder() / "tokenizer.json").string());

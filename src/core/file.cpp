@@ -30,6 +30,7 @@ class Descriptor {
   Descriptor(const Descriptor&) = delete;
   Descriptor& operator=(const Descriptor&) = delete;
   [[nodiscard]] int get() const { return value_; }
+  int release() { return std::exchange(value_, -1); }
 
  private:
   int value_;
@@ -85,8 +86,8 @@ Expected<std::string> read_file(const std::filesystem::path& path, std::size_t l
   return text;
 }
 
-Expected<MappedFile> MappedFile::open(const std::filesystem::path& path) {
-  const Descriptor descriptor(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+Expected<MappedFile> MappedFile::open(const std::filesystem::path& path, bool stay_open) {
+  Descriptor descriptor(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
   const Expected<std::size_t> size = open_regular(descriptor.get(), path);
   if (!size) return tl::unexpected(size.error());
   MappedFile file;
@@ -95,7 +96,22 @@ Expected<MappedFile> MappedFile::open(const std::filesystem::path& path) {
   if (memory == MAP_FAILED) fail("mapping", path);
   file.data_ = static_cast<const std::byte*>(memory);
   file.size_ = *size;
+  if (stay_open) file.descriptor_ = descriptor.release();
   return file;
+}
+
+bool MappedFile::read(std::span<const std::byte> part, void* to) const {
+  auto* next = static_cast<std::byte*>(to);
+  auto offset = static_cast<off_t>(part.data() - data_);
+  for (std::size_t left = part.size(); left > 0;) {
+    const ssize_t got = ::pread(descriptor_, next, left, offset);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return false;
+    next += got;
+    offset += got;
+    left -= static_cast<std::size_t>(got);
+  }
+  return true;
 }
 
 Expected<InputFile> InputFile::open(const std::filesystem::path& path) {
@@ -121,16 +137,20 @@ std::size_t InputFile::read(char* out, std::size_t size) {
 }
 
 MappedFile::MappedFile(MappedFile&& other) noexcept
-    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+    : data_(std::exchange(other.data_, nullptr)),
+      size_(std::exchange(other.size_, 0)),
+      descriptor_(std::exchange(other.descriptor_, -1)) {}
 
 MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   std::swap(data_, other.data_);
   std::swap(size_, other.size_);
+  std::swap(descriptor_, other.descriptor_);
   return *this;
 }
 
 MappedFile::~MappedFile() {
   if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
+  if (descriptor_ >= 0) ::close(descriptor_);
 }
 
 void release_pages(std::span<const std::byte> bytes) {

@@ -21,17 +21,26 @@ Expected<std::string> read_file(const std::filesystem::path& path, std::size_t l
 // Read-only map of a regular file; empty files give an empty span. Refuses like read_file.
 class MappedFile {
  public:
-  static Expected<MappedFile> open(const std::filesystem::path& path);
+  // stay_open: for read(); takes one of the process's descriptors.
+  static Expected<MappedFile> open(const std::filesystem::path& path, bool stay_open = false);
   MappedFile() = default;
   MappedFile(MappedFile&& other) noexcept;
   MappedFile& operator=(MappedFile&& other) noexcept;
   ~MappedFile();
   [[nodiscard]] std::span<const std::byte> bytes() const { return {data_, size_}; }
   [[nodiscard]] std::string_view text() const { return {reinterpret_cast<const char*>(data_), size_}; }
+  [[nodiscard]] bool holds(std::span<const std::byte> part) const {
+    return part.data() >= data_ && part.data() + part.size() <= data_ + size_;
+  }
+  // Copies bytes of the map without touching their pages: where much is read once, mapping a page, and
+  // unmapping it, takes longer than copying it. False where the file has not so many bytes any more or cannot
+  // be read. Several threads may. REQUIRES: stay_open.
+  [[nodiscard]] bool read(std::span<const std::byte> part, void* to) const;
 
  private:
   const std::byte* data_ = nullptr;
   std::size_t size_ = 0;
+  int descriptor_ = -1;
 };
 
 // Gives the memory of a map's bytes back: what was read stays in the file and is read again when it is

@@ -54,14 +54,25 @@ struct ForwardProduct {
   WeightFormat packed_as = WeightFormat::as_stored;
 };
 
+// Rows of a weight that stands elsewhere than in memory, or not as a product reads it. Called from several
+// threads, in any order.
+class WeightRowSource {
+ public:
+  virtual ~WeightRowSource() = default;
+  // to = rows [first, first + to.rows()).
+  virtual void read(std::int64_t first, const Tensor& to) const = 0;
+  // Rows [first, first + count) are not read again.
+  virtual void done(std::int64_t first, std::int64_t count) const = 0;
+};
+
 // w in the order in which this device's forward product reads it: worth its memory where many products read
 // one unchanged weight, as in generation.
 struct WeightPacking {
   Tensor w;  // [N, K]
   SumOrder order;
   WeightFormat format = WeightFormat::as_stored;
-  void* packed = nullptr;  // packed_bytes(w, order, format), 64-byte aligned
-  bool consume = false;    // w's own memory is given back as it goes, so that both never stand side by side
+  void* packed = nullptr;                 // packed_bytes(w, order, format), 64-byte aligned
+  const WeightRowSource* rows = nullptr;  // where w's rows come from, each once; w is a shape then
 };
 
 // dx = dy w. The chain runs over N.

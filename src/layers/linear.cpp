@@ -1,9 +1,38 @@
 #include "layers/linear.h"
 
-#include "core/file.h"
+#include <algorithm>
+#include <cstring>
+
 #include "layers/tensor_parallel.h"
 
 namespace megalith {
+namespace {
+
+// A weight's rows as they would stand in its memory, rows of zeros at the end included.
+class PaddedRows final : public WeightRowSource {
+ public:
+  PaddedRows(const Parameter& weight, const WeightSource* source) : weight_(weight), source_(source) {}
+  void read(std::int64_t first, const Tensor& to) const override {
+    const std::int64_t stored = stored_rows(first, to.rows());
+    if (stored > 0) source_->read_rows(weight_, first, to.row_slice(0, stored));
+    if (stored == to.rows()) return;
+    const Tensor padding = to.row_slice(stored, to.rows() - stored);
+    std::memset(padding.data, 0, padding.size_in_bytes());
+  }
+  void done(std::int64_t first, std::int64_t count) const override {
+    if (const std::int64_t stored = stored_rows(first, count); stored > 0)
+      source_->rows_done(weight_, first, stored);
+  }
+
+ private:
+  [[nodiscard]] std::int64_t stored_rows(std::int64_t first, std::int64_t count) const {
+    return std::clamp<std::int64_t>(weight_.spec.rows - first, 0, count);
+  }
+  const Parameter& weight_;
+  const WeightSource* source_;
+};
+
+}  // namespace
 
 void Linear::append_specs(const LinearShape& shape, std::vector<ParameterSpec>& specs) {
   specs.push_back({.name = shape.name + ".weight",
@@ -45,17 +74,18 @@ std::size_t Linear::packed_bytes(Device& device, const NumericsProfile& profile,
   return device.matmul().packed_bytes(weight_.working, forward_order(profile), format);
 }
 
-void Linear::pack(Device& device, const NumericsProfile& profile, WeightFormat format, Arena& arena) {
+void Linear::pack(Device& device, const NumericsProfile& profile, WeightFormat format, Arena& arena,
+                  const WeightSource* source) {
   const std::size_t bytes = packed_bytes(device, profile, format);
   if (bytes == 0) return;
-  const Tensor& w = weight_.working;
-  void* packed = arena.allocate_bytes(bytes);
-  device.matmul().pack(
-      {.w = w, .order = forward_order(profile), .format = format, .packed = packed, .consume = true});
-  packed_ = packed;
+  const PaddedRows rows(weight_, source);
+  packed_ = arena.allocate_bytes(bytes);
   packed_as_ = format;
-  const auto* memory = static_cast<const std::byte*>(w.data);
-  release_pages({memory, w.size_in_bytes()});
+  device.matmul().pack({.w = weight_.working,
+                        .order = forward_order(profile),
+                        .format = format,
+                        .packed = const_cast<void*>(packed_),
+                        .rows = source == nullptr ? nullptr : &rows});
 }
 
 // Over tensor ranks the tokens of x travel while dx is computed, and the shares of dx while dw is.

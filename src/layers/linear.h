@@ -8,6 +8,7 @@
 
 #include "layers/parameters.h"
 #include "layers/step_context.h"
+#include "layers/weight_source.h"
 
 namespace megalith {
 
@@ -55,12 +56,15 @@ class Linear {
   // and x must stay: they live in the stash or in weight_half_memory().
   void weight_gradient(const StepContext& step, const Tensor& dy, const Tensor& x) const;
 
-  // Moves the weight to where the device's products read it best, in packed_bytes() of the arena, and gives
-  // its own memory back: for generation. Only forward() works afterwards.
+  // Puts the weight where the device's products read it best, into packed_bytes() of the arena: for
+  // generation. It comes from the parameter's memory or, where there is a source, from there alone. Only
+  // forward() works afterwards.
   [[nodiscard]] std::size_t packed_bytes(Device& device, const NumericsProfile& profile,
                                          WeightFormat format) const;
-  void pack(Device& device, const NumericsProfile& profile, WeightFormat format, Arena& arena);
+  void pack(Device& device, const NumericsProfile& profile, WeightFormat format, Arena& arena,
+            const WeightSource* source);
   [[nodiscard]] const void* packed() const { return packed_; }  // null: not packed
+  [[nodiscard]] const Parameter& weight() const { return weight_; }
 
   [[nodiscard]] Tensor bias() const { return bias_ == nullptr ? Tensor{} : bias_->working; }
 

@@ -91,7 +91,7 @@ void allocate_weights(ParameterMemory& memory, const MemoryPlan& plan, Arena& ar
   const bool in_slots = plan.training && plan.shard.shares(3);
   const auto bytes = [&](const ParameterRange& range) { return in_slots ? size_of(dtype(range)) : 0; };
   Slots slots(memory.ranges, bytes, arena);
-  for (ParameterRange& range : memory.ranges) {
+  const auto allocate = [&](ParameterRange& range) {
     const bool rounded = dtype(range) != DType::f32;
     const std::int64_t end = range.shard_begin + range.shard_count;
     range.working = in_slots ? slots.take(range, dtype(range)) : arena.allocate(dtype(range), {range.count});
@@ -102,6 +102,14 @@ void allocate_weights(ParameterMemory& memory, const MemoryPlan& plan, Arena& ar
     } else if (plan.training) {
       range.master = arena.allocate(DType::f32, {range.shard_count});
     }
+  };
+  // For inference vectors come first: where matrices are packed elsewhere, a vector between them would keep a
+  // huge page for itself.
+  for (ParameterRange& range : memory.ranges) {
+    if (plan.training || !range.matrices) allocate(range);
+  }
+  for (ParameterRange& range : memory.ranges) {
+    if (!plan.training && range.matrices) allocate(range);
   }
 }
 

@@ -1,6 +1,7 @@
 #include "layers/parameters.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "core/elementary_double.h"
 #include "core/philox.h"
@@ -111,17 +112,9 @@ void store(std::span<const float> from, bf16* to) {
 void store(std::span<const bf16> from, float* to) {
   std::transform(from.begin(), from.end(), to, [](bf16 value) { return to_float(value); });
 }
-// At memory's speed: blocks of a fixed size become vectors.
 void store(std::span<const bf16> from, bf16* to) {
-  constexpr std::size_t kBlock = 64;
-  const auto canonical = [](bf16 x) {
-    return bf16{static_cast<std::uint16_t>((x.bits & 0x7fff) > 0x7f80 ? 0x7fc0 : x.bits)};
-  };
-  std::size_t i = 0;
-  for (; i + kBlock <= from.size(); i += kBlock) {
-    for (std::size_t j = 0; j < kBlock; ++j) to[i + j] = canonical(from[i + j]);
-  }
-  for (; i < from.size(); ++i) to[i] = canonical(from[i]);
+  std::memcpy(to, from.data(), from.size_bytes());
+  make_nans_equal({to, from.size()});
 }
 
 template <class T>
@@ -141,11 +134,37 @@ void store_row(const Parameter& parameter, std::int64_t row, std::int64_t column
 
 }  // namespace
 
+// NaNs are rare: a block of a fixed size, which becomes vectors, is looked through at memory's speed.
+void make_nans_equal(std::span<bf16> values) {
+  constexpr std::size_t kBlock = 64;
+  constexpr std::int16_t kInfinity = 0x7f80;
+  const auto magnitude = [](bf16 x) { return static_cast<std::int16_t>(x.bits & 0x7fff); };
+  const auto mend = [&](bf16& x) {
+    if (magnitude(x) > kInfinity) x.bits = 0x7fc0;
+  };
+  std::size_t begin = 0;
+  for (; begin + kBlock <= values.size(); begin += kBlock) {
+    std::int16_t greatest = 0;
+    for (std::size_t i = 0; i < kBlock; ++i) greatest = std::max(greatest, magnitude(values[begin + i]));
+    if (greatest > kInfinity)
+      std::for_each_n(values.begin() + static_cast<std::ptrdiff_t>(begin), kBlock, mend);
+  }
+  std::for_each(values.begin() + static_cast<std::ptrdiff_t>(begin), values.end(), mend);
+}
+
 bool Parameter::holds(std::int64_t row, std::int64_t column, std::int64_t columns) const {
   return std::any_of(pieces.begin(), pieces.end(), [&](const ParameterPiece& piece) {
     const Columns both = shared(piece, row, column, columns);
     return both.begin < both.end;
   });
+}
+
+Parameter rows_of(const Parameter& parameter, std::int64_t first, const Tensor& rows) {
+  MEGALITH_CHECK(rows.columns() == parameter.spec.columns, "{}", describe(rows));
+  Parameter window{.spec = parameter.spec, .working = rows};
+  if (rows.dtype == DType::f32) window.master = rows;
+  window.pieces = {{.row = first, .rows = rows.rows(), .columns = rows.columns(), .stride = rows.row_stride}};
+  return window;
 }
 
 Parameters::Parameters(std::vector<ParameterSpec> specs, const ParameterTypes& types, Use use,

@@ -41,6 +41,13 @@ struct Parameter {
   [[nodiscard]] bool holds(std::int64_t row, std::int64_t column, std::int64_t columns) const;
 };
 
+// Every NaN becomes the one that rounding makes of it.
+void make_nans_equal(std::span<bf16> values);
+
+// Logical rows from `first` on of a parameter as a parameter of its own, whose memory is `rows`, all columns
+// of them: what Parameters::set_row writes to.
+Parameter rows_of(const Parameter& parameter, std::int64_t first, const Tensor& rows);
+
 class Parameters {
  public:
   // inference: what products use is kept once; matrices in bf16 have no master.

@@ -104,24 +104,49 @@ void read_row(const WeightPiece& piece, const StoredTensor& tensor, std::int64_t
   }
 }
 
-// Gives back what was read of the file as it goes, so that a copy never stands in memory twice.
+// Where rows in bf16 lie as they are wanted, row r's elements: they are not widened on the way.
+const bf16* plain_row(const WeightPiece& piece, const StoredTensor& tensor, std::int64_t r) {
+  if (tensor.type != StoredType::bf16 || piece.transposed || piece.rows == 1) return nullptr;
+  const std::byte* row = tensor.bytes.data() + 2 * first_of_row(piece, r);
+  if (reinterpret_cast<std::uintptr_t>(row) % alignof(bf16) != 0) return nullptr;
+  return reinterpret_cast<const bf16*>(row);
+}
+
 void copy_rows(const WeightPiece& piece, const StoredTensor& tensor, const Parameter& parameter,
                std::int64_t begin, std::int64_t end) {
-  // Rows in bf16 that lie as they are wanted are not widened on the way.
-  const bool plain = tensor.type == StoredType::bf16 && !piece.transposed && piece.rows > 1;
   const auto columns = static_cast<std::size_t>(piece.columns);
-  std::vector<float> values(plain ? 0 : columns);
-  std::vector<bf16> rounded(plain ? columns : 0);
+  std::vector<float> values;
   for (std::int64_t r = begin; r < end; ++r) {
     if (!parameter.holds(piece.row + r, piece.column, piece.columns)) continue;
-    if (plain) {
-      std::memcpy(rounded.data(), tensor.bytes.data() + 2 * first_of_row(piece, r), 2 * columns);
-      Parameters::set_row(parameter, piece.row + r, piece.column, std::span<const bf16>(rounded));
+    if (const bf16* plain = plain_row(piece, tensor, r); plain != nullptr) {
+      Parameters::set_row(parameter, piece.row + r, piece.column, std::span(plain, columns));
     } else {
+      values.resize(columns);
       read_row(piece, tensor, r, values);
       Parameters::set_row(parameter, piece.row + r, piece.column, std::span<const float>(values));
     }
   }
+}
+
+// Rows of a piece as they are stored, where that is as `to` wants them.
+bool read_as_stored(std::span<const SafetensorsFile> files, const WeightPiece& piece,
+                    const StoredTensor& tensor, std::int64_t begin, const Tensor& to) {
+  const bool whole_rows = piece.columns == piece.source_columns && piece.columns == to.columns();
+  if (piece.transposed || piece.rows == 1 || piece.block != 0 || !whole_rows || !to.dense()) return false;
+  if (tensor.type != stored_type(to.dtype)) return false;
+  const auto file = std::find_if(files.begin(), files.end(), [&](const SafetensorsFile& candidate) {
+    return candidate.file().holds(tensor.bytes);
+  });
+  const std::size_t first = first_of_row(piece, begin) * size_of(to.dtype);
+  if (!file->file().read(tensor.bytes.subspan(first, to.size_in_bytes()), to.data)) return false;
+  if (to.dtype == DType::bf16) make_nans_equal(to.values<bf16>());
+  return true;
+}
+
+// Gives back what was read of the file, so that a copy never stands in memory twice.
+void release_rows(const WeightPiece& piece, const StoredTensor& tensor, std::int64_t begin,
+                  std::int64_t end) {
+  if (end == piece.rows) return release_pages(tensor.bytes);
   if (piece.transposed || piece.rows == 1) return;  // reads the whole tensor again and again
   const bool in_order = piece.stored_at(begin) == begin && piece.stored_at(end - 1) == end - 1;
   if (!in_order) return;
@@ -176,6 +201,8 @@ Expected<HuggingFaceModel> HuggingFaceModel::open(const fs::path& folder) {
                           .nearest = ""});
   }
   model.pieces_ = huggingface_pieces(model.config_, model.prefix());
+  for (std::size_t i = 0; i < model.pieces_.size(); ++i)
+    model.pieces_of_[model.pieces_[i].parameter].push_back(i);
   if (Expected<void> checked = model.check(folder); !checked) return tl::unexpected(checked.error());
   return model;
 }
@@ -272,9 +299,35 @@ void HuggingFaceModel::load(const Parameters& parameters, int num_threads) const
         std::max<std::int64_t>(1, kElementsAtOnce / std::max<std::int64_t>(1, piece.columns));
     pool.for_range(piece.rows, rows, [&](std::int64_t begin, std::int64_t end, int) {
       copy_rows(piece, tensor, parameter, begin, end);
+      if (end < piece.rows) release_rows(piece, tensor, begin, end);
     });
     release_pages(tensor.bytes);
   }
+}
+
+template <class Use>
+void HuggingFaceModel::for_pieces(const Parameter& parameter, std::int64_t first, std::int64_t count,
+                                  Use use) const {
+  for (const std::size_t i : pieces_of_.find(parameter.spec.name)->second) {
+    const WeightPiece& piece = pieces_[i];
+    const std::int64_t begin = std::max(first, piece.row) - piece.row;
+    const std::int64_t end = std::min(first + count, piece.row + piece.rows) - piece.row;
+    if (begin < end) use(piece, *tensors_.find(piece.source)->second, begin, end);
+  }
+}
+
+void HuggingFaceModel::read_rows(const Parameter& parameter, std::int64_t first, const Tensor& to) const {
+  const Parameter rows = rows_of(parameter, first, to);
+  for_pieces(parameter, first, to.rows(),
+             [&](const WeightPiece& piece, const StoredTensor& tensor, std::int64_t begin, std::int64_t end) {
+               const Tensor part = to.row_slice(piece.row + begin - first, end - begin);
+               if (!read_as_stored(files_, piece, tensor, begin, part))
+                 copy_rows(piece, tensor, rows, begin, end);
+             });
+}
+
+void HuggingFaceModel::rows_done(const Parameter& parameter, std::int64_t first, std::int64_t count) const {
+  for_pieces(parameter, first, count, release_rows);
 }
 
 }  // namespace megalith

@@ -3,12 +3,26 @@
 #pragma once
 
 #include <string>
+#include <utility>
 
 #include "core/error.h"
-#include "layers/parameters.h"
+#include "layers/weight_source.h"
 #include "run/checkpoint.h"
 
 namespace megalith {
+
+// The parameters of a whole model in a checkpoint, under "model.", for inference.
+class StoredWeights final : public WeightSource {
+ public:
+  // Refuses a checkpoint without one of the parameters, or with one of another dtype or shape.
+  static Expected<StoredWeights> of(const Checkpoint& checkpoint, const Parameters& parameters);
+  void read_rows(const Parameter& parameter, std::int64_t first, const Tensor& to) const override;
+  void rows_done(const Parameter& parameter, std::int64_t first, std::int64_t count) const override;
+
+ private:
+  explicit StoredWeights(Checkpoint checkpoint) : checkpoint_(std::move(checkpoint)) {}
+  Checkpoint checkpoint_;
+};
 
 // The boxes of `local`, which lies in memory as the parameter's master does. Nothing where the parameter is
 // not counted by this rank.

@@ -1,6 +1,7 @@
 #include "model/transformer.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "device/sim/simulated_device.h"
@@ -159,18 +160,41 @@ Transformer::Transformer(const ModelConfig& config, const NumericsProfile& profi
   if (part_.head) head_.emplace(head_shape(config, profile, tensor), parameters);
 }
 
-void Transformer::pack(Device& device, const NumericsProfile& profile, WeightFormat format) {
+std::vector<Linear*> Transformer::products() {
   std::vector<Linear*> products;
   for (TransformerBlock& block : blocks_) {
     for (Linear* product : block.products()) products.push_back(product);
   }
   products.push_back(&head_->product());
+  return products;
+}
+
+void Transformer::pack_products(Device& device, const NumericsProfile& profile, WeightFormat format,
+                                const WeightSource* source) {
+  const std::vector<Linear*> products = this->products();
   std::size_t bytes = 0;
   for (const Linear* product : products) bytes += product->packed_bytes(device, profile, format);
   if (bytes == 0) return;
   packed_.emplace("packed weights", bytes + products.size() * 64);
-  for (Linear* product : products) product->pack(device, profile, format, *packed_);
+  for (Linear* product : products) product->pack(device, profile, format, *packed_, source);
   if (config_.tied_output) embedding_->read_packed(head_->product().packed(), format);
+}
+
+void Transformer::pack(Device& device, const NumericsProfile& profile, WeightFormat format) {
+  pack_products(device, profile, format, nullptr);
+}
+
+void Transformer::load_and_pack(Device& device, const NumericsProfile& profile, WeightFormat format,
+                                const WeightSource& source, const Parameters& parameters) {
+  pack_products(device, profile, format, &source);
+  std::set<const Parameter*> packed;
+  for (const Linear* product : products()) {
+    if (product->packed() != nullptr) packed.insert(&product->weight());
+  }
+  ThreadPool pool(device.num_threads());
+  for (const Parameter& parameter : parameters.all()) {
+    if (packed.count(&parameter) == 0) load_rows(parameter, source, pool);
+  }
 }
 
 std::size_t Transformer::stash_depth() const {

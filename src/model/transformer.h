@@ -67,10 +67,13 @@ class Transformer {
   void forward_cached(const StepContext& step, const std::int32_t* ids, const CacheRows& rows,
                       KeyValueCache& cache, std::int64_t want_logits, const Tensor& logits) const;
 
-  // For generation: every weight moves to where this device's products read it best, and the parameters'
-  // own memory of them is given back. From then on only forward_cached() may be called.
-  // REQUIRES: the whole model.
+  // For generation: every product's weight is put where this device reads it best, and is read there from
+  // then on; only forward_cached() may be called. REQUIRES: the whole model, and its parameters filled.
   void pack(Device& device, const NumericsProfile& profile, WeightFormat format = WeightFormat::as_stored);
+  // The same, from a stored model: weights that are packed never stand in their parameters' memory, the
+  // others do afterwards. REQUIRES: the parameters that the model was made with, for inference.
+  void load_and_pack(Device& device, const NumericsProfile& profile, WeightFormat format,
+                     const WeightSource& source, const Parameters& parameters);
 
   [[nodiscard]] std::size_t stash_depth() const;
   // Weight halves of one micro batch, at most.
@@ -82,6 +85,9 @@ class Transformer {
   [[nodiscard]] std::int64_t padded_vocabulary() const { return padded_vocabulary_; }
 
  private:
+  std::vector<Linear*> products();
+  void pack_products(Device& device, const NumericsProfile& profile, WeightFormat format,
+                     const WeightSource* source);
   [[nodiscard]] int head_unit() const;
   // Of the output product: the token table where it is tied.
   [[nodiscard]] int output_unit() const;

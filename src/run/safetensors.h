@@ -82,11 +82,12 @@ class SafetensorsView {
   std::map<std::string, std::string> metadata_;
 };
 
-// A mapped file and the view of it.
+// A mapped file and the view of it, and the file for reading much of it.
 class SafetensorsFile {
  public:
   static Expected<SafetensorsFile> open(const std::filesystem::path& path);
   [[nodiscard]] const SafetensorsView& view() const { return view_; }
+  [[nodiscard]] const MappedFile& file() const { return file_; }
 
  private:
   MappedFile file_;

@@ -292,7 +292,7 @@ const StoredTensor* SafetensorsView::find(std::string_view name) const {
 }
 
 Expected<SafetensorsFile> SafetensorsFile::open(const std::filesystem::path& path) {
-  Expected<MappedFile> mapped = MappedFile::open(path);
+  Expected<MappedFile> mapped = MappedFile::open(path, true);
   if (!mapped) return tl::unexpected(std::move(mapped).error());
   Expected<SafetensorsView> view = SafetensorsView::parse(mapped->bytes(), path.string());
   if (!view) return tl::unexpected(std::move(view).error());

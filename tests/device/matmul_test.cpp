@@ -2,8 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <bit>
+#include <cstddef>
+#include <cstring>
 #include <memory>
+#include <vector>
 
 #include "core/arena.h"
 #include "core/floating_point_mode.h"
@@ -104,6 +108,57 @@ TEST_P(Products, PackedWeightsGiveTheSameBitsAndTheirRowsBack) {
     for (std::int64_t r = 0; r < 3; ++r) {
       for (std::int64_t k = 0; k < c.inputs; ++k)
         ASSERT_EQ(back.at(r, k), w.at(rows[static_cast<std::size_t>(r)], k));
+    }
+  }
+}
+
+// A matrix's rows, read one call after another as from a file; counts who is read and given up.
+class CountedRows final : public WeightRowSource {
+ public:
+  explicit CountedRows(const Tensor& w)
+      : w_(w), reads_(static_cast<std::size_t>(w.rows())), dones_(reads_.size()) {}
+  void read(std::int64_t first, const Tensor& to) const override {
+    for (std::int64_t r = 0; r < to.rows(); ++r) {
+      const auto* from = static_cast<const std::byte*>(w_.row_slice(first + r, 1).data);
+      std::memcpy(to.row_slice(r, 1).data, from, static_cast<std::size_t>(to.columns()) * size_of(to.dtype));
+      ++reads_[static_cast<std::size_t>(first + r)];
+    }
+  }
+  void done(std::int64_t first, std::int64_t count) const override {
+    for (std::int64_t r = first; r < first + count; ++r) ++dones_[static_cast<std::size_t>(r)];
+  }
+  void expect_each_row_once() const {
+    for (std::size_t r = 0; r < reads_.size(); ++r) {
+      ASSERT_EQ(reads_[r], 1) << r;
+      ASSERT_EQ(dones_[r], 1) << r;
+    }
+  }
+
+ private:
+  Tensor w_;
+  mutable std::vector<std::atomic<int>> reads_, dones_;
+};
+
+TEST_P(Products, WeightsPackedFromASourceOfRowsAreThosePackedFromMemory) {
+  for (const Case& c : cases()) {
+    RandomTensor w(dtype(), c.outputs, c.inputs, 2, 1, 3);
+    const Tensor shape_alone(nullptr, dtype(), {c.outputs, c.inputs});
+    for (const WeightFormat format : {WeightFormat::as_stored, WeightFormat::q8_0}) {
+      for (const int threads : {1, 3}) {
+        ThreadPool pool(threads);
+        const std::unique_ptr<MatmulOps> ops = cpu::make_matmul(pool, isa());
+        const std::size_t bytes = ops->packed_bytes(w.tensor(), c.forward, format);
+        std::vector<std::vector<std::byte>> packed(2, std::vector<std::byte>(bytes, std::byte{0xaa}));
+        const CountedRows rows(w.tensor());
+        ops->pack({.w = w.tensor(), .order = c.forward, .format = format, .packed = packed[0].data()});
+        ops->pack({.w = shape_alone,
+                   .order = c.forward,
+                   .format = format,
+                   .packed = packed[1].data(),
+                   .rows = &rows});
+        ASSERT_EQ(packed[0], packed[1]) << c.outputs << "x" << c.inputs;
+        rows.expect_each_row_once();
+      }
     }
   }
 }

@@ -310,6 +310,41 @@ TEST(HuggingFaceWeights, InBf16AreKeptOnceAndRoundedAsTrainingRoundsThem) {
   }
 }
 
+// Bytes of logical rows [first, first + count) as they stand in memory.
+std::vector<std::byte> bytes_of(const Tensor& rows) {
+  std::vector<std::byte> bytes(rows.size_in_bytes());
+  std::memcpy(bytes.data(), rows.data, bytes.size());
+  return bytes;
+}
+
+TEST(HuggingFaceWeights, SomeRowsAtATimeAreThoseThatLoadingAllGives) {
+  for (const auto& [text, stored_as] : kinds_by_stored_type()) {
+    for (const DType compute : {DType::f32, DType::bf16}) {
+      Folder folder(text);
+      const HuggingFaceConfig config = parsed(text);
+      folder.write_weights(config, "", "model.safetensors", stored_as);
+      const HuggingFaceModel stored = value_or_throw(HuggingFaceModel::open(folder.path()));
+      const Parameters all(Transformer::specs(config.model, test::small_profile(compute, 32)), compute,
+                           Parameters::Use::inference);
+      stored.load(all);
+      for (const Parameter& p : all.all()) {
+        const Tensor& expected = p.master.empty() ? p.working : p.master;
+        for (const std::int64_t together : {std::int64_t{1}, std::int64_t{7}, p.spec.rows}) {
+          for (std::int64_t first = 0; first < p.spec.rows; first += together) {
+            const std::int64_t count = std::min(together, p.spec.rows - first);
+            std::vector<float> memory(static_cast<std::size_t>(count * p.spec.columns), 1e30f);
+            const Tensor rows(memory.data(), expected.dtype, {count, p.spec.columns});
+            stored.read_rows(p, first, rows);
+            ASSERT_EQ(bytes_of(rows), bytes_of(expected.row_slice(first, count)))
+                << p.spec.name << " rows " << first << " of " << text;
+            stored.rows_done(p, first, count);
+          }
+        }
+      }
+    }
+  }
+}
+
 std::string open_refused(const Folder& folder) {
   const Expected<HuggingFaceModel> model = HuggingFaceModel::open(folder.path());
   return model ? "accepted" : to_string(model.error());

@@ -313,14 +313,19 @@ void CpuMatmul::pack(const WeightPacking& args) {
   const std::int64_t words = order_.length() / terms_in_word(args.w.dtype);
   if (!order_.parts_are_whole()) order_.list_sources();
   const PieceChunk whole{.last_word = words};
-  const Product product{
-      .w = args.w, .transposed = true, .y = Tensor(nullptr, DType::f32, {1, args.w.rows()})};
   auto* packed = static_cast<float*>(args.packed);
+  const std::size_t row_bytes = strip_row_bytes(args, kernels_.columns);
+  for (Scratch& scratch : thread_scratch_) scratch.get<std::byte>(row_bytes);
+  const auto memory = [&](int thread) {
+    return thread_scratch_[static_cast<std::size_t>(thread)].get<std::byte>(0);
+  };
   with_float_type(args.w.dtype, [&]<class T>(T) {
-    for_packed_strips(args, kernels_.columns, pool_, [&](std::int64_t index, int) {
-      const std::int64_t first = index * kernels_.columns;
-      pack_strip<T>(product, first, whole, packed + first * words);
-    });
+    for_packed_strips(
+        args, kernels_.columns, pool_, memory, [&](std::int64_t index, const Tensor& rows, int) {
+          const Product product{
+              .w = rows, .transposed = true, .y = Tensor(nullptr, DType::f32, {1, rows.rows()})};
+          pack_strip<T>(product, 0, whole, packed + index * kernels_.columns * words);
+        });
   });
 }
 

@@ -84,11 +84,11 @@ std::size_t Int8Matmul::packed_bytes(const Tensor& w, const SumOrder& order) {
   return static_cast<std::size_t>(strips(w.rows()) * strip_bytes());
 }
 
-void Int8Matmul::pack_strip(const Tensor& w, std::int64_t first, float* chain, std::byte* strip) const {
+void Int8Matmul::pack_strip(const Tensor& rows, float* chain, std::byte* strip) const {
   const std::int64_t columns = kernels_.columns;
   for (std::int64_t j = 0; j < columns; ++j) {
-    const bool inside = first + j < w.rows();
-    if (inside) chain_of_row(w, first + j, chain);
+    const bool inside = j < rows.rows();
+    if (inside) chain_of_row(rows, j, chain);
     std::byte* to = strip;
     for (std::int64_t block = 0; block < blocks(); ++block, to += kernels_.block_bytes()) {
       std::uint8_t bytes[kInt8Block];
@@ -107,11 +107,16 @@ void Int8Matmul::pack_strip(const Tensor& w, std::int64_t first, float* chain, s
 
 void Int8Matmul::pack(const WeightPacking& args) {
   set_order(args.order, args.w.columns());
-  reserve_thread_floats(blocks() * kInt8Block);
+  const std::int64_t chain_floats = blocks() * kInt8Block;
+  const std::size_t row_bytes = strip_row_bytes(args, kernels_.columns);
+  reserve_thread_floats(chain_floats +
+                        static_cast<std::int64_t>((row_bytes + sizeof(float) - 1) / sizeof(float)));
   auto* packed = static_cast<std::byte*>(args.packed);
-  for_packed_strips(args, kernels_.columns, pool_, [&](std::int64_t index, int thread) {
-    pack_strip(args.w, index * kernels_.columns, thread_floats(thread), packed + index * strip_bytes());
-  });
+  const auto memory = [&](int thread) { return thread_floats(thread) + chain_floats; };
+  for_packed_strips(args, kernels_.columns, pool_, memory,
+                    [&](std::int64_t index, const Tensor& rows, int thread) {
+                      pack_strip(rows, thread_floats(thread), packed + index * strip_bytes());
+                    });
 }
 
 void Int8Matmul::unpack(const WeightRows& args) {

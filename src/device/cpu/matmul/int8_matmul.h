@@ -38,7 +38,8 @@ class Int8Matmul {
   // Where part `part` of the dimension begins in a row of whole blocks.
   [[nodiscard]] std::int64_t place_of(const ChainPart& part) const;
   void chain_of_row(const Tensor& matrix, std::int64_t row, float* to) const;
-  void pack_strip(const Tensor& w, std::int64_t first, float* chain, std::byte* strip) const;
+  // One strip of a weight's rows; those past the last are zero.
+  void pack_strip(const Tensor& rows, float* chain, std::byte* strip) const;
   void quantise_rows(const Tensor& x, std::int32_t* to);
   // Rows [row, row + rows) of y, at most kInt8TileRows, and the columns of one strip.
   void multiply(const ForwardProduct& args, const std::int32_t* x, std::int64_t row, std::int64_t rows,
