@@ -76,7 +76,7 @@ struct Workload {
 
 std::vector<Workload> products(const Family& family, Operands& o) {
   const cpu::MatmulKernels& matmul = family.matmul;
-  const auto strips = std::size_t{kCount} / cpu::kInt8Block;
+  const auto strips = std::size_t{kCount} / kInt8Block;
   const cpu::MatmulKernels::Tile tile_bf16 = matmul.tiles_bf16[cpu::kTileRows - 1];
   const cpu::MatmulKernels::Tile tile_f32 = matmul.tiles_f32[cpu::kTileRows - 1];
   return {{"product tile bf16",

@@ -3,9 +3,15 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
 #include <bit>
+#include <cmath>
 #include <limits>
+#include <memory>
 #include <numeric>
+#include <string>
+#include <vector>
 
 #include "core/arena.h"
 #include "core/floating_point_mode.h"
@@ -22,6 +28,18 @@ std::uint32_t bits(float x) {
   return std::bit_cast<std::uint32_t>(x);
 }
 
+// What a kernel could get wrong, for a test that shows that the checks would see it.
+enum class PlantedBug {
+  none,
+  scale_of_next_block,   // of the weight
+  scale_not_rounded,     // to bf16
+  rounded_towards_zero,  // terms, not to the nearest integer
+  saturating_pairs,      // of products of row + 128 and weight, kept in 16 bits
+  blocks_descending,     // links of a leaf's chain
+  blocks_across_leaves,  // blocks of 32 of the whole dimension, the leaves' chains one
+  leaf_pair_swapped,     // leaves 1 and 2 change places in the tree
+};
+
 struct Block {
   std::vector<int> q = std::vector<int>(32);
   float scale = 0;
@@ -29,7 +47,9 @@ struct Block {
 
 // Blocks of 32 of each leaf, the last padded with zeros. value(k) is a term of the dimension.
 template <class Value>
-std::vector<std::vector<Block>> blocks_of(const SumOrder& order, std::int64_t dimension, Value value) {
+std::vector<std::vector<Block>> blocks_of(SumOrder order, std::int64_t dimension, Value value,
+                                          PlantedBug bug = PlantedBug::none) {
+  if (bug == PlantedBug::blocks_across_leaves) order = {};
   std::vector<std::vector<Block>> leaves;
   const auto members = order.members[0] == 0 ? std::array<std::int64_t, 3>{dimension, 0, 0} : order.members;
   for (std::int64_t leaf = 0; leaf < order.leaves; ++leaf) {
@@ -48,8 +68,12 @@ std::vector<std::vector<Block>> blocks_of(const SumOrder& order, std::int64_t di
       Block block;
       if (most >= 127 * std::numeric_limits<float>::min()) {
         block.scale = to_float(to_bf16(most / 127));
-        for (std::size_t i = 0; i < 32; ++i)
-          block.q[i] = static_cast<int>(std::nearbyint(terms[first + i] / block.scale));
+        if (bug == PlantedBug::scale_not_rounded) block.scale = most / 127;
+        for (std::size_t i = 0; i < 32; ++i) {
+          const float term = terms[first + i] / block.scale;
+          block.q[i] = static_cast<int>(bug == PlantedBug::rounded_towards_zero ? std::trunc(term)
+                                                                                : std::nearbyint(term));
+        }
       }
       leaves.back().push_back(block);
     }
@@ -57,18 +81,34 @@ std::vector<std::vector<Block>> blocks_of(const SumOrder& order, std::int64_t di
   return leaves;
 }
 
-float element(const std::vector<std::vector<Block>>& x, const std::vector<std::vector<Block>>& w) {
-  std::vector<float> sums;
-  for (std::size_t leaf = 0; leaf < x.size(); ++leaf) {
-    float sum = 0;
-    for (std::size_t b = 0; b < x[leaf].size(); ++b) {
-      const Block& left = x[leaf][b];
-      const Block& right = w[leaf][b];
-      const int products = std::inner_product(left.q.begin(), left.q.end(), right.q.begin(), 0);
-      sum = std::fma(static_cast<float>(products), left.scale * right.scale, sum);
-    }
-    sums.push_back(sum);
+// As instructions for pairs of bytes do it, whose sums of two products have 16 bits.
+int saturating_products(const Block& x, const Block& w) {
+  int sum = 0;
+  for (std::size_t i = 0; i < 32; i += 2) {
+    const int pair = (x.q[i] + 128) * w.q[i] + (x.q[i + 1] + 128) * w.q[i + 1];
+    sum += std::clamp(pair, -32768, 32767) - 128 * (w.q[i] + w.q[i + 1]);
   }
+  return sum;
+}
+
+float leaf_of(const std::vector<Block>& x, const std::vector<Block>& w, PlantedBug bug) {
+  float sum = 0;
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const std::size_t b = bug == PlantedBug::blocks_descending ? x.size() - 1 - i : i;
+    const Block& scaled = w[bug == PlantedBug::scale_of_next_block ? (b + 1) % w.size() : b];
+    const int products = bug == PlantedBug::saturating_pairs
+                             ? saturating_products(x[b], w[b])
+                             : std::inner_product(x[b].q.begin(), x[b].q.end(), w[b].q.begin(), 0);
+    sum = std::fma(static_cast<float>(products), x[b].scale * scaled.scale, sum);
+  }
+  return sum;
+}
+
+float element(const std::vector<std::vector<Block>>& x, const std::vector<std::vector<Block>>& w,
+              PlantedBug bug = PlantedBug::none) {
+  std::vector<float> sums;
+  for (std::size_t leaf = 0; leaf < x.size(); ++leaf) sums.push_back(leaf_of(x[leaf], w[leaf], bug));
+  if (bug == PlantedBug::leaf_pair_swapped && sums.size() > 2) std::swap(sums[1], sums[2]);
   while (sums.size() > 1) {
     for (std::size_t i = 0; i < sums.size() / 2; ++i) sums[i] = sums[2 * i] + sums[2 * i + 1];
     sums.resize(sums.size() / 2);
@@ -138,27 +178,63 @@ class Int8Products : public testing::TestWithParam<std::tuple<cpu::Isa, DType>> 
   [[nodiscard]] DType dtype() const { return std::get<1>(GetParam()); }
 };
 
+// Operands of a case, and the elements of their product that are not the definition's bits.
+struct Operands {
+  Operands(const Case& c, DType dtype)
+      : of(c), x(dtype, c.tokens, c.inputs, 1, 1, 5), w(dtype, c.outputs, c.inputs, 2, 0.02, 3) {}
+  [[nodiscard]] std::vector<std::string> unlike_definition(const RandomTensor& y,
+                                                           PlantedBug bug = PlantedBug::none) const {
+    std::vector<std::string> unlike;
+    for (std::int64_t n = 0; n < of.outputs; ++n) {
+      const auto right = blocks_of(
+          of.order, of.inputs, [&](std::int64_t k) { return w.at(n, k); }, bug);
+      for (std::int64_t m = 0; m < of.tokens; ++m) {
+        const auto left = blocks_of(
+            of.order, of.inputs, [&](std::int64_t k) { return x.at(m, k); }, bug);
+        if (bits(y.at(m, n)) != bits(element(left, right, bug) + bias.at(0, n)))
+          unlike.push_back(fmt::format("{},{} of {}x{}x{}", m, n, of.tokens, of.outputs, of.inputs));
+      }
+    }
+    return unlike;
+  }
+  RandomTensor product(int threads, cpu::Isa isa) {
+    RandomTensor y(DType::f32, of.tokens, of.outputs, 4, 1, 7);
+    ThreadPool pool(threads);
+    const std::unique_ptr<MatmulOps> ops = cpu::make_matmul(pool, isa);
+    Packed(*ops, w.tensor(), of.order)
+        .multiply(x.tensor(), y.tensor(), Tensor(bias.tensor().data, DType::f32, {of.outputs}));
+    y.expect_guards_untouched();
+    return y;
+  }
+  Case of;
+  RandomTensor x, w;
+  RandomTensor bias{DType::f32, 1, of.outputs, 3};
+};
+
 TEST_P(Int8Products, AreTheDefinitionWrittenOutForAnyNumberOfThreads) {
   for (const Case& c : cases()) {
-    RandomTensor x(dtype(), c.tokens, c.inputs, 1, 1, 5);
-    RandomTensor w(dtype(), c.outputs, c.inputs, 2, 0.02, 3);
-    RandomTensor bias(DType::f32, 1, c.outputs, 3);
-    for (const int threads : {1, 2, 3, 4}) {
-      RandomTensor y(DType::f32, c.tokens, c.outputs, 4, 1, 7);
-      ThreadPool pool(threads);
-      const std::unique_ptr<MatmulOps> ops = cpu::make_matmul(pool, isa());
-      Packed(*ops, w.tensor(), c.order)
-          .multiply(x.tensor(), y.tensor(), Tensor(bias.tensor().data, DType::f32, {c.outputs}));
-      for (std::int64_t n = 0; n < c.outputs; ++n) {
-        const auto right = blocks_of(c.order, c.inputs, [&](std::int64_t k) { return w.at(n, k); });
-        for (std::int64_t m = 0; m < c.tokens; ++m) {
-          const auto left = blocks_of(c.order, c.inputs, [&](std::int64_t k) { return x.at(m, k); });
-          ASSERT_EQ(bits(y.at(m, n)), bits(element(left, right) + bias.at(0, n)))
-              << m << "," << n << " of " << c.tokens << "x" << c.outputs << "x" << c.inputs;
-        }
-      }
-      y.expect_guards_untouched();
-    }
+    Operands operands(c, dtype());
+    for (const int threads : {1, 2, 3, 4})
+      ASSERT_EQ(operands.unlike_definition(operands.product(threads, isa())), std::vector<std::string>{});
+  }
+}
+
+// The definition with a mistake in it, against the product: the test above sees every one of them.
+TEST_P(Int8Products, WithAPlantedBugAreNotTheDefinition) {
+  std::vector<Operands> operands;
+  std::vector<RandomTensor> products;
+  for (const Case& c : cases()) {
+    operands.emplace_back(c, dtype());
+    products.push_back(operands.back().product(2, isa()));
+  }
+  for (const PlantedBug bug :
+       {PlantedBug::scale_of_next_block, PlantedBug::scale_not_rounded, PlantedBug::rounded_towards_zero,
+        PlantedBug::saturating_pairs, PlantedBug::blocks_descending, PlantedBug::blocks_across_leaves,
+        PlantedBug::leaf_pair_swapped}) {
+    std::size_t unlike = 0;
+    for (std::size_t i = 0; i < operands.size(); ++i)
+      unlike += operands[i].unlike_definition(products[i], bug).size();
+    EXPECT_GT(unlike, 0U) << static_cast<int>(bug);
   }
 }
 
@@ -181,22 +257,21 @@ TEST_P(Int8Products, OfARowAreThoseOfTheRowAlone) {
   }
 }
 
-// Each rounding is at most half a scale, a scale at most 1/127 of its block's greatest times 1 + 2^-8; the
-// sum of K terms rounds K/32 times.
-TEST_P(Int8Products, AreCloseToFloat64) {
-  constexpr std::int64_t kInputs = 320;
-  RandomTensor x(dtype(), 20, kInputs, 9);
-  RandomTensor w(dtype(), 40, kInputs, 10);
-  RandomTensor y(DType::f32, 20, 40, 11);
-  ThreadPool pool(2);
-  const std::unique_ptr<MatmulOps> ops = cpu::make_matmul(pool, isa());
-  Packed(*ops, w.tensor(), {}).multiply(x.tensor(), y.tensor());
+// Elements further from float64 than roundings take them. Each rounding is at most half a scale, a scale at
+// most 1/127 of its block's greatest times 1 + 2^-8; the sum of K terms rounds K/32 times.
+struct Closeness {
+  int too_far = 0;
   double greatest_error = 0;
-  for (std::int64_t m = 0; m < 20; ++m) {
-    for (std::int64_t n = 0; n < 40; ++n) {
+};
+template <class Result>
+Closeness closeness(const RandomTensor& x, const RandomTensor& w, std::int64_t tokens, std::int64_t outputs,
+                    std::int64_t inputs, Result result) {
+  Closeness found;
+  for (std::int64_t m = 0; m < tokens; ++m) {
+    for (std::int64_t n = 0; n < outputs; ++n) {
       double exact = 0;
       double bound = 0;
-      for (std::int64_t first = 0; first < kInputs; first += 32) {
+      for (std::int64_t first = 0; first < inputs; first += 32) {
         double most_x = 0;
         double most_w = 0;
         for (std::int64_t k = first; k < first + 32; ++k) {
@@ -212,11 +287,33 @@ TEST_P(Int8Products, AreCloseToFloat64) {
           bound += (std::fabs(a) + half_x) * half_w + std::fabs(b) * half_x + 11 * 0x1p-24 * std::fabs(a * b);
         }
       }
-      ASSERT_NEAR(y.at(m, n), exact, bound);
-      greatest_error = std::max(greatest_error, std::fabs(y.at(m, n) - exact));
+      const double error = std::fabs(double{result(m, n)} - exact);
+      if (!(error <= bound)) ++found.too_far;
+      found.greatest_error = std::max(found.greatest_error, error);
     }
   }
-  EXPECT_GT(greatest_error, 1e-3) << "nothing was rounded";
+  return found;
+}
+
+TEST_P(Int8Products, AreCloseToFloat64AndPlantedBugsAreNot) {
+  constexpr std::int64_t kInputs = 320;
+  RandomTensor x(dtype(), 20, kInputs, 9);
+  RandomTensor w(dtype(), 40, kInputs, 10);
+  RandomTensor y(DType::f32, 20, 40, 11);
+  ThreadPool pool(2);
+  const std::unique_ptr<MatmulOps> ops = cpu::make_matmul(pool, isa());
+  Packed(*ops, w.tensor(), {}).multiply(x.tensor(), y.tensor());
+  const Closeness product =
+      closeness(x, w, 20, 40, kInputs, [&](std::int64_t m, std::int64_t n) { return y.at(m, n); });
+  EXPECT_EQ(product.too_far, 0);
+  EXPECT_GT(product.greatest_error, 1e-3) << "nothing was rounded";
+  for (const PlantedBug bug : {PlantedBug::scale_of_next_block, PlantedBug::saturating_pairs}) {
+    const Closeness planted = closeness(x, w, 20, 40, kInputs, [&](std::int64_t m, std::int64_t n) {
+      return element(blocks_of({}, kInputs, [&](std::int64_t k) { return x.at(m, k); }),
+                     blocks_of({}, kInputs, [&](std::int64_t k) { return w.at(n, k); }), bug);
+    });
+    EXPECT_GT(planted.too_far, 0) << static_cast<int>(bug);
+  }
 }
 
 TEST_P(Int8Products, TheirWeightsComeBackAsIntegersTimesScales) {
@@ -284,6 +381,24 @@ INSTANTIATE_TEST_SUITE_P(Families, Int8Products,
                            return std::string(cpu::name_of(std::get<0>(test.param))) +
                                   (std::get<1>(test.param) == DType::bf16 ? "_bf16" : "_f32");
                          });
+
+TEST(Int8Cost, CountsIntegersAndScalesOfWholeBlocks) {
+  int something = 0;
+  const Tensor x(&something, DType::bf16, {3, 80}), w(nullptr, DType::bf16, {5, 80}),
+      y(&something, DType::f32, {3, 5});
+  const auto bytes = [&](const SumOrder& order, const void* packed, WeightFormat format) {
+    return cost_of(
+               ForwardProduct{.x = x, .w = w, .y = y, .order = order, .packed = packed, .packed_as = format})
+        .bytes;
+  };
+  const double rest = 3 * 80 * 2 + 3 * 5 * 4;
+  const double stored = rest + 5 * 80 * 2;
+  EXPECT_EQ(bytes({}, nullptr, WeightFormat::as_stored), stored);
+  EXPECT_EQ(bytes({}, &something, WeightFormat::as_stored), stored);
+  EXPECT_EQ(bytes({}, &something, WeightFormat::q8_0), rest + 5 * 3 * (32 + 2));  // 32 + 32 + 16
+  EXPECT_EQ(bytes({.leaves = 2}, &something, WeightFormat::q8_0),
+            rest + 5 * 2 * 2 * (32 + 2));  // 40 is 32 + 8
+}
 
 // Also those that a device of this processor would not choose.
 TEST(Int8Kernels, GiveEqualBits) {

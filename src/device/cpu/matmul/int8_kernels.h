@@ -12,10 +12,10 @@
 
 #include "core/bf16.h"
 #include "device/cpu/matmul/matmul_kernels.h"
+#include "device/int8_block.h"
 
 namespace megalith::cpu {
 
-inline constexpr int kInt8Block = 32;    // terms
 inline constexpr int kInt8TileRows = 6;  // at most
 
 struct Int8Kernels {
