@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "train/divisors.h"
+#include "train/grain_rules.h"
 
 namespace megalith {
 namespace {
@@ -234,7 +235,7 @@ const char* name_of(LayoutRule rule) {
 }
 
 std::int64_t sequences_per_unit(const TrainConfig& config) {
-  return std::lcm(config.numerics.grain, config.batch.sequence) / config.batch.sequence;
+  return sequences_of_whole_grains(config.numerics.grain, config.batch.sequence);
 }
 
 std::vector<LayoutRefusal> broken_layout_rules(const TrainConfig& config, std::int64_t ranks,

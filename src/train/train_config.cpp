@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 #include <set>
 #include <string>
 #include <utility>
@@ -14,8 +13,8 @@
 #include "train/batch_schedule.h"
 #include "train/blend_entry.h"
 #include "train/divisors.h"
+#include "train/grain_rules.h"
 #include "train/initial_weights.h"
-#include "train/layout_rules.h"
 #include "train/ramp_rules.h"
 #include "train/rate_rules.h"
 #include "train/schedule_rules.h"
@@ -24,10 +23,6 @@ namespace megalith {
 namespace {
 
 constexpr std::int64_t kMostBatchTokens = std::int64_t{1} << 40;  // where fixed-point gradients end
-
-std::int64_t least_grain(std::int64_t sequence) {
-  return std::lcm(sequence, kBiasBlock);
-}
 
 class Checker {
  public:
@@ -70,28 +65,31 @@ class Checker {
     }
   }
 
-  // A micro batch is whole grains, and a grain is whole sequences or an even part of one.
   void grain() {
     const std::int64_t grain = config_.numerics.grain;
     const std::int64_t sequence = config_.batch.sequence;
-    if (grain % kBiasBlock != 0) {
-      const std::int64_t below = std::max(grain / kBiasBlock * kBiasBlock, kBiasBlock);
-      refuse_key("numerics.grain", fmt::format("a multiple of {} tokens", kBiasBlock), std::to_string(below));
-      return;
+    switch (broken_grain_rule(grain, config_.batch)) {
+      case GrainRule::none:
+        return;
+      case GrainRule::whole_blocks:
+        return refuse_key("numerics.grain", fmt::format("a multiple of {} tokens", kBiasBlock),
+                          std::to_string(std::max(grain / kBiasBlock * kBiasBlock, kBiasBlock)));
+      case GrainRule::whole_sequences:
+        return refuse_key("numerics.grain",
+                          fmt::format("a multiple or a divisor of batch.sequence = {}", sequence),
+                          std::to_string(least_grain_of_sequences(sequence)));
+      case GrainRule::whole_grains:
+        return parts_of_grains(sequences_of_whole_grains(grain, sequence));
     }
-    if (grain % sequence != 0 && sequence % grain != 0) {
-      refuse_key("numerics.grain", fmt::format("a multiple or a divisor of batch.sequence = {}", sequence),
-                 std::to_string(least_grain(sequence)));
-      return;
-    }
-    const std::int64_t step = sequences_per_unit(config_);
-    if (config_.batch.micro % step == 0) return;
+  }
+
+  void parts_of_grains(std::int64_t step) {
     refuse_key(
         "batch.micro",
         fmt::format(
             "whole grains: a multiple of {} sequences, as numerics.grain = {} tokens and batch.sequence "
             "= {}",
-            step, grain, sequence),
+            step, config_.numerics.grain, config_.batch.sequence),
         std::to_string((config_.batch.micro + step - 1) / step * step) +
             (config_.batch.global % step == 0 ? "" : ", with batch.global a multiple of it"));
   }
@@ -238,7 +236,7 @@ void resolve(TrainConfig& config) {
   config.schedule.steps =
       length.tokens > 0 ? BatchSchedule(config.batch).steps_for_tokens(length.tokens) : length.steps;
   if (config.data.synthetic_vocabulary == 0) config.data.synthetic_vocabulary = config.model.vocabulary;
-  if (config.numerics.grain == 0) config.numerics.grain = least_grain(config.batch.sequence);
+  if (config.numerics.grain == 0) config.numerics.grain = least_grain_of_sequences(config.batch.sequence);
   config.numerics.batch_tokens_max = config.tokens_per_step();
 }
 

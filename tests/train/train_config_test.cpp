@@ -3,11 +3,13 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 
 #include "config/describe.h"
 #include "core/file.h"
 #include "train/blend_entry.h"
+#include "train/grain_rules.h"
 #include "train/rate_rules.h"
 
 namespace megalith {
@@ -121,6 +123,25 @@ TEST(TrainConfig, GrainsAreWholeBlocksAndFitTheSequence) {
       "--set numerics.grain: found 96; allowed: a multiple or a divisor of batch.sequence = 64; try: 64");
   EXPECT_EQ(refused({"numerics.grain=50"}),
             "--set numerics.grain: found 50; allowed: a multiple of 32 tokens; try: 32");
+}
+
+// The rule that lists grains is the one that refuses them.
+TEST(TrainConfig, ExactlyTheListedGrainsAreAccepted) {
+  for (const std::int64_t sequence : {16, 32, 48, 64}) {
+    const std::vector<std::string> batch = {fmt::format("batch.sequence={}", sequence), "batch.global=12",
+                                            "batch.micro=12"};
+    const std::vector<std::int64_t> legal = legal_grains({.global = 12, .micro = 12, .sequence = sequence});
+    EXPECT_FALSE(legal.empty());
+    for (std::int64_t grain = 1; grain <= 13 * sequence; ++grain) {
+      std::vector<std::string> overrides = batch;
+      overrides.push_back(fmt::format("numerics.grain={}", grain));
+      const bool listed = std::find(legal.begin(), legal.end(), grain) != legal.end();
+      EXPECT_EQ(refused(overrides) == "accepted", listed) << grain << " of sequences of " << sequence;
+    }
+  }
+  EXPECT_EQ(legal_grains({.global = 6, .micro = 6, .sequence = 64}),
+            (std::vector<std::int64_t>{32, 64, 128, 192, 384}));
+  EXPECT_EQ(legal_grains({.global = 4, .micro = 4, .sequence = 48}), (std::vector<std::int64_t>{96, 192}));
 }
 
 TEST(TrainConfig, AnOddSequenceHasGrainsOfSeveralSequences) {
