@@ -19,7 +19,8 @@ namespace {
 
 struct Options {
   bool json = false;
-  std::filesystem::path run;  // of which the ranks are told; empty: the machine
+  std::filesystem::path run;     // of which the ranks are told; empty: the machine
+  std::filesystem::path config;  // whose grain is measured; empty: a typical one
 };
 
 const char* name_of(CheckState state) {
@@ -93,6 +94,7 @@ ExitCode tell_ranks(const Options& options) {
 ExitCode doctor(const Options& options) {
   if (!options.run.empty()) return tell_ranks(options);
   Checks checks = machine_checks();
+  checks.push_back(grain_check(options.config));
   for (Check& check : provider_checks()) checks.push_back(std::move(check));
   if (options.json) {
     print_json(checks);
@@ -105,6 +107,7 @@ ExitCode doctor(const Options& options) {
 constexpr const char* kExamples = R"(Examples:
   megalith doctor                      what works here, why not, and what to do about it
   megalith doctor --json               the same for a script
+  megalith doctor --config my.toml     the same, with the price of exact bits and the grain for this config
   megalith doctor --run runs/mine      what each rank of a parallel run said last
   MEGALITH_ISA=avx2 megalith doctor    with the AVX2 kernels forced (portable, avx2, avx512, avx512_bf16)
 )";
@@ -116,8 +119,12 @@ void add_doctor_verb(CLI::App& app, Run& run) {
   CLI::App* verb = app.add_subcommand("doctor", "What works on this machine and why not");
   verb->footer(kExamples);
   verb->add_flag("--json", options->json, "Print one JSON object");
+  CLI::Option* of_config =
+      verb->add_option("--config", options->config, "Measure what exact bits cost this config, by grain")
+          ->type_name("CONFIG");
   verb->add_option("--run", options->run, "Tell instead what the ranks of a run did last, dead or alive")
-      ->type_name("RUN");
+      ->type_name("RUN")
+      ->excludes(of_config);
   verb->callback([options, &run] { run = [options] { return doctor(*options); }; });
 }
 

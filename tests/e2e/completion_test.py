@@ -41,7 +41,7 @@ class Questions:
         self.assertEqual(self.ask("config", "explain", "")[:2], ["seed", "train.init"])
 
     def test_options_of_the_verb_that_is_meant(self):
-        self.assertEqual(self.ask("doctor", "--"), ["--help", "--json", "--run"])
+        self.assertEqual(self.ask("doctor", "--"), ["--help", "--json", "--config", "--run"])
         self.assertIn("--run-dir", self.ask("train", "train", "--"))  # a file called train is no verb
         self.assertIn("--held-out-every", self.ask("data", "build", "--"))
         self.assertNotIn("--held-out-every", self.ask("data", "show", "--"))

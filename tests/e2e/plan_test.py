@@ -51,7 +51,23 @@ class Check(MegalithTest):
             self.assertLess(abs(line["of_step"]), abs(line["of_product"]) + 1e-9)
         out = self.run_megalith(*shape).out
         self.assertIn("what exact costs here, measured", out)
-        self.assertIn("try numerics.grain = ", out)
+        self.assertIn("numerics.grain = ", out)
+
+    def test_the_doctor_tells_the_price_of_exact_bits_of_a_typical_step_and_of_a_config(self):
+        def exact(*arguments):
+            checks = json.loads(self.run_megalith("doctor", "--json", *arguments).out)["checks"]
+            return next(check for check in checks if check["name"] == "exact bits")
+
+        fast = self.folder / "fast.toml"
+        fast.write_text('[numerics]\nmode = "fast"\n')
+        for arguments, named in (((), "GPT-2 124M"), (("--config", TINY), str(TINY))):
+            check = exact(*arguments)
+            self.assertIn("price", check["found"])
+            if check["found"] != "price not measured":  # by a build for finding bugs
+                self.assertIn(named, check["why"])
+        self.assertIn('numerics.mode = "fast"', exact("--config", fast)["why"])
+        self.refused("doctor", "--config", self.folder / "none.toml", says="none.toml")
+        self.refused("doctor", "--config", TINY, "--run", self.folder, says="excludes")
 
     def test_absurd_numbers_of_ranks_are_refused_by_the_option(self):
         for ranks in ("0", "-8", "1.5", "many", "1048577", "99999999999999999999"):

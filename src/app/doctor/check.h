@@ -1,10 +1,13 @@
 // What the doctor looks at: each check is one line of its report.
 #pragma once
 
+#include <filesystem>
 #include <string>
 #include <vector>
 
 namespace megalith::app {
+
+struct ExactPrice;
 
 enum class CheckState { ok, missing, warning };
 
@@ -23,6 +26,11 @@ Checks machine_checks();
 
 // What others provide, all of it optional: MPI, CUDA, NCCL.
 Checks provider_checks();
+
+// What equal bits in every layout cost, and the grain that keeps it below a tenth of a step: of a config, or
+// of a typical step where none is given. A second. Throws RefusedInput for a config that is none.
+Check grain_check(const std::filesystem::path& config_file);
+Check grain_check(const ExactPrice& price, const std::string& config_file);
 
 // The programs of this name along PATH; empty when there is none.
 std::string find_program(const std::string& name);

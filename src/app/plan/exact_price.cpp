@@ -3,11 +3,9 @@
 #include <algorithm>
 #include <chrono>
 #include <nlohmann/json.hpp>
-#include <numeric>
 
 #include "core/arena.h"
-#include "train/divisors.h"
-#include "train/layout_rules.h"
+#include "train/grain_rules.h"
 
 namespace megalith::app {
 namespace {
@@ -16,7 +14,8 @@ constexpr std::int64_t kLeastGrain = 256;   // smaller ones are legal and dear
 constexpr std::int64_t kMostTokens = 4096;  // of a probe
 constexpr std::int64_t kMostFeatures = 1024;
 constexpr std::int64_t kMostElements = 1 << 24;  // of an operand
-constexpr int kRounds = 5;
+constexpr int kMostTries = 6;
+constexpr std::chrono::milliseconds kMostTime{800};
 
 // One product with its operands.
 class Probe {
@@ -64,28 +63,35 @@ double parameters_in_matrices(const ModelConfig& model) {
   return count;
 }
 
-}  // namespace
-
-std::vector<std::int64_t> legal_grains(const TrainConfig& config) {
-  const std::int64_t sequence = config.batch.sequence;
-  std::vector<std::int64_t> grains;
-  for (const std::int64_t part : divisors_of(sequence)) grains.push_back(part);
-  for (const std::int64_t sequences : divisors_of(config.batch.micro)) grains.push_back(sequences * sequence);
-  std::sort(grains.begin(), grains.end());
-  grains.erase(std::unique(grains.begin(), grains.end()), grains.end());
-  std::erase_if(grains, [](std::int64_t grain) { return grain % kBiasBlock != 0; });
-  const auto worth = std::lower_bound(grains.begin(), grains.end(), kLeastGrain);
-  grains.erase(grains.begin(), worth == grains.end() && !grains.empty() ? grains.end() - 1 : worth);
+// The config's own, and those that are large enough, or else the largest.
+std::vector<std::int64_t> grains_worth_trying(const TrainConfig& config) {
+  std::vector<std::int64_t> grains = legal_grains(config.batch);
+  const std::int64_t least = std::min(kLeastGrain, grains.empty() ? kLeastGrain : grains.back());
+  std::erase_if(grains, [&](std::int64_t grain) { return grain < least && grain != config.numerics.grain; });
   return grains;
 }
+
+}  // namespace
 
 const ExactPrice::OfGrain& ExactPrice::best() const {
   return *std::min_element(grains.begin(), grains.end(),
                            [](const OfGrain& a, const OfGrain& b) { return a.seconds < b.seconds; });
 }
 
+bool ExactPrice::chosen_is_cheap() const {
+  const auto measured =
+      std::find_if(grains.begin(), grains.end(), [&](const OfGrain& grain) { return grain.grain >= chosen; });
+  return of_step(measured == grains.end() ? grains.back() : *measured) < kAimedShare;
+}
+
+const ExactPrice::OfGrain* ExactPrice::smallest_cheap() const {
+  const auto cheap = std::find_if(grains.begin(), grains.end(),
+                                  [&](const OfGrain& grain) { return of_step(grain) < kAimedShare; });
+  return cheap == grains.end() ? nullptr : &*cheap;
+}
+
 ExactPrice measure_exact_price(const TrainConfig& config, Device& device) {
-  std::vector<std::int64_t> grains = legal_grains(config);
+  std::vector<std::int64_t> grains = grains_worth_trying(config);
   if (grains.empty()) grains.push_back(config.numerics.grain);
   // A grain beyond the probe's tokens costs no more than one of all of them.
   const std::int64_t micro = config.batch.micro * config.batch.sequence;
@@ -105,7 +111,9 @@ ExactPrice measure_exact_price(const TrainConfig& config, Device& device) {
   probe.seconds(0);
   price.fast_seconds = probe.seconds(0);
   for (const std::int64_t grain : grains) price.grains.push_back({grain, probe.seconds(grain)});
-  for (int round = 0; round < kRounds; ++round) {
+  price.tries = 1;
+  const auto start = std::chrono::steady_clock::now();
+  for (; price.tries < kMostTries && std::chrono::steady_clock::now() - start < kMostTime; ++price.tries) {
     price.fast_seconds = std::min(price.fast_seconds, probe.seconds(0));
     for (ExactPrice::OfGrain& grain : price.grains)
       grain.seconds = std::min(grain.seconds, probe.seconds(grain.grain));
@@ -118,26 +126,33 @@ std::string describe(const ExactPrice& price) {
       "what exact costs here, measured with weight gradients of {} x {} over {} tokens, the best of {} "
       "tries:\n"
       "     grain  of the product  of a step, if all of it runs at that speed\n",
-      price.outputs, price.inputs, price.tokens, kRounds + 1);
+      price.outputs, price.inputs, price.tokens, price.tries);
   for (const ExactPrice::OfGrain& grain : price.grains) {
     text += fmt::format("  {:>8}  {:>+13.1f}%  {:>+8.1f}%{}\n", grain.grain, 100 * price.of_product(grain),
                         100 * price.of_step(grain), grain.grain == price.chosen ? "  (the config's)" : "");
   }
-  return text +
-         fmt::format(
-             "  try numerics.grain = {}; numerics.mode = \"fast\" costs nothing and has other bits in every "
-             "layout\n",
-             price.best().grain);
+  const ExactPrice::OfGrain* cheap = price.smallest_cheap();
+  text += cheap != nullptr ? fmt::format("  less than {:.0f}% of a step from numerics.grain = {} on",
+                                         100 * ExactPrice::kAimedShare, cheap->grain)
+                           : fmt::format("  least with numerics.grain = {}", price.best().grain);
+  return text + "; numerics.mode = \"fast\" costs nothing and has other bits in every layout\n";
 }
 
 nlohmann::ordered_json json_of(const ExactPrice& price) {
+  const ExactPrice::OfGrain* cheap = price.smallest_cheap();
   nlohmann::ordered_json grains = nlohmann::ordered_json::array();
   for (const ExactPrice::OfGrain& grain : price.grains) {
     grains.push_back(
         {{"grain", grain.grain}, {"of_product", price.of_product(grain)}, {"of_step", price.of_step(grain)}});
   }
-  return {{"tokens", price.tokens}, {"outputs", price.outputs}, {"inputs", price.inputs},
-          {"grains", grains},       {"chosen", price.chosen},   {"best", price.best().grain}};
+  return {{"tokens", price.tokens},
+          {"outputs", price.outputs},
+          {"inputs", price.inputs},
+          {"grains", grains},
+          {"chosen", price.chosen},
+          {"best", price.best().grain},
+          {"below_a_tenth_from",
+           cheap == nullptr ? nlohmann::ordered_json() : nlohmann::ordered_json(cheap->grain)}};
 }
 
 }  // namespace megalith::app

@@ -12,9 +12,6 @@
 
 namespace megalith::app {
 
-// Grains that the config's micro batch may be cut into, from 256 tokens on where there are such, ascending.
-std::vector<std::int64_t> legal_grains(const TrainConfig& config);
-
 struct ExactPrice {
   struct OfGrain {
     std::int64_t grain = 0;
@@ -25,6 +22,7 @@ struct ExactPrice {
   double share = 0;         // of a step's operations that weight gradients are
   std::int64_t chosen = 0;  // the config's grain
   std::vector<OfGrain> grains;
+  int tries = 0;  // of each, of which the best counts
 
   // Time over that of fast, less 1.
   [[nodiscard]] double of_product(const OfGrain& grain) const { return grain.seconds / fast_seconds - 1; }
@@ -32,8 +30,16 @@ struct ExactPrice {
   [[nodiscard]] double of_step(const OfGrain& grain) const { return share * of_product(grain); }
   // The fastest.
   [[nodiscard]] const OfGrain& best() const;
+  // Whether the config's costs less than kAimedShare of a step; one of more tokens than were measured costs
+  // no more than the largest.
+  static constexpr double kAimedShare = 0.1;
+  [[nodiscard]] bool chosen_is_cheap() const;
+  // The smallest that costs less, which the most layouts can have; null where none does.
+  [[nodiscard]] const OfGrain* smallest_cheap() const;
 };
 
+// Of the config's grain, and of those from 256 tokens on where there are such. A second, where a product does
+// not take longer.
 ExactPrice measure_exact_price(const TrainConfig& config, Device& device);
 std::string describe(const ExactPrice& price);
 nlohmann::ordered_json json_of(const ExactPrice& price);
