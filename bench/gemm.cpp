@@ -1,5 +1,5 @@
 // Exact products against the register-only peak of the same kernel family, measured in the same run.
-//   bench_gemm [--threads N] [--rounds N] [--json]
+//   bench_gemm [--threads N] [--rounds N] [--json] [part of a name ...]
 
 #include <algorithm>
 #include <memory>
@@ -35,7 +35,7 @@ void measure(const bench::Options& options, bench::Report& report, ThreadPool& p
   Verdict verdict;
   const double work = 2.0 * static_cast<double>(shape.tokens * shape.outputs * shape.inputs);
   double peak = 0;
-  const std::vector<bench::Candidate> candidates = {
+  std::vector<bench::Candidate> candidates = {
       {"forward", work, [&] { ops->forward({.x = x, .w = w, .y = y, .order = {}}); }},
       {"forward, 8 leaves", work, [&] { ops->forward({.x = x, .w = w, .y = y, .order = {.leaves = 8}}); }},
       {"input gradient, 8 leaves", work,
@@ -47,12 +47,17 @@ void measure(const bench::Options& options, bench::Report& report, ThreadPool& p
       {"weight gradient in f32", work,
        [&] { ops->weight_gradient({.dy = y, .x = x, .dw = dw_f32, .shift = 34, .verdict = &verdict}); }},
       {"peak", 1, [&] { peak = std::max(peak, cpu::measure_peak_flops(pool, isa, dtype)); }}};
+  for (bench::Candidate& candidate : candidates) {
+    candidate.name = fmt::format("{} {} {}x{}x{} {}", cpu::name_of(isa), name_of(dtype), shape.tokens,
+                                 shape.outputs, shape.inputs, candidate.name);
+  }
+  std::erase_if(candidates,
+                [&](const bench::Candidate& c) { return c.work > 1 && !options.names_part_of(c.name); });
+  if (candidates.size() == 1) return;
   const std::vector<bench::Timing> timings = bench::take_turns(candidates, options);
   for (std::size_t c = 0; c + 1 < candidates.size(); ++c) {
-    const std::string name = fmt::format("{} {} {}x{}x{} {}", cpu::name_of(isa), name_of(dtype), shape.tokens,
-                                         shape.outputs, shape.inputs, candidates[c].name);
-    report.add(name, candidates[c].work / timings[c].best_seconds * 1e-9, "GFLOP/s", peak * 1e-9,
-               timings[c].median_seconds / timings[c].best_seconds);
+    report.add(candidates[c].name, candidates[c].work / timings[c].best_seconds * 1e-9, "GFLOP/s",
+               peak * 1e-9, timings[c].median_seconds / timings[c].best_seconds);
   }
 }
 

@@ -36,6 +36,12 @@ bool Options::wants(const std::string& name) const {
   return rest.empty() || std::find(rest.begin(), rest.end(), name) != rest.end();
 }
 
+bool Options::names_part_of(const std::string& name) const {
+  return rest.empty() || std::any_of(rest.begin(), rest.end(), [&](const std::string& part) {
+           return name.find(part) != std::string::npos;
+         });
+}
+
 Options parse_options(int argc, char** argv) {
 #ifndef __OPTIMIZE__
   fmt::print(stderr, "this build is not optimised: its figures would mean nothing\n");

@@ -17,6 +17,8 @@ struct Options {
 
   // Whether `rest` names it, or nothing.
   [[nodiscard]] bool wants(const std::string& name) const;
+  // Whether `rest` names a part of it, or nothing.
+  [[nodiscard]] bool names_part_of(const std::string& name) const;
 };
 
 // --json, --rounds N, --threads N, --seconds N; what else stands there is left in `rest`. Exits with 2 on

@@ -1,5 +1,7 @@
 // Kernels bound by memory, as shares of the bandwidth of a copy measured in the same run: bytes are those
-// the operations declare (device/cost.h), arrays are larger than the caches.
+// the operations declare (device/cost.h), arrays are larger than the caches. Beside each stands what one
+// thread reaches when its operands are in the second-level cache, times the number of threads: a kernel for
+// which that is little more is bound by its instructions and not by memory.
 //   bench_memory_bound [--threads N] [--rounds N] [--json] [part of a name ...]
 
 #include <algorithm>
@@ -13,39 +15,44 @@
 namespace megalith {
 namespace {
 
-constexpr std::int64_t kTokens = 16384;
 constexpr std::int64_t kHidden = 1024;
 constexpr std::int64_t kVocabulary = 50304;
-constexpr std::int64_t kLossTokens = 512;
-constexpr std::int64_t kParameters = 1 << 24;
+
+struct Sizes {
+  std::int64_t tokens, loss_tokens, parameters;
+  int repeats;  // calls that count as one, so that it takes long enough
+};
+constexpr Sizes kInMemory{.tokens = 16384, .loss_tokens = 512, .parameters = 1 << 24, .repeats = 1};
+constexpr Sizes kInCache{.tokens = 64, .loss_tokens = 2, .parameters = 1 << 14, .repeats = 256};
 
 // Operands of every kernel here, filled once. Sums go on growing from call to call; nobody reads them.
 struct Operands {
-  explicit Operands(DType dtype_) : dtype(dtype_), arena("operands", std::size_t{3} << 30) {
+  Operands(DType dtype_, const Sizes& sizes_)
+      : dtype(dtype_), sizes(sizes_), arena("operands", std::size_t{3} << 30) {
     x = rows(dtype, kHidden);
     dy = rows(dtype, kHidden);
     y = rows(dtype, kHidden);
     wide = rows(dtype, 2 * kHidden);
     wide_gradient = rows(dtype, 2 * kHidden);
     sums = rows(DType::f32, kHidden);
-    mean = arena.allocate(DType::f32, {kTokens});
-    rstd = arena.allocate(DType::f32, {kTokens});
+    mean = arena.allocate(DType::f32, {sizes.tokens});
+    rstd = arena.allocate(DType::f32, {sizes.tokens});
     gain = arena.allocate(DType::f32, {kHidden});
     dgain = arena.allocate(DType::i64, {kHidden});
     dbias = arena.allocate(DType::i64, {kHidden});
     table = arena.allocate(dtype, {kVocabulary, kHidden});
     dtable = arena.allocate(DType::i64, {kVocabulary, kHidden});
-    logits = arena.allocate(DType::f32, {kLossTokens, kVocabulary});
-    dlogits = arena.allocate(dtype, {kLossTokens, kVocabulary});
-    state = arena.allocate(DType::f32, {kLossTokens, 2});
-    log_probability = arena.allocate(DType::f32, {kLossTokens});
-    gradient = arena.allocate(DType::i64, {kParameters});
-    for (Tensor* tensor : {&master, &m, &v}) *tensor = arena.allocate(DType::f32, {kParameters});
-    working = arena.allocate(DType::bf16, {kParameters});
+    logits = arena.allocate(DType::f32, {sizes.loss_tokens, kVocabulary});
+    dlogits = arena.allocate(dtype, {sizes.loss_tokens, kVocabulary});
+    state = arena.allocate(DType::f32, {sizes.loss_tokens, 2});
+    log_probability = arena.allocate(DType::f32, {sizes.loss_tokens});
+    gradient = arena.allocate(DType::i64, {sizes.parameters});
+    for (Tensor* tensor : {&master, &m, &v}) *tensor = arena.allocate(DType::f32, {sizes.parameters});
+    working = arena.allocate(DType::bf16, {sizes.parameters});
     fill();
   }
 
-  Tensor rows(DType type, std::int64_t columns) { return arena.allocate(type, {kTokens, columns}); }
+  Tensor rows(DType type, std::int64_t columns) { return arena.allocate(type, {sizes.tokens, columns}); }
 
   void fill() {
     std::mt19937 random(1);
@@ -62,12 +69,12 @@ struct Operands {
         }
       }
     }
-    std::fill_n(mean.as<float>(), kTokens, 0.0f);
-    std::fill_n(rstd.as<float>(), kTokens, 1.0f);
-    std::fill_n(v.as<float>(), kParameters, 1e-4f);
-    for (std::int64_t i = 0; i < kParameters; ++i)
+    std::fill_n(mean.as<float>(), sizes.tokens, 0.0f);
+    std::fill_n(rstd.as<float>(), sizes.tokens, 1.0f);
+    std::fill_n(v.as<float>(), sizes.parameters, 1e-4f);
+    for (std::int64_t i = 0; i < sizes.parameters; ++i)
       gradient.as<std::int64_t>()[i] = static_cast<std::int64_t>(random()) - (1 << 30);
-    for (std::int64_t t = 0; t < kTokens; ++t) {
+    for (std::int64_t t = 0; t < sizes.tokens; ++t) {
       ids.push_back(static_cast<std::int32_t>(random() % kVocabulary));
       positions.push_back(static_cast<std::int32_t>(t % 1024));
       mask.push_back(1);
@@ -75,6 +82,7 @@ struct Operands {
   }
 
   DType dtype;
+  Sizes sizes;
   Arena arena;
   Tensor x, dy, y, wide, wide_gradient, sums, mean, rstd, gain, dgain, dbias, table, dtable, logits, dlogits,
       state, log_probability, gradient, master, m, v, working;
@@ -85,8 +93,8 @@ struct Operands {
 
 class Bench {
  public:
-  Bench(const bench::Options& options, Device& device, DType dtype)
-      : options_(options), device_(device), o_(dtype) {}
+  Bench(const bench::Options& options, Device& device, DType dtype, const Sizes& sizes)
+      : options_(options), device_(device), o_(dtype, sizes) {}
 
   std::vector<bench::Candidate> candidates() {
     norms();
@@ -103,11 +111,11 @@ class Bench {
     add(name, cost_of(args).bytes, [&ops, operation, args] { (ops.*operation)(args); });
   }
   void add(const std::string& name, double bytes, std::function<void()> call) {
-    const auto& rest = options_.rest;
-    const bool wanted = rest.empty() || std::any_of(rest.begin(), rest.end(), [&](const std::string& part) {
-                          return name.find(part) != std::string::npos;
-                        });
-    if (wanted) list_.push_back({fmt::format("{} {}", name, name_of(o_.dtype)), bytes, std::move(call)});
+    if (!options_.names_part_of(name)) return;
+    const int repeats = o_.sizes.repeats;
+    list_.push_back({fmt::format("{} {}", name, name_of(o_.dtype)), bytes * repeats, [call, repeats] {
+                       for (int i = 0; i < repeats; ++i) call();
+                     }});
   }
 
   void norms() {
@@ -207,17 +215,26 @@ class Bench {
   std::vector<bench::Candidate> list_;
 };
 
-void measure(const bench::Options& options, bench::Report& report, Device& device, DType dtype) {
-  Bench bench(options, device, dtype);
-  std::vector<bench::Candidate> candidates = bench.candidates();
-  ThreadPool pool(device.num_threads());
+void measure(const bench::Options& options, bench::Report& report, DType dtype) {
+  const std::unique_ptr<Device> device = bench::open_device(options);
+  const std::unique_ptr<Device> one_thread = bench::open_device(1);
+  Bench in_memory(options, *device, dtype, kInMemory);
+  Bench in_cache(options, *one_thread, dtype, kInCache);
+  std::vector<bench::Candidate> candidates = in_memory.candidates();
+  const std::size_t kernels = candidates.size();
+  for (bench::Candidate& cached : in_cache.candidates()) candidates.push_back(std::move(cached));
+  ThreadPool pool(device->num_threads());
   const cpu::Isa isa = cpu::available_isas().back();
   double copy = 0;
   candidates.push_back({"copy", 1, [&] { copy = std::max(copy, cpu::measure_copy_bandwidth(pool, isa)); }});
   const std::vector<bench::Timing> timings = bench::take_turns(candidates, options);
-  for (std::size_t c = 0; c + 1 < candidates.size(); ++c) {
-    report.add(candidates[c].name, candidates[c].work / timings[c].best_seconds * 1e-9, "GB/s", copy * 1e-9,
-               timings[c].median_seconds / timings[c].best_seconds);
+  for (std::size_t c = 0; c < kernels; ++c) {
+    const auto add = [&](std::size_t at, double threads, const char* where) {
+      report.add(candidates[c].name + where, threads * candidates[at].work / timings[at].best_seconds * 1e-9,
+                 "GB/s", copy * 1e-9, timings[at].median_seconds / timings[at].best_seconds);
+    };
+    add(c, 1, "");
+    add(c + kernels, device->num_threads(), ", from the cache");
   }
 }
 
@@ -227,7 +244,7 @@ void measure(const bench::Options& options, bench::Report& report, Device& devic
 int main(int argc, char** argv) {
   using namespace megalith;
   const bench::Options options = bench::parse_options(argc, argv);
-  const std::unique_ptr<Device> device = bench::open_device(options);
-  bench::Report report(options, "Kernels bound by memory, bytes as declared, " + device->description());
-  for (const DType dtype : {DType::bf16, DType::f32}) measure(options, report, *device, dtype);
+  bench::Report report(
+      options, "Kernels bound by memory, bytes as declared, " + bench::open_device(options)->description());
+  for (const DType dtype : {DType::bf16, DType::f32}) measure(options, report, dtype);
 }

@@ -205,7 +205,7 @@ void CpuMatmul::multiply_tile(DType dtype, const PieceChunk& chunk, const LeftWo
     const ChainPiece& piece = plan_.pieces()[p];
     const std::int64_t word = piece.panel_word - chunk.first_word;
     TileSums chains{.start = piece.first ? nullptr : running, .to = running};
-    if (ahead != nullptr) chains.ahead = ahead + word * kLineFloats;
+    if (ahead != nullptr) chains.ahead.first = ahead + word * kLineFloats;
     if (piece.last) {
       int level = 0;
       for (; ((piece.leaf >> level) & 1) != 0; ++level)

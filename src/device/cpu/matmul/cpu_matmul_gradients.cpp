@@ -27,14 +27,27 @@ struct GradientTile {
   std::int64_t first, count;  // columns
 };
 
-// Brings a tile of the gradient into the cache while products are computed.
-void prefetch(const GradientTile& at) {
-  const std::size_t bytes = static_cast<std::size_t>(at.count) * size_of(at.dw.dtype);
-  for (std::int64_t i = 0; i < at.rows; ++i) {
-    const auto element = static_cast<std::size_t>((at.row + i) * at.dw.row_stride + at.first);
-    const char* line = static_cast<const char*>(at.dw.data) + element * size_of(at.dw.dtype);
-    for (std::size_t byte = 0; byte < bytes; byte += 64) __builtin_prefetch(line + byte, 1);
+// What a tile of a panel asks for while it is computed: its share of the next block of the left operand, or,
+// in the first block of a panel, of the next panel's rows of the gradient.
+LinesAhead ahead_of(const WeightGradientProduct& args, const float* a, std::int64_t words, std::int64_t first,
+                    std::int64_t row, std::int64_t word, std::int64_t block, std::int64_t tile) {
+  constexpr std::int64_t kWordLines = kLeftColumns / kLineFloats;  // of a left panel
+  const bool last_panel = row + kLeftColumns >= args.dw.rows();
+  if (tile < kWordLines) {
+    if (last_panel && word + block == words) return {};
+    return {.first = a + row * words + (word + block) * kLeftColumns + tile * block * kLineFloats};
   }
+  if (last_panel || word != 0 || tile >= 2 * kWordLines) return {};
+  constexpr std::int64_t kRows = kLeftColumns / kWordLines;
+  const auto element = static_cast<std::size_t>(
+      (row + kLeftColumns + (tile - kWordLines) * kRows) * args.dw.row_stride + first);
+  const std::size_t size = size_of(args.dw.dtype);
+  return {.first = static_cast<const char*>(args.dw.data) + element * size,
+          .row_bytes = args.dw.row_stride * static_cast<std::ptrdiff_t>(size),
+          .row_lines_log2 = size == 8 ? 3 : 2,
+          .words_log2 = block >= 512   ? 2
+                        : block >= 256 ? 1
+                                       : 0};
 }
 
 void load_chains(const GradientTile& at, std::int64_t columns, float* tile) {
@@ -60,10 +73,14 @@ std::uint32_t add_rounded(const MatmulKernels& kernels, const GradientTile& at, 
   std::uint32_t greatest = 0;
   for (std::int64_t i = 0; i < at.rows; ++i) {
     std::int64_t* const sum = at.dw.row<std::int64_t>(at.row + i) + at.first;
+    const float* const chains = tile + i * columns;
+    if (at.count == columns) {
+      greatest = std::max(greatest, kernels.accumulate(chains, scale, columns, sum));
+      continue;
+    }
     std::int64_t edge[kMostColumns] = {};
-    std::int64_t* const to = at.count == columns ? sum : edge;
-    greatest = std::max(greatest, kernels.accumulate(tile + i * columns, scale, columns, to));
-    if (to == edge) kernels.add_integers(edge, at.count, sum);
+    greatest = std::max(greatest, kernels.accumulate(chains, scale, columns, edge));
+    kernels.add_integers(edge, at.count, sum);
   }
   return greatest;
 }
@@ -98,11 +115,12 @@ bool CpuMatmul::gradient_strip(const WeightGradientProduct& args, const float* a
       float* tile = tiles;
       for (std::int64_t r = row; r < end; r += kTileRows, tile += tile_floats()) {
         const GradientTile at{args.dw, r, std::min<std::int64_t>(kTileRows, end - r), first, count};
-        if (t == 0) prefetch(at);
         if (begins && floats) load_chains(at, columns, tile);
         const float* left = a + row * words + t * kLeftColumns + (r - row);
         multiply(left, 1, kLeftColumns, panel + t * columns, block,
-                 {.start = begins && !floats ? nullptr : tile, .to = tile});
+                 {.start = begins && !floats ? nullptr : tile,
+                  .to = tile,
+                  .ahead = ahead_of(args, a, words, first, row, t, block, (r - row) / kTileRows)});
         if (ends)
           greatest = std::max(
               greatest, floats ? store_chains(kernels_, at, tile) : add_rounded(kernels_, at, tile, scale));
@@ -118,10 +136,14 @@ void CpuMatmul::weight_gradient_typed(const WeightGradientProduct& args) {
   const std::int64_t columns = kernels_.columns;
   const std::int64_t left_panels = (args.dw.rows() + kLeftColumns - 1) / kLeftColumns;
   float* a = packed_.get<float>(static_cast<std::size_t>(left_panels * kLeftColumns * words));
-  pool_.for_each(left_panels, [&](std::int64_t index, int) {
-    const std::int64_t first = index * kLeftColumns;
-    pack_columns<T>(args.dy, first, std::min(kLeftColumns, args.dw.rows() - first), kLeftColumns,
-                    a + first * words);
+  // A task packs a few rows of all panels: rows of dy are read from end to end.
+  constexpr std::int64_t kRows = 64;
+  pool_.for_range(args.dy.rows(), kRows, [&](std::int64_t begin, std::int64_t end, int) {
+    for (std::int64_t first = 0; first < left_panels * kLeftColumns; first += kLeftColumns) {
+      pack_panel(args.dy.row<T>(begin) + first, args.dy.row_stride, end - begin,
+                 std::min(kLeftColumns, args.dw.rows() - first), kLeftColumns,
+                 a + first * words + begin / terms_in_word(args.dy.dtype) * kLeftColumns);
+    }
   });
   const std::int64_t panel_floats = words * columns;
   MEGALITH_CHECK(columns <= kMostColumns, "tiles of {} columns", columns);

@@ -32,9 +32,9 @@ void tile(const float* a, std::ptrdiff_t a_row, std::ptrdiff_t a_word, const flo
           sums.start == nullptr ? _mm512_setzero_ps() : _mm512_loadu_ps(sums.start + i * kColumns + v * 16);
     }
   }
-  const float* ahead = sums.ahead == nullptr ? b : sums.ahead;
+  const LinesAhead ahead = sums.ahead.or_line_of(b);
   for (std::int64_t t = 0; t < words; ++t) {
-    __builtin_prefetch(ahead + t * kLineFloats, 0, 2);
+    ahead.ask(t);
     __m512 right[kVectors];
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) right[v] = _mm512_loadu_ps(b + v * 16);
@@ -120,8 +120,12 @@ void pack_transposed(const bf16* from, std::ptrdiff_t stride, std::int64_t rows,
 void pack_panel(const bf16* from, std::ptrdiff_t stride, std::int64_t rows, std::int64_t count,
                 std::int64_t width, float* panel) {
   const std::int64_t whole = count / 16 * 16;
+  constexpr std::int64_t kRowsAhead = 24;
   for (std::int64_t r = 0; r < rows; r += 2) {
     const bf16* low = from + r * stride;
+    for (std::int64_t row = kRowsAhead; row < kRowsAhead + 2; ++row) {
+      for (std::int64_t i = 0; i < count; i += 32) __builtin_prefetch(low + row * stride + i);
+    }
     const bf16* high = low + stride;
     float* to = panel + r / 2 * width;
     for (std::int64_t i = 0; i < whole; i += 16) {

@@ -17,6 +17,29 @@ namespace megalith::cpu {
 
 inline constexpr int kTileRows = 6;  // at most
 
+inline constexpr std::int64_t kLineBytes = 64;  // of a cache line
+inline constexpr std::int64_t kLineFloats = 16;
+
+// Cache lines that are asked for while a tile is computed, a new one every 2^words_log2 words: in rows of
+// 2^row_lines_log2 lines, row_bytes apart.
+struct LinesAhead {
+  const void* first = nullptr;  // null: nothing
+  std::ptrdiff_t row_bytes = kLineBytes;
+  int row_lines_log2 = 0;
+  int words_log2 = 0;
+
+  // The same where there is nothing: a line of what is read anyway, over and over.
+  [[nodiscard]] inline __attribute__((always_inline)) LinesAhead or_line_of(const float* read_anyway) const {
+    return first != nullptr ? *this : LinesAhead{.first = read_anyway, .row_bytes = 0};
+  }
+  inline __attribute__((always_inline)) void ask(std::int64_t word) const {
+    const std::int64_t line = word >> words_log2;
+    const std::int64_t in_row = line & ((std::int64_t{1} << row_lines_log2) - 1);
+    __builtin_prefetch(
+        static_cast<const char*>(first) + (line >> row_lines_log2) * row_bytes + in_row * kLineBytes, 0, 2);
+  }
+};
+
 // Where a tile's chains come from and go to.
 struct TileSums {
   const float* start = nullptr;  // the chains so far, or null: +0
@@ -25,8 +48,7 @@ struct TileSums {
   const float* joins[8] = {};
   int num_joins = 0;
   float* to = nullptr;  // may be `start` or a join
-  // What is read next after this product: one cache line of it is asked for per word. Null: nothing.
-  const float* ahead = nullptr;
+  LinesAhead ahead;     // what is read next after this product
 };
 
 // Functions of one kernel family. A tile is up to kTileRows x columns floats, row after row.
@@ -72,8 +94,6 @@ struct MatmulKernels {
   std::uint32_t (*greatest)(const float* tile, std::int64_t count);
 };
 
-inline constexpr std::int64_t kLineFloats = 16;  // of a cache line
-
 // Rows that are turned together.
 inline constexpr std::int64_t kTransposed = 16;
 
@@ -97,9 +117,9 @@ struct MatmulFamily {
         sum[i][v] = sums.start == nullptr ? F::zero() : F::load(sums.start + i * kColumns + v * 16);
       }
     }
-    const float* ahead = sums.ahead == nullptr ? b : sums.ahead;
+    const LinesAhead ahead = sums.ahead.or_line_of(b);
     for (std::int64_t t = 0; t < words; ++t) {
-      __builtin_prefetch(ahead + t * kLineFloats, 0, 2);
+      ahead.ask(t);
       F right[kVectors];
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) right[v] = F::load(b + v * 16);
