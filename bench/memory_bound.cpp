@@ -155,6 +155,8 @@ class Bench {
                              .dy = o_.dy,
                              .dx = gated ? o_.wide_gradient : o_.y});
     }
+    add("bias gradient", device_.matmul(), &MatmulOps::bias_gradient,
+        BiasGradient{.dy = o_.dy, .db = o_.dbias, .shift = 20, .verdict = &o_.verdict});
     add("bias and residual", ops, &ElementwiseOps::forward,
         BiasDropoutResidual{.x = o_.sums, .bias = o_.gain, .residual = o_.x, .y = o_.y, .dropout = {}});
     add("embedding forward", ops, &ElementwiseOps::forward,

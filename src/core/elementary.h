@@ -12,35 +12,57 @@
 
 namespace megalith {
 
-// e^r for |r| <= ln 2 / 2: Taylor to the 7th power, remainder below 6e-9 of the result.
+// A lane type that rounds to integers and multiplies by powers of two in an instruction each: the same bits
+// as by way of integers, and the powers may be out of a float's range.
 template <class F>
-MEGALITH_KERNEL F exp_polynomial(F r) {
-  F p = F::broadcast(0x1.a01a02p-13f);
-  p = fma(p, r, F::broadcast(0x1.6c16c2p-10f));
-  p = fma(p, r, F::broadcast(0x1.111112p-7f));
-  p = fma(p, r, F::broadcast(0x1.555556p-5f));
-  p = fma(p, r, F::broadcast(0x1.555556p-3f));
-  p = fma(p, r, F::broadcast(0.5f));
-  p = fma(p, r, F::broadcast(1.0f));
-  return fma(p, r, F::broadcast(1.0f));
+concept ScalesByPowers = requires(F a) {
+  round_to_integers(a);
+  scale_by_powers(a, a);
+};
+
+// `factor` e^(sign r) for |r| <= ln 2 / 2: Taylor to the 7th power, remainder below 6e-9 of the result.
+// REQUIRES: factor is a power of two near 1, sign is 1 or -1. Neither changes how anything is rounded.
+template <class F>
+MEGALITH_KERNEL F exp_polynomial(F r, float factor = 1.0f, float sign = 1.0f) {
+  const float odd = factor * sign;
+  F p = F::broadcast(odd * 0x1.a01a02p-13f);
+  p = fma(p, r, F::broadcast(factor * 0x1.6c16c2p-10f));
+  p = fma(p, r, F::broadcast(odd * 0x1.111112p-7f));
+  p = fma(p, r, F::broadcast(factor * 0x1.555556p-5f));
+  p = fma(p, r, F::broadcast(odd * 0x1.555556p-3f));
+  p = fma(p, r, F::broadcast(factor * 0.5f));
+  p = fma(p, r, F::broadcast(odd));
+  return fma(p, r, F::broadcast(factor));
+}
+
+inline constexpr float kLog2OfE = 0x1.715476p+0f;
+// ln 2 in two parts, so that an integer times the first is exact.
+inline constexpr float kLn2High = 0x1.62e400p-1f;
+inline constexpr float kLn2Low = 0x1.7f7d1cp-20f;
+
+// e^x / 2 for -86.9 <= x <= 88.7228 or NaN: x = n ln 2 + r with |r| <= ln 2 / 2. Half, because n reaches 128.
+template <class F>
+MEGALITH_KERNEL F half_exp(F x) {
+  const auto remainder = [&](F n) __attribute__((always_inline)) {
+    return fma(n, F::broadcast(-kLn2Low), fma(n, F::broadcast(-kLn2High), x));
+  };
+  if constexpr (ScalesByPowers<F>) {
+    const F n = round_to_integers(x * F::broadcast(kLog2OfE));
+    return scale_by_powers(exp_polynomial(remainder(n), 0.5f), n);
+  } else {
+    const auto n = to_nearest_ints(x * F::broadcast(kLog2OfE));
+    const F p = exp_polynomial(remainder(to_floats(n)));
+    using Ints = typename F::Ints;
+    return p * from_bits(shift_left<23>(n + Ints::broadcast(126)));
+  }
 }
 
 // e^x. Error under 1 ulp. Below -86.9 the result is +0 (it would soon be denormal), above 88.72 +Inf; NaN
 // stays NaN.
 template <class F>
 MEGALITH_KERNEL F exp_lanes(F x) {
-  const F clamped = min(max(x, F::broadcast(-86.9f)), F::broadcast(88.7228f));
-  // x = n ln 2 + r with |r| <= ln 2 / 2; ln 2 in two parts so that n * ln2_high is exact.
-  const auto n = to_nearest_ints(clamped * F::broadcast(0x1.715476p+0f));
-  const F n_float = to_floats(n);
-  F r = fma(n_float, F::broadcast(-0x1.62e400p-1f), clamped);
-  r = fma(n_float, F::broadcast(-0x1.7f7d1cp-20f), r);
-  const F p = exp_polynomial(r);
-  // 2^n as 2 * 2^(n - 1): n reaches 128.
-  using Ints = typename F::Ints;
-  const F half_scale = from_bits(shift_left<23>(n + Ints::broadcast(126)));
-  F result = (p * half_scale) * F::broadcast(2.0f);
-  result = select(less(x, F::broadcast(-86.9f)), F::zero(), result);
+  const F half = half_exp(min(max(x, F::broadcast(-86.9f)), F::broadcast(88.7228f)));
+  F result = select(less(x, F::broadcast(-86.9f)), F::zero(), half + half);
   result = select(less(F::broadcast(88.7228f), x), F::broadcast(INFINITY), result);
   return select(is_nan(x), x, result);
 }
@@ -49,16 +71,23 @@ MEGALITH_KERNEL F exp_lanes(F x) {
 // selections less.
 template <class F>
 MEGALITH_KERNEL F exp_softmax_lanes(F x) {
-  const F clamped = max(F::broadcast(-86.9f), x);  // NaN stays: the second operand of a maximum
-  const auto n = to_nearest_ints(clamped * F::broadcast(0x1.715476p+0f));
-  const F n_float = to_floats(n);
-  F r = fma(n_float, F::broadcast(-0x1.62e400p-1f), clamped);
-  r = fma(n_float, F::broadcast(-0x1.7f7d1cp-20f), r);
-  const F p = exp_polynomial(r);
-  using Ints = typename F::Ints;
-  const F half_scale = from_bits(shift_left<23>(n + Ints::broadcast(126)));
-  const F half = p * half_scale;
+  const F half = half_exp(max(F::broadcast(-86.9f), x));  // NaN stays: the second operand of a maximum
   return select(less(x, F::broadcast(-86.9f)), F::zero(), half + half);
+}
+
+// 1 / (1 + e^-x), with exp_lanes(). Where powers may be out of range nothing has to be selected: e^-30 is
+// nothing beside 1 already, and the quotient is flushed to 0 before e^-x is infinite.
+template <class F>
+MEGALITH_KERNEL F sigmoid_lanes(F x) {
+  const F one = F::broadcast(1.0f);
+  if constexpr (ScalesByPowers<F>) {
+    const F clamped = min(F::broadcast(30.0f), max(F::broadcast(-90.0f), x));  // NaN stays
+    const F n = round_to_integers(clamped * F::broadcast(-kLog2OfE));
+    const F minus_r = fma(n, F::broadcast(kLn2Low), fma(n, F::broadcast(kLn2High), clamped));
+    return one / (one + scale_by_powers(exp_polynomial(minus_r, 1.0f, -1.0f), n));
+  } else {
+    return one / (one + exp_lanes(F::zero() - x));
+  }
 }
 
 // Natural logarithm of a positive, normal, finite x. Error under 1 ulp away from 1. Other arguments: +0 gives
@@ -135,7 +164,8 @@ MEGALITH_KERNEL F erf_lanes(F x) {
   q = fma(q, t, F::broadcast(0x1.0952aep-2f));
   q = fma(q, t, F::broadcast(0x1.23d87ep-2f));
   q = fma(q, t, F::broadcast(-0x1.508108p-13f));
-  F large = F::broadcast(1.0f) - exp_lanes(F::zero() - z) * q;
+  const F half = half_exp(F::zero() - min(z, F::broadcast(17.0f)));  // beyond 4 it is not wanted
+  F large = F::broadcast(1.0f) - (half + half) * q;
   large = select(less(F::broadcast(4.0f), a), F::broadcast(1.0f), large);
   large = from_bits(bits_of(large) | (bits_of(x) & Ints::broadcast(INT32_MIN)));
   const F result = select(less(a, F::broadcast(1.0f)), small, large);

@@ -276,6 +276,43 @@ float multiplier(const Dropout& dropout, std::int64_t token, std::int64_t featur
                                                                                           : dropout.scale();
 }
 
+// Denormals, infinities and every NaN among them: families compute them by different instructions.
+TEST_P(ElementwiseOperations, EveryBf16AndAFloatBesideEachActivateAlikeInEveryFamily) {
+  constexpr std::int64_t kRows = 256;
+  constexpr std::int64_t kColumns = 256;
+  RandomTensor x(GetParam(), kRows, 2 * kColumns, 1);
+  for (std::uint32_t i = 0; i < kRows * kColumns; ++i) {
+    for (const std::uint32_t half : {0u, 1u}) {  // of a gated input
+      const std::uint32_t high = half == 0 ? i : i * 40503u & 0xffffu;
+      const std::int64_t column = i % kColumns + half * kColumns;
+      if (GetParam() == DType::bf16) {
+        x.tensor().row<bf16>(i / kColumns)[column] = std::bit_cast<bf16>(static_cast<std::uint16_t>(high));
+      } else {
+        x.tensor().row<float>(i / kColumns)[column] =
+            std::bit_cast<float>(high << 16 | (i * 2654435761u >> 16));
+      }
+    }
+  }
+  for (const Activation activation :
+       {Activation::gelu_tanh, Activation::gelu_erf, Activation::swiglu, Activation::geglu}) {
+    const std::int64_t width = is_gated(activation) ? 2 * kColumns : kColumns;
+    expect_equal_everywhere([&](ElementwiseOps& ops, Bits& bits) {
+      RandomTensor y(GetParam(), kRows, kColumns, 2);
+      RandomTensor dy(GetParam(), kRows, kColumns, 3);
+      RandomTensor dx(GetParam(), kRows, width, 4);
+      const Tensor input = x.tensor().column_slice(0, width);
+      ops.forward(ActivationForward{.activation = activation, .x = input, .y = y.tensor()});
+      ops.backward(
+          ActivationBackward{.activation = activation, .x = input, .dy = dy.tensor(), .dx = dx.tensor()});
+      append(bits, y, kRows, kColumns);
+      append(bits, dx, kRows, width);
+      for (std::uint32_t& word : bits) {
+        if (std::isnan(std::bit_cast<float>(word))) word = 0x7fc00000;  // which NaN is not promised
+      }
+    });
+  }
+}
+
 TEST_P(ElementwiseOperations, DropoutFollowsItsDefinitionAndResidualsAreRoundedOnce) {
   const std::int64_t samples[] = {7, (std::int64_t{1} << 40) + 3};
   const Dropout dropout{

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "core/elementary.h"
+#include "device/activation.h"
 
 namespace megalith::cpu {
 
@@ -13,8 +14,7 @@ struct GeluTanh {
   template <class F>
   MEGALITH_KERNEL static F sigmoid_of_twice_u(F x) {
     const F inner = x * fma(x * x, F::broadcast(kCubic), F::broadcast(1.0f));
-    return F::broadcast(1.0f) /
-           (F::broadcast(1.0f) + exp_lanes(inner * F::broadcast(-2.0f * kRootTwoOverPi)));
+    return sigmoid_lanes(inner * F::broadcast(2.0f * kRootTwoOverPi));
   }
   template <class F>
   MEGALITH_KERNEL static F value(F x) {
@@ -45,7 +45,7 @@ struct GeluErf {
   }
   template <class F>
   MEGALITH_KERNEL static F derivative(F x) {
-    const F density = exp_lanes(x * x * F::broadcast(-0.5f)) * F::broadcast(kInverseRootTwoPi);
+    const F density = exp_softmax_lanes(x * x * F::broadcast(-0.5f)) * F::broadcast(kInverseRootTwoPi);
     return fma(x, density, normal_cdf(x));
   }
 };
@@ -53,18 +53,28 @@ struct GeluErf {
 // x / (1 + exp(-x))
 struct Silu {
   template <class F>
-  MEGALITH_KERNEL static F sigmoid(F x) {
-    return F::broadcast(1.0f) / (F::broadcast(1.0f) + exp_lanes(F::zero() - x));
-  }
-  template <class F>
   MEGALITH_KERNEL static F value(F x) {
-    return x * sigmoid(x);
+    return x * sigmoid_lanes(x);
   }
   template <class F>
   MEGALITH_KERNEL static F derivative(F x) {
-    const F s = sigmoid(x);
+    const F s = sigmoid_lanes(x);
     return fma(s * (F::broadcast(1.0f) - s), x, s);
   }
 };
+
+// Calls body with the activation's slopes: value(x) and derivative(x).
+template <class Body>
+void with_slope(Activation activation, Body body) {
+  switch (activation) {
+    case Activation::gelu_erf:
+      return body(GeluErf{});
+    case Activation::swiglu:
+      return body(Silu{});
+    case Activation::gelu_tanh:
+    case Activation::geglu:
+      return body(GeluTanh{});
+  }
+}
 
 }  // namespace megalith::cpu

@@ -14,18 +14,25 @@
 namespace megalith::cpu {
 namespace {
 
+// Rows of a task, at least: memory is read ahead best in long runs.
 constexpr std::int64_t kRowsPerTask = 16;
+constexpr std::int64_t kValuesPerTask = 32768;
 constexpr std::int64_t kBlockRows = 32;  // of gain and bias gradients (docs/numerics.md)
 
 template <class T>
 ElementwiseKernels<T> kernels_of(Isa isa) {
 #if defined(__x86_64__)
-  if (isa == Isa::avx512 || isa == Isa::avx512_bf16) return elementwise_kernels_avx512<T>();
+  if (isa == Isa::avx512_bf16) return elementwise_kernels_avx512_bf16<T>();
+  if (isa == Isa::avx512) return elementwise_kernels_avx512<T>();
   if (isa == Isa::avx2) return elementwise_kernels_avx2<T>();
 #else
   static_cast<void>(isa);
 #endif
   return elementwise_kernels_portable<T>();
+}
+
+std::int64_t rows_per_task(std::int64_t columns) {
+  return std::max(kRowsPerTask, kValuesPerTask / std::max<std::int64_t>(columns, 1));
 }
 
 float power_of_two(int exponent) {
@@ -83,12 +90,13 @@ class CpuElementwise final : public ElementwiseOps {
   void forward(const NormForward& args) override {
     check_same("norm", args.x, args.y);
     with_kernels(args.x.dtype, [&]<class T>(const ElementwiseKernels<T>& kernels) {
-      pool_.for_range(args.x.rows(), kRowsPerTask, [&](std::int64_t begin, std::int64_t end, int) {
-        kernels.norm_forward(args.norm == Norm::layer, rows_of<const T>(args.x, begin), args.gain.as<float>(),
-                             floats_or_null(args.bias), args.epsilon, end - begin, args.x.columns(),
-                             rows_of<T>(args.y, begin), args.mean.as<float>() + begin,
-                             args.rstd.as<float>() + begin);
-      });
+      pool_.for_range(args.x.rows(), rows_per_task(args.x.columns()),
+                      [&](std::int64_t begin, std::int64_t end, int) {
+                        kernels.norm_forward(args.norm == Norm::layer, rows_of<const T>(args.x, begin),
+                                             args.gain.as<float>(), floats_or_null(args.bias), args.epsilon,
+                                             end - begin, args.x.columns(), rows_of<T>(args.y, begin),
+                                             args.mean.as<float>() + begin, args.rstd.as<float>() + begin);
+                      });
     });
   }
 
@@ -114,7 +122,7 @@ class CpuElementwise final : public ElementwiseOps {
     check_activation(args.activation, args.x, args.y);
     with_kernels(args.x.dtype, [&]<class T>(const ElementwiseKernels<T>& kernels) {
       const std::int64_t width = args.y.columns();
-      for_rows(args.x.rows(), [&](std::int64_t r, int) {
+      for_rows(args.x, [&](std::int64_t r, int) {
         const T* x = args.x.row<T>(r);
         const T* up = is_gated(args.activation) ? x + width : nullptr;
         kernels.activate(args.activation, x, up, width, args.y.row<T>(r));
@@ -127,7 +135,7 @@ class CpuElementwise final : public ElementwiseOps {
     check_same("activation backward", args.x, args.dx);
     with_kernels(args.x.dtype, [&]<class T>(const ElementwiseKernels<T>& kernels) {
       const std::int64_t width = args.dy.columns();
-      for_rows(args.x.rows(), [&](std::int64_t r, int) {
+      for_rows(args.x, [&](std::int64_t r, int) {
         const T* x = args.x.row<T>(r);
         T* dx = args.dx.row<T>(r);
         const T* up = is_gated(args.activation) ? x + width : nullptr;
@@ -147,7 +155,7 @@ class CpuElementwise final : public ElementwiseOps {
     const std::int64_t heads = args.x.columns() / rotation.head_size;
     const int rotated = rotation.table.empty() ? 0 : static_cast<int>(rotation.table.columns());
     with_kernels(args.x.dtype, [&]<class T>(const ElementwiseKernels<T>& kernels) {
-      for_rows(args.x.rows(), [&](std::int64_t r, int) {
+      for_rows(args.x, [&](std::int64_t r, int) {
         for (std::int64_t h = 0; h < heads; ++h) {
           kernels.rotate(args.x.row<T>(r) + h * rotation.head_size, floats_or_null(rotation.gain),
                          rotation.epsilon, table_row(rotation, r), rotation.head_size, rotated,
@@ -178,7 +186,7 @@ class CpuElementwise final : public ElementwiseOps {
     check_same("residual", args.x, args.residual);
     check_same("residual", args.x, args.y);
     with_kernels(args.y.dtype, [&]<class T>(const ElementwiseKernels<T>& kernels) {
-      for_rows(args.x.rows(), [&](std::int64_t r, int thread) {
+      for_rows(args.x, [&](std::int64_t r, int thread) {
         kernels.bias_dropout_residual(args.x.row<float>(r), floats_or_null(args.bias),
                                       floats_or_null(args.second_bias), args.residual.row<T>(r),
                                       multipliers(args.dropout, r, args.x.columns(), thread),
@@ -190,7 +198,7 @@ class CpuElementwise final : public ElementwiseOps {
   void backward(const DropoutBackward& args) override {
     check_same("dropout backward", args.dy, args.dx);
     with_kernels(args.dy.dtype, [&]<class T>(const ElementwiseKernels<T>& kernels) {
-      for_rows(args.dy.rows(), [&](std::int64_t r, int thread) {
+      for_rows(args.dy, [&](std::int64_t r, int thread) {
         if (!args.dropout.active()) {
           std::copy_n(args.dy.row<T>(r), args.dy.columns(), args.dx.row<T>(r));
           return;
@@ -203,7 +211,7 @@ class CpuElementwise final : public ElementwiseOps {
 
   void forward(const EmbeddingForward& args) override {
     with_kernels(args.y.dtype, [&]<class T>(const ElementwiseKernels<T>& kernels) {
-      for_rows(args.y.rows(), [&](std::int64_t r, int thread) {
+      for_rows(args.y, [&](std::int64_t r, int thread) {
         const T* position =
             args.position_table.empty() ? nullptr : args.position_table.row<T>(args.positions[r]);
         kernels.embed(args.token_table.row<T>(args.ids == nullptr ? r : args.ids[r]), position,
@@ -242,10 +250,11 @@ class CpuElementwise final : public ElementwiseOps {
     }
   }
   template <class Body>
-  void for_rows(std::int64_t rows, Body&& body) {
-    pool_.for_range(rows, kRowsPerTask, [&](std::int64_t begin, std::int64_t end, int thread) {
-      for (std::int64_t r = begin; r < end; ++r) body(r, thread);
-    });
+  void for_rows(const Tensor& tensor, Body&& body) {
+    pool_.for_range(tensor.rows(), rows_per_task(tensor.columns()),
+                    [&](std::int64_t begin, std::int64_t end, int thread) {
+                      for (std::int64_t r = begin; r < end; ++r) body(r, thread);
+                    });
   }
   static const float* floats_or_null(const Tensor& tensor) {
     return tensor.empty() ? nullptr : tensor.as<float>();

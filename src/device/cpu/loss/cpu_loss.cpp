@@ -14,21 +14,13 @@ constexpr int kMostLevels = 8;
 
 LossKernels kernels_of(Isa isa) {
 #if defined(__x86_64__)
-  if (isa == Isa::avx512 || isa == Isa::avx512_bf16) return loss_kernels_avx512();
+  if (isa == Isa::avx512_bf16) return loss_kernels_avx512_bf16();
+  if (isa == Isa::avx512) return loss_kernels_avx512();
   if (isa == Isa::avx2) return loss_kernels_avx2();
 #else
   static_cast<void>(isa);
 #endif
   return loss_kernels_portable();
-}
-
-// An empty part changes nothing. Otherwise M = max, S = s1 exp(m1 - M) + s2 exp(m2 - M).
-SoftmaxPart joined(SoftmaxPart a, SoftmaxPart b) {
-  if (b.sum == 0) return a;
-  if (a.sum == 0) return b;
-  const float greatest = a.greatest > b.greatest ? a.greatest : b.greatest;
-  return {.greatest = greatest,
-          .sum = a.sum * exp_exact(a.greatest - greatest) + b.sum * exp_exact(b.greatest - greatest)};
 }
 
 // d/dz of log p + z_loss (log sum)^2 multiplies the softmax by this.
@@ -141,9 +133,15 @@ class CpuLoss final : public LossOps {
     log_probability.as<float>()[r] = (target_logit - row.greatest) - log_exact(row.sum);
   }
 
+  // An empty part changes nothing.
+  [[nodiscard]] SoftmaxPart joined(SoftmaxPart a, SoftmaxPart b) const {
+    if (b.sum == 0) return a;
+    return a.sum == 0 ? b : kernels_.join(a, b);
+  }
+
   // part_of(0), part_of(1), ... joined ((0+1)+(2+3))+...
   template <class PartOf>
-  static SoftmaxPart join_by_tree(int count, PartOf part_of) {
+  SoftmaxPart join_by_tree(int count, PartOf part_of) const {
     SoftmaxPart waiting[kMostLevels + 1];  // finished subtrees of 2^level parts
     SoftmaxPart part;
     for (int i = 0; i < count; ++i) {

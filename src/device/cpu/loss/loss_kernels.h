@@ -27,6 +27,8 @@ struct SoftmaxSlope {
 struct LossKernels {
   // One block of `count` logits.
   SoftmaxPart (*block)(const float* logits, std::int64_t count);
+  // Of two parts that are not empty: M = max, S = s1 exp(m1 - M) + s2 exp(m2 - M).
+  SoftmaxPart (*join)(SoftmaxPart a, SoftmaxPart b);
   // out = round(exp(z - greatest) / sum * scale), with a cap times 1 - (z / cap)^2.
   void (*softmax_f32)(const float* logits, SoftmaxPart row, SoftmaxSlope slope, std::int64_t count,
                       float* out);
@@ -46,9 +48,12 @@ F cap_slope(F z, F cap) {
 LossKernels loss_kernels_portable();
 LossKernels loss_kernels_avx2();
 LossKernels loss_kernels_avx512();
+LossKernels loss_kernels_avx512_bf16();
 
 template <class F>
 struct LossFamily {
+  static constexpr std::int64_t kValuesTogether = 16 * F::kInterleave;
+
   // Flattened, as in elementwise_kernels.h: calls in these loops would go through memory.
   [[gnu::flatten]] static SoftmaxPart block(const float* logits, std::int64_t count) {
     // A maximum is the same in any order, so it is taken in several chains; the sum is one chain.
@@ -69,7 +74,10 @@ struct LossFamily {
     F sum = F::zero();
     for_interleaved<F>(count, [&](std::int64_t at, auto place) {
       using Lanes = typename decltype(place)::Lanes;
-      const Lanes e = exp_lanes(place.load(logits + at) - Lanes::broadcast(part.greatest));
+      // The block that comes next: this pass reads what the one above has brought.
+      for (std::int64_t ahead = at; ahead < at + kValuesTogether; ahead += 16)
+        __builtin_prefetch(logits + count + ahead);
+      const Lanes e = exp_softmax_lanes(place.load(logits + at) - Lanes::broadcast(part.greatest));
       if constexpr (std::is_same_v<decltype(place), FirstLanes<F>>) {
         sum = sum + select(F::first(place.lanes), e, F::zero());
       } else if constexpr (std::is_same_v<Lanes, F>) {
@@ -83,13 +91,20 @@ struct LossFamily {
     return part;
   }
 
+  [[gnu::flatten]] static SoftmaxPart join(SoftmaxPart a, SoftmaxPart b) {
+    const float greatest = a.greatest > b.greatest ? a.greatest : b.greatest;
+    alignas(64) float factors[16] = {a.greatest - greatest, b.greatest - greatest};
+    exp_softmax_lanes(F::load(factors)).store(factors);
+    return {.greatest = greatest, .sum = a.sum * factors[0] + b.sum * factors[1]};
+  }
+
   template <class T>
   [[gnu::flatten]] static void softmax(const float* logits, SoftmaxPart row, SoftmaxSlope slope,
                                        std::int64_t count, T* out) {
     for_interleaved<F>(count, [&](std::int64_t i, auto place) {
       using Lanes = typename decltype(place)::Lanes;
       const Lanes z = place.load(logits + i);
-      const Lanes value = exp_lanes(z - Lanes::broadcast(row.greatest)) / Lanes::broadcast(row.sum) *
+      const Lanes value = exp_softmax_lanes(z - Lanes::broadcast(row.greatest)) / Lanes::broadcast(row.sum) *
                           Lanes::broadcast(slope.scale);
       place.store(slope.softcap == 0 ? value : value * cap_slope(z, Lanes::broadcast(slope.softcap)),
                   out + i);
@@ -105,7 +120,11 @@ struct LossFamily {
   }
 
   static LossKernels kernels() {
-    return {.block = block, .softmax_f32 = softmax<float>, .softmax_bf16 = softmax<bf16>, .cap = cap_row};
+    return {.block = block,
+            .join = join,
+            .softmax_f32 = softmax<float>,
+            .softmax_bf16 = softmax<bf16>,
+            .cap = cap_row};
   }
 };
 

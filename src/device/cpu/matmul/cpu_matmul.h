@@ -117,6 +117,15 @@ class CpuMatmul final : public MatmulOps {
       kernels_.pack_transposed_f32(from, stride, rows, count, panel);
     }
   }
+  template <class T>
+  void sum_rows(const T* from, std::ptrdiff_t stride, std::int64_t rows, std::int64_t count,
+                float* sums) const {
+    if constexpr (std::is_same_v<T, bf16>) {
+      kernels_.sum_rows_bf16(from, stride, rows, count, sums);
+    } else {
+      kernels_.sum_rows_f32(from, stride, rows, count, sums);
+    }
+  }
   // Terms in a word of packed operands.
   [[nodiscard]] std::int64_t terms_in_word(DType dtype) const {
     return dtype == DType::bf16 ? kernels_.bf16_terms_word : 1;

@@ -169,23 +169,23 @@ void CpuMatmul::weight_gradient(const WeightGradientProduct& args) {
 
 void CpuMatmul::bias_gradient(const BiasGradient& args) {
   constexpr std::int64_t kBlockRows = 32;
-  constexpr std::int64_t kChunk = 64;  // columns of one task
+  constexpr std::int64_t kTaskColumns = 128;
   const std::int64_t rows = args.dy.rows();
+  const std::int64_t columns = kernels_.columns;
   const float scale = std::bit_cast<float>(static_cast<std::uint32_t>(args.shift + 127) << 23);
   with_float_type(args.dy.dtype, [&]<class T>(T) {
-    pool_.for_range(args.dy.columns(), kChunk, [&](std::int64_t begin, std::int64_t end, int) {
-      float row[kChunk] = {};
-      float block_sum[kChunk];
-      std::int64_t total[kChunk] = {};
+    pool_.for_range(args.dy.columns(), kTaskColumns, [&](std::int64_t begin, std::int64_t end, int) {
+      float block_sum[kMostColumns];
+      std::int64_t total[kTaskColumns + kMostColumns] = {};
       bool good = true;
       for (std::int64_t block = 0; block < rows; block += kBlockRows) {
-        const std::int64_t last = std::min(block + kBlockRows, rows);
-        std::fill_n(block_sum, kChunk, 0.0f);
-        for (std::int64_t r = block; r < last; ++r) {
-          widen(args.dy.row<T>(r) + begin, end - begin, row);
-          kernels_.add(block_sum, row, kChunk, block_sum);
+        const std::int64_t count = std::min(kBlockRows, rows - block);
+        for (std::int64_t first = begin; first < end; first += columns) {
+          sum_rows(args.dy.row<T>(block) + first, args.dy.row_stride, count, std::min(columns, end - first),
+                   block_sum);
+          good &= kernels_.accumulate(block_sum, scale, columns, total + (first - begin)) <
+                  contribution_limit_bits(count);
         }
-        good &= kernels_.accumulate(block_sum, scale, kChunk, total) < contribution_limit_bits(last - block);
       }
       if (!good) args.verdict->declare_bad();
       kernels_.add_integers(total, end - begin, args.db.as<std::int64_t>() + begin);

@@ -81,6 +81,12 @@ struct MatmulKernels {
   // Widens `count` elements without swapping.
   void (*widen_bf16)(const bf16* from, std::int64_t count, float* to);
   void (*widen_f32)(const float* from, std::int64_t count, float* to);
+  // Sums of `rows` rows, each column one chain from +0 on; `count` columns <= columns, all of which are
+  // written.
+  void (*sum_rows_bf16)(const bf16* from, std::ptrdiff_t stride, std::int64_t rows, std::int64_t count,
+                        float* sums);
+  void (*sum_rows_f32)(const float* from, std::ptrdiff_t stride, std::int64_t rows, std::int64_t count,
+                       float* sums);
   // sum = left + right, elementwise; sum may be either.
   void (*add)(const float* left, const float* right, std::int64_t count, float* sum);
   // One row of a finished tile: + bias (may be null), then stored.
@@ -212,6 +218,30 @@ struct MatmulFamily {
       widen(row, count, to);
     }
   }
+  template <class T>
+  static void sum_rows(const T* from, std::ptrdiff_t stride, std::int64_t rows, std::int64_t count,
+                       float* sums) {
+    F sum[kVectors];
+    for (F& s : sum) s = F::zero();
+    if (count == kColumns) {
+      constexpr std::int64_t kRowsAhead = 32;  // rows lie too far apart for the processor to foresee them
+      for (std::int64_t r = 0; r < rows; ++r) {
+        const T* ahead = from + (r + kRowsAhead) * stride;
+        for (int i = 0; i < kColumns; i += kLineBytes / sizeof(T)) __builtin_prefetch(ahead + i);
+#pragma GCC unroll 4
+        for (int v = 0; v < kVectors; ++v) sum[v] = sum[v] + F::load(from + r * stride + v * 16);
+      }
+    } else {
+      for (std::int64_t r = 0; r < rows; ++r) {
+        for (int v = 0; v < kVectors && v * 16 < count; ++v) {
+          const std::int64_t left = count - v * 16;
+          sum[v] =
+              sum[v] + F::load_first(from + r * stride + v * 16, left < 16 ? static_cast<int>(left) : 16);
+        }
+      }
+    }
+    for (int v = 0; v < kVectors; ++v) sum[v].store(sums + v * 16);
+  }
   static void add(const float* left, const float* right, std::int64_t count, float* sum) {
     for (std::int64_t i = 0; i < count; i += 16) (F::load(left + i) + F::load(right + i)).store(sum + i);
   }
@@ -266,6 +296,8 @@ struct MatmulFamily {
             .pack_transposed_f32 = pack_transposed<float>,
             .widen_bf16 = widen<bf16>,
             .widen_f32 = widen<float>,
+            .sum_rows_bf16 = sum_rows<bf16>,
+            .sum_rows_f32 = sum_rows<float>,
             .add = add,
             .store_f32 = store<float>,
             .store_bf16 = store<bf16>,

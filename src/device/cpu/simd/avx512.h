@@ -17,6 +17,12 @@
 #include "core/bf16.h"
 
 namespace megalith::cpu::avx512 {
+// Functions that are compiled for processors with bf16 instructions are others than those that are not.
+#ifdef __AVX512BF16__
+inline namespace with_bf16 {
+#else
+inline namespace without_bf16 {
+#endif
 
 inline constexpr int kLanes = 16;
 
@@ -37,8 +43,7 @@ inline __mmask16 first_mask(int n) {
 inline __m512 widen(__m256i halves) {
   return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
 }
-// Nearest even by integer arithmetic, NaN to 0x7fc0: what core/bf16.h does. vcvtneps2bf16 is not in every
-// AVX-512 and flushes denormals by itself.
+// Nearest even by integer arithmetic, NaN to 0x7fc0: what core/bf16.h does.
 inline __m256i narrow(__m512 x) {
   const __m512i bits = _mm512_castps_si512(x);
   const __mmask16 odd = _mm512_test_epi32_mask(bits, _mm512_set1_epi32(0x10000));
@@ -48,6 +53,18 @@ inline __m256i narrow(__m512 x) {
   const __m512i high = _mm512_mask_mov_epi32(rounded, nan, _mm512_set1_epi32(0x7fc00000));
   return _mm512_cvtepi32_epi16(_mm512_srli_epi32(high, 16));
 }
+#ifdef __AVX512BF16__
+// The same for two vectors of results of arithmetic, low sixteen first. The instruction takes denormals for
+// zero, which a computing thread's results never are (core/floating_point_mode.h), and keeps what a NaN
+// carries: where there is one, integers it is.
+inline __m512i narrow_results(__m512 low, __m512 high) {
+  if (!_kortestz_mask16_u8(_mm512_cmp_ps_mask(low, low, _CMP_UNORD_Q),
+                           _mm512_cmp_ps_mask(high, high, _CMP_UNORD_Q))) [[unlikely]] {
+    return _mm512_inserti64x4(_mm512_castsi256_si512(narrow(low)), narrow(high), 1);
+  }
+  return reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(high, low));
+}
+#endif
 
 struct Floats {
   using Mask = avx512::Mask;
@@ -65,12 +82,23 @@ struct Floats {
   }
   void store(float* p) const { _mm512_storeu_ps(p, value); }
   void store(bf16* p) const { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), narrow(value)); }
-  static Floats load_first(const float* p, int n) { return {_mm512_maskz_loadu_ps(first_mask(n), p)}; }
+#ifdef __AVX512BF16__
+  static void store_results(Floats low, Floats high, bf16* p) {
+    _mm512_storeu_si512(p, narrow_results(low.value, high.value));
+  }
+#endif
+  static Floats load_first(const float* p, int n) {
+    return {_mm512_maskz_loadu_ps(first_mask(n), p)};
+  }
   static Floats load_first(const bf16* p, int n) {
     return {widen(_mm256_maskz_loadu_epi16(first_mask(n), p))};
   }
-  void store_first(float* p, int n) const { _mm512_mask_storeu_ps(p, first_mask(n), value); }
-  void store_first(bf16* p, int n) const { _mm256_mask_storeu_epi16(p, first_mask(n), narrow(value)); }
+  void store_first(float* p, int n) const {
+    _mm512_mask_storeu_ps(p, first_mask(n), value);
+  }
+  void store_first(bf16* p, int n) const {
+    _mm256_mask_storeu_epi16(p, first_mask(n), narrow(value));
+  }
   static void transpose_square(const float* from, std::ptrdiff_t stride, float* to, std::ptrdiff_t to_stride);
 };
 
@@ -145,6 +173,14 @@ inline Floats from_bits(Ints a) {
 }
 inline Floats to_floats(Ints a) {
   return {_mm512_cvtepi32_ps(a.value)};
+}
+// To the nearest even integer, as floats; NaN stays.
+inline Floats round_to_integers(Floats a) {
+  return {_mm512_roundscale_ps(a.value, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
+}
+// a 2^n, rounded once. REQUIRES: n is an integer or NaN.
+inline Floats scale_by_powers(Floats a, Floats n) {
+  return {_mm512_scalef_ps(a.value, n.value)};
 }
 inline Mask less(Floats a, Floats b) {
   return {_mm512_cmp_ps_mask(a.value, b.value, _CMP_LT_OQ)};
@@ -249,5 +285,5 @@ inline void add_fixed_point(Floats a, Floats scale, std::int64_t* sum) {
   _mm512_storeu_si512(sum, _mm512_add_epi64(_mm512_loadu_si512(sum), low));
   _mm512_storeu_si512(sum + 8, _mm512_add_epi64(_mm512_loadu_si512(sum + 8), high));
 }
-
+}
 }  // namespace megalith::cpu::avx512

@@ -5,6 +5,8 @@
 
 #include <cstdint>
 
+#include "core/elementary.h"
+
 namespace megalith::cpu {
 
 template <class F, int n>
@@ -41,9 +43,14 @@ struct Several {
     for (int k = 0; k < n; ++k) r.part[k] = F::load(from + 16 * k);
     return r;
   }
+  // REQUIRES: results of arithmetic, so no denormals.
   template <class T>
   void store(T* to) const {
-    for (int k = 0; k < n; ++k) part[k].store(to + 16 * k);
+    if constexpr (n % 2 == 0 && requires { F::store_results(part[0], part[1], to); }) {
+      for (int k = 0; k < n; k += 2) F::store_results(part[k], part[k + 1], to + 16 * k);
+    } else {
+      for (int k = 0; k < n; ++k) part[k].store(to + 16 * k);
+    }
   }
 };
 
@@ -111,6 +118,15 @@ Several<F, n> from_bits(const SeveralInts<F, n>& a) {
 template <class F, int n>
 Several<F, n> to_floats(const SeveralInts<F, n>& a) {
   return for_groups<Several<F, n>, n>([&](int k) { return to_floats(a.part[k]); });
+}
+template <class F, int n>
+requires ScalesByPowers<F> Several<F, n> round_to_integers(const Several<F, n>& a) {
+  return for_groups<Several<F, n>, n>([&](int k) { return round_to_integers(a.part[k]); });
+}
+template <class F, int n>
+requires ScalesByPowers<F> Several<F, n> scale_by_powers(const Several<F, n>& a,
+                                                         const Several<F, n>& powers) {
+  return for_groups<Several<F, n>, n>([&](int k) { return scale_by_powers(a.part[k], powers.part[k]); });
 }
 template <class F, int n>
 SeveralInts<F, n> operator+(const SeveralInts<F, n>& a, const SeveralInts<F, n>& b) {
