@@ -79,13 +79,14 @@ void Linear::pack(Device& device, const NumericsProfile& profile, WeightFormat f
   const std::size_t bytes = packed_bytes(device, profile, format);
   if (bytes == 0) return;
   const PaddedRows rows(weight_, source);
-  packed_ = arena.allocate_bytes(bytes);
-  packed_as_ = format;
+  void* packed = arena.allocate_bytes(bytes);
   device.matmul().pack({.w = weight_.working,
                         .order = forward_order(profile),
                         .format = format,
-                        .packed = const_cast<void*>(packed_),
+                        .packed = packed,
                         .rows = source == nullptr ? nullptr : &rows});
+  packed_ = packed;
+  packed_as_ = format;
 }
 
 // Over tensor ranks the tokens of x travel while dx is computed, and the shares of dx while dw is.

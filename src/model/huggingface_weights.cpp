@@ -128,7 +128,8 @@ void copy_rows(const WeightPiece& piece, const StoredTensor& tensor, const Param
   }
 }
 
-// Rows of a piece as they are stored, where that is as `to` wants them.
+// Rows of a piece as they are stored, where that is as `to` wants them. False also where the file gives less
+// than it did when it was opened: the map is asked then, and answers as it does.
 bool read_as_stored(std::span<const SafetensorsFile> files, const WeightPiece& piece,
                     const StoredTensor& tensor, std::int64_t begin, const Tensor& to) {
   const bool whole_rows = piece.columns == piece.source_columns && piece.columns == to.columns();

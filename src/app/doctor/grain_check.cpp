@@ -1,5 +1,6 @@
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "app/build_facts.h"
 #include "app/configs_folder.h"
