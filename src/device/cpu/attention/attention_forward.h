@@ -168,31 +168,25 @@ struct ForwardKernel {
   }
   static bool all_visible(Visible visible, int width) { return visible.begin <= 0 && visible.end >= width; }
 
-  // Scales the tile's scores, masked ones to -Inf; lane t is row t's greatest score of this block and all
-  // before it.
-  F highest_scores(std::int64_t block, std::int64_t i, int n, int width, float* scores, F before) {
-    const F scale = F::broadcast(geometry.scale);
+  // Lane t is row t's greatest score of this block and all before it. The greatest of scaled scores is the
+  // greatest score, scaled.
+  F highest_scores(std::int64_t block, std::int64_t i, int n, int width, const float* scores, F before) {
     const F lowest = F::broadcast(-__builtin_inff());
     F highest[16];
     for (int t = 0; t < 16; ++t) highest[t] = lowest;
     for (int t = 0; t < n; ++t) {
-      float* row = scores + t * width;
+      const float* row = scores + t * width;
       const Visible visible = visible_to(piece.first + i + t, block);
+      F greatest = lowest;
       if (all_visible(visible, width)) {
-        for (int j = 0; j < width; j += 16) {
-          const F score = F::load(row + j) * scale;
-          score.store(row + j);
-          highest[t] = max(highest[t], score);
-        }
+        for (int j = 0; j < width; j += 16) greatest = max(greatest, F::load(row + j));
       } else {
-        for (int j = 0; j < width; j += 16) {
-          const F score = only_visible(visible, j, F::load(row + j) * scale, lowest);
-          score.store(row + j);
-          highest[t] = max(highest[t], score);
-        }
+        for (int j = 0; j < width; j += 16)
+          greatest = max(greatest, only_visible(visible, j, F::load(row + j), lowest));
       }
+      highest[t] = greatest;
     }
-    const F block_max = maxima_of_rows(highest);
+    const F block_max = maxima_of_rows(highest) * F::broadcast(geometry.scale);
     return select(less(before, block_max), block_max, before);
   }
 
@@ -219,10 +213,11 @@ struct ForwardKernel {
 
   template <bool kMasked>
   F weigh_row(float* row, int width, Visible visible, const float* factors, F reference) {
+    const F scale = F::broadcast(geometry.scale);
     F total = F::zero();
 #pragma GCC unroll 4
     for (int j = 0; j < width; j += 16) {
-      F weight = exp_softmax_lanes(F::load(row + j) - reference);
+      F weight = exp_softmax_lanes(F::load(row + j) * scale - reference);
       if constexpr (kMasked) weight = only_visible(visible, j, weight, F::zero());
       total = total + weight;
       if (factors != nullptr) weight = weight * F::load(factors + j);
