@@ -76,7 +76,7 @@ struct Workload {
 
 std::vector<Workload> products(const Family& family, Operands& o) {
   const cpu::MatmulKernels& matmul = family.matmul;
-  const auto strips = std::size_t{kCount} / kInt8Block;
+  constexpr auto strips = std::size_t{kCount} / kInt8Block;
   const cpu::MatmulKernels::Tile tile_bf16 = matmul.tiles_bf16[cpu::kTileRows - 1];
   const cpu::MatmulKernels::Tile tile_f32 = matmul.tiles_f32[cpu::kTileRows - 1];
   return {{"product tile bf16",
@@ -92,7 +92,7 @@ std::vector<Workload> products(const Family& family, Operands& o) {
            [&] { matmul.pack_transposed_bf16(o.halves.data(), kCount, 16, kCount, o.more.data()); }},
           {"fixed point accumulate",
            [&] { matmul.accumulate(o.floats.data(), 0x1p20f, kCount, o.integers.data()); }},
-          {"int8 row and tile", [&, strips] {
+          {"int8 row and tile", [&] {
              std::vector<std::byte> strip(strips * static_cast<std::size_t>(family.int8.block_bytes()));
              family.int8.quantise_row(o.floats.data(), static_cast<std::int64_t>(strips), o.row.data());
              family.int8.tiles[0](o.row.data(), 0, strip.data(), static_cast<std::int64_t>(strips),

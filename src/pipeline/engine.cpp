@@ -65,7 +65,7 @@ PipelineNeeds measure_pipeline(const PipelineConfig& config, const Mesh& mesh) {
   const int slots = peak_in_flight(training_schedule(shape_of(config, config.max_micro_batches), stage));
   const std::unique_ptr<sim::SimulatedDevice> device = sim::make_device();
   const Mesh simulated = Mesh::simulated(mesh.layout(), rank_of(mesh.layout(), mesh.place()));
-  PipelineEngine engine(PipelineEngine::Measuring{}, config, simulated, *device, parameters);
+  PipelineEngine engine(PipelineEngine::Measuring{}, config, simulated, parameters);
   const TensorGroup group = TensorGroup::simulated(tensor.place, static_cast<int>(config.model.kv_heads));
   NoData data(config);
   LossTotals totals;
@@ -94,7 +94,6 @@ PipelineEngine::PipelineEngine(const PipelineConfig& config, const Mesh& mesh, D
                                const Parameters& parameters, const PipelineNeeds& needs)
     : config_(config),
       stage_(mesh.place().pipeline),
-      device_(device),
       activations_(mesh.pipeline()),
       gradients_(mesh.pipeline_gradients()),
       needs_(needs),
@@ -109,11 +108,10 @@ PipelineEngine::PipelineEngine(const PipelineConfig& config, const Mesh& mesh, D
   make_buffers();
 }
 
-PipelineEngine::PipelineEngine(Measuring, const PipelineConfig& config, const Mesh& mesh, Device& device,
+PipelineEngine::PipelineEngine(Measuring, const PipelineConfig& config, const Mesh& mesh,
                                const Parameters& parameters)
     : config_(config),
       stage_(mesh.place().pipeline),
-      device_(device),
       activations_(mesh.pipeline()),
       gradients_(mesh.pipeline_gradients()),
       message_arena_(Arena::measuring("pipeline messages")),

@@ -93,8 +93,7 @@ class PipelineEngine {
  private:
   friend PipelineNeeds measure_pipeline(const PipelineConfig& config, const Mesh& mesh);
   struct Measuring {};
-  PipelineEngine(Measuring, const PipelineConfig& config, const Mesh& mesh, Device& device,
-                 const Parameters& parameters);
+  PipelineEngine(Measuring, const PipelineConfig& config, const Mesh& mesh, const Parameters& parameters);
 
   // A micro batch in flight through a chunk.
   struct Slot {
@@ -137,7 +136,6 @@ class PipelineEngine {
 
   PipelineConfig config_;
   int stage_;
-  Device& device_;
   Communicator& activations_;  // upwards; from the last stage to the first between chunks
   Communicator& gradients_;    // downwards
   PipelineNeeds needs_;

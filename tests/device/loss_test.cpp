@@ -138,10 +138,10 @@ TEST(CrossEntropy, WithASoftcapAndAZLossHasTheSlopeOfFiniteDifferences) {
       const auto target = static_cast<std::size_t>(targets[static_cast<std::size_t>(r)]);
       for (std::size_t c = 0; c < row.size(); ++c) {
         const double slope = reference::slope(
-            [&](double v) {
+            [&, cap = softcap, z = z_loss](double v) {
               reference::Row changed = row;
               changed[c] = v;
-              return objective(changed, target, softcap, z_loss);
+              return objective(changed, target, cap, z);
             },
             row[c]);
         ASSERT_NEAR(as_float(found.gradient[static_cast<std::size_t>(r * padded(kVocabulary)) + c]), slope,

@@ -128,8 +128,7 @@ Communicator& RunProfile::watched(Communicator& world) {
 }
 
 RunProfile::RunProfile(Device& device, const Dataset& train, bool timeline)
-    : inner_(device),
-      log_(timeline ? kKeptCalls : 0),
+    : log_(timeline ? kKeptCalls : 0),
       sections_(timeline ? kKeptSections : 0),
       device_(profile::make_profiling_device(device, log_)),
       train_(std::make_unique<TimedDataset>(train, log_)) {

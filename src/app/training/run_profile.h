@@ -44,7 +44,6 @@ class RunProfile {
   void section_begins() { mark_ = profile::Clock::now(); }
   void section_ends(Section section, std::int64_t step);
 
-  Device& inner_;
   profile::OperationLog log_;
   profile::SpanRing sections_;
   std::unique_ptr<Device> device_;
