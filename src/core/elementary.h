@@ -226,7 +226,7 @@ MEGALITH_KERNEL inline ScalarFloat to_floats(ScalarInt a) {
   return {static_cast<float>(a.value)};
 }
 MEGALITH_KERNEL inline ScalarInt to_nearest_ints(ScalarFloat a) {
-  return {static_cast<std::int32_t>(std::nearbyint(a.value))};
+  return {is_nan(a) ? INT32_MIN : static_cast<std::int32_t>(std::nearbyint(a.value))};
 }
 MEGALITH_KERNEL inline ScalarInt operator+(ScalarInt a, ScalarInt b) {
   return {

@@ -140,9 +140,10 @@ inline Mask is_nan(const Floats& a) {
 inline Ints bits_of(const Floats& a) {
   MEGALITH_LANEWISE(Ints, std::bit_cast<std::int32_t>(a.lane[i]));
 }
-// Nearest even integer; REQUIRES |a| < 2^31.
+// Nearest even integer, of NaN any; REQUIRES |a| < 2^31 or NaN.
 inline Ints to_nearest_ints(const Floats& a) {
-  MEGALITH_LANEWISE(Ints, static_cast<std::int32_t>(std::nearbyint(a.lane[i])));
+  MEGALITH_LANEWISE(
+      Ints, a.lane[i] != a.lane[i] ? INT32_MIN : static_cast<std::int32_t>(std::nearbyint(a.lane[i])));
 }
 inline Ints operator+(const Ints& a, const Ints& b) {
   MEGALITH_LANEWISE(Ints, static_cast<std::int32_t>(static_cast<std::uint32_t>(a.lane[i]) +
