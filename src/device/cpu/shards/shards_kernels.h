@@ -8,6 +8,7 @@
 
 namespace megalith::cpu {
 
+// Parts are sums, so no denormals (simd/several.h).
 struct ShardKernels {
   // y[i] = parts[i], parts[distance + i], ... joined pairwise; `count` elements of `num_parts` parts.
   void (*tree_sum_f32)(const float* parts, std::int64_t distance, int num_parts, std::int64_t count,

@@ -16,12 +16,12 @@
 
 #include "core/bf16.h"
 
-namespace megalith::cpu::avx512 {
-// Functions that are compiled for processors with bf16 instructions are others than those that are not.
+// Compiled for processors with bf16 instructions these are other functions: the linker keeps one of those
+// that have one name.
 #ifdef __AVX512BF16__
-inline namespace with_bf16 {
+namespace megalith::cpu::avx512::inline with_bf16 {
 #else
-inline namespace without_bf16 {
+namespace megalith::cpu::avx512::inline without_bf16 {
 #endif
 
 inline constexpr int kLanes = 16;
@@ -82,24 +82,18 @@ struct Floats {
   }
   void store(float* p) const { _mm512_storeu_ps(p, value); }
   void store(bf16* p) const { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), narrow(value)); }
+  static Floats load_first(const float* p, int n) { return {_mm512_maskz_loadu_ps(first_mask(n), p)}; }
+  static Floats load_first(const bf16* p, int n) {
+    return {widen(_mm256_maskz_loadu_epi16(first_mask(n), p))};
+  }
+  void store_first(float* p, int n) const { _mm512_mask_storeu_ps(p, first_mask(n), value); }
+  void store_first(bf16* p, int n) const { _mm256_mask_storeu_epi16(p, first_mask(n), narrow(value)); }
+  static void transpose_square(const float* from, std::ptrdiff_t stride, float* to, std::ptrdiff_t to_stride);
 #ifdef __AVX512BF16__
   static void store_results(Floats low, Floats high, bf16* p) {
     _mm512_storeu_si512(p, narrow_results(low.value, high.value));
   }
 #endif
-  static Floats load_first(const float* p, int n) {
-    return {_mm512_maskz_loadu_ps(first_mask(n), p)};
-  }
-  static Floats load_first(const bf16* p, int n) {
-    return {widen(_mm256_maskz_loadu_epi16(first_mask(n), p))};
-  }
-  void store_first(float* p, int n) const {
-    _mm512_mask_storeu_ps(p, first_mask(n), value);
-  }
-  void store_first(bf16* p, int n) const {
-    _mm256_mask_storeu_epi16(p, first_mask(n), narrow(value));
-  }
-  static void transpose_square(const float* from, std::ptrdiff_t stride, float* to, std::ptrdiff_t to_stride);
 };
 
 // Sixteen rows of sixteen words: pairs of rows, fours within 128 bits, then the 128-bit parts.
@@ -285,5 +279,5 @@ inline void add_fixed_point(Floats a, Floats scale, std::int64_t* sum) {
   _mm512_storeu_si512(sum, _mm512_add_epi64(_mm512_loadu_si512(sum), low));
   _mm512_storeu_si512(sum + 8, _mm512_add_epi64(_mm512_loadu_si512(sum + 8), high));
 }
-}
+
 }  // namespace megalith::cpu::avx512
