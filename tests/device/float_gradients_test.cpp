@@ -44,7 +44,7 @@ TEST_P(FloatGradients, OfAWeightGoOnAsOneChainFromCallToCall) {
   struct Shape {
     std::int64_t tokens, outputs, inputs;
   };
-  for (const Shape& shape : {Shape{96, 37, 70}, {96, 6, 64}, {96, 50, 3}, {2592, 49, 5}}) {
+  for (const Shape& shape : {Shape{96, 37, 70}, {96, 6, 64}, {96, 50, 3}, {2592, 49, 5}, {288, 101, 66}}) {
     const std::int64_t tokens = shape.tokens, outputs = shape.outputs, inputs = shape.inputs;
     RandomTensor dy(GetParam(), tokens, outputs, 14, 1e-3, 4);
     RandomTensor x(GetParam(), tokens, inputs, 15, 1, 2);

@@ -28,7 +28,7 @@ struct GradientTile {
 };
 
 // What a tile of a panel asks for while it is computed: its share of the next block of the left operand, or,
-// in the first block of a panel, of the next panel's rows of the gradient.
+// in the first block of a panel, of the next panel's rows of the gradient, kMostColumns of each.
 LinesAhead ahead_of(const WeightGradientProduct& args, const float* a, std::int64_t words, std::int64_t first,
                     std::int64_t row, std::int64_t word, std::int64_t block, std::int64_t tile) {
   constexpr std::int64_t kWordLines = kLeftColumns / kLineFloats;  // of a left panel
@@ -39,15 +39,16 @@ LinesAhead ahead_of(const WeightGradientProduct& args, const float* a, std::int6
   }
   if (last_panel || word != 0 || tile >= 2 * kWordLines) return {};
   constexpr std::int64_t kRows = kLeftColumns / kWordLines;
+  constexpr std::int64_t kLines = kRows * kMostColumns * sizeof(std::int64_t) / kLineBytes;
   const auto element = static_cast<std::size_t>(
       (row + kLeftColumns + (tile - kWordLines) * kRows) * args.dw.row_stride + first);
   const std::size_t size = size_of(args.dw.dtype);
   return {.first = static_cast<const char*>(args.dw.data) + element * size,
           .row_bytes = args.dw.row_stride * static_cast<std::ptrdiff_t>(size),
-          .row_lines_log2 = size == 8 ? 3 : 2,
-          .words_log2 = block >= 512   ? 2
-                        : block >= 256 ? 1
-                                       : 0};
+          .row_lines_log2 = size == sizeof(std::int64_t) ? 3 : 2,
+          .words_log2 = block >= 4 * kLines   ? 2
+                        : block >= 2 * kLines ? 1
+                                              : 0};
 }
 
 void load_chains(const GradientTile& at, std::int64_t columns, float* tile) {

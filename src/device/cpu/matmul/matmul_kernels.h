@@ -32,11 +32,14 @@ struct LinesAhead {
   [[nodiscard]] inline __attribute__((always_inline)) LinesAhead or_line_of(const float* read_anyway) const {
     return first != nullptr ? *this : LinesAhead{.first = read_anyway, .row_bytes = 0};
   }
+  // May lie beyond what there is: asking for it does nothing.
+  [[nodiscard]] inline __attribute__((always_inline)) const char* line(std::int64_t word) const {
+    const std::int64_t index = word >> words_log2;
+    const std::int64_t in_row = index & ((std::int64_t{1} << row_lines_log2) - 1);
+    return static_cast<const char*>(first) + (index >> row_lines_log2) * row_bytes + in_row * kLineBytes;
+  }
   inline __attribute__((always_inline)) void ask(std::int64_t word) const {
-    const std::int64_t line = word >> words_log2;
-    const std::int64_t in_row = line & ((std::int64_t{1} << row_lines_log2) - 1);
-    __builtin_prefetch(
-        static_cast<const char*>(first) + (line >> row_lines_log2) * row_bytes + in_row * kLineBytes, 0, 2);
+    __builtin_prefetch(line(word), 0, 2);
   }
 };
 
