@@ -110,6 +110,45 @@ TEST(CrossEntropy, AgreesWithFloat64AndEverywhereByBits) {
   }
 }
 
+// Which NaN a float is, is not promised.
+void make_nans_equal(std::vector<std::uint32_t>& list) {
+  for (std::uint32_t& word : list) {
+    if (std::isnan(as_float(word))) word = 0x7fc00000;
+  }
+}
+
+// Probabilities from 1 down to denormal ones, which are flushed, and rows that hold what is no number.
+TEST(CrossEntropy, OfLogitsFarApartOrNotFiniteHasTheSameBitsEverywhere) {
+  constexpr std::int64_t kVocabulary = 509;
+  const std::vector<std::int32_t> targets = {0, 508, 3, 77, 5, 6};
+  RandomTensor logits = random_logits(6, kVocabulary, 0);
+  for (std::int64_t c = 0; c < kVocabulary; ++c) {
+    for (std::int64_t r = 0; r < 5; ++r) logits.set(r, c, static_cast<float>(c - 254) * 0.4f);
+    logits.set(5, c, -INFINITY);
+  }
+  logits.set(1, 100, INFINITY);
+  logits.set(2, 300, NAN);
+  logits.set(3, 508, std::bit_cast<float>(0xffa00001u));  // a NaN with a sign, that signals
+  logits.set(4, 0, -INFINITY);
+  for (const DType dtype : {DType::f32, DType::bf16}) {
+    for (const auto& [softcap, z_loss] : {std::pair{0.0f, 0.0f}, {120.0f, 0.01f}}) {
+      const auto found = [&, cap = softcap, z = z_loss](cpu::Isa isa) {
+        Result result = run(logits, targets, {1, 1, 1, 1, 1, 1}, kVocabulary, isa, 2, dtype, cap, z);
+        make_nans_equal(result.log_probability);
+        if (dtype == DType::f32) make_nans_equal(result.gradient);  // of bf16 there is but one
+        return result;
+      };
+      const Result first = found(cpu::Isa::portable);
+      for (const cpu::Isa isa : cpu::available_isas()) EXPECT_EQ(found(isa), first) << cpu::name_of(isa);
+      const auto of_row = [&](std::int64_t r) {
+        return first.gradient[static_cast<std::size_t>(r * padded(kVocabulary) + 250)];
+      };
+      EXPECT_EQ(of_row(0), 0U);
+      EXPECT_TRUE(std::isnan(as_float(of_row(2))));
+    }
+  }
+}
+
 // What is minimised, in float64: the loss of capped logits plus z_loss times their squared log sum.
 double objective(const reference::Row& raw, std::size_t target, double softcap, double z_loss) {
   reference::Row logits;
