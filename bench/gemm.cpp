@@ -73,4 +73,5 @@ int main(int argc, char** argv) {
   for (const DType dtype : {DType::bf16, DType::f32}) {
     for (const Shape& shape : kShapes) measure(options, report, pool, isa, dtype, shape);
   }
+  report.expect_lines(options);
 }

@@ -104,6 +104,7 @@ Report::~Report() {
 
 void Report::add(const std::string& name, double value, const std::string& unit, double reference,
                  double spread) {
+  empty_ = false;
   const double ratio = reference > 0 ? value / reference : 0;
   if (json_) {
     add_item(fmt::format(
@@ -118,11 +119,17 @@ void Report::add(const std::string& name, double value, const std::string& unit,
 }
 
 void Report::skip(const std::string& name, const std::string& reason) {
+  empty_ = false;
   if (json_) {
     add_item(fmt::format(R"({{"name": "{}", "skipped": "{}"}})", name, reason));
   } else {
     fmt::print("{:<52} not run: {}\n", name, reason);
   }
+}
+
+void Report::expect_lines(const Options& options) const {
+  if (empty_)
+    refuse(fmt::format("{}", fmt::join(options.rest, " ")), "parts of the names that stand here without any");
 }
 
 void Report::add_item(const std::string& item) {

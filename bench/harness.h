@@ -61,10 +61,13 @@ class Report {
   void add(const std::string& name, double value, const std::string& unit, double reference, double spread);
   // What was left out, and why.
   void skip(const std::string& name, const std::string& reason);
+  // Refuses names of which no line has a part.
+  void expect_lines(const Options& options) const;
 
  private:
   void add_item(const std::string& item);
   bool json_;
+  bool empty_ = true;
   std::string items_;
 };
 

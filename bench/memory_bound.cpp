@@ -249,4 +249,5 @@ int main(int argc, char** argv) {
   bench::Report report(
       options, "Kernels bound by memory, bytes as declared, " + bench::open_device(options)->description());
   for (const DType dtype : {DType::bf16, DType::f32}) measure(options, report, dtype);
+  report.expect_lines(options);
 }
