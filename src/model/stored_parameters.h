@@ -11,7 +11,9 @@
 
 namespace megalith {
 
-// The parameters of a whole model in a checkpoint, under "model.", for inference.
+// The parameters of a whole model in a checkpoint, under "model.", for inference. REQUIRES: a checkpoint
+// whose digests were checked (Checkpoint::verify) and are not while it is read, when nothing is refused any
+// more.
 class StoredWeights final : public WeightSource {
  public:
   // Refuses a checkpoint without one of the parameters, or with one of another dtype or shape.

@@ -35,6 +35,26 @@ std::vector<ParameterSpec> specs_of(std::int64_t vocabulary, bool parallel_resid
 const std::vector<std::pair<std::int64_t, bool>> kModels = {
     {512, false}, {509, false}, {67, true}, {16, true}};
 
+TEST(NansOfBf16, AreMadeEqualWhereverTheyStandAndNothingElseChanges) {
+  for (const std::size_t count : {1, 63, 64, 65, 200}) {
+    std::vector<std::uint16_t> before(count);
+    for (std::size_t i = 0; i < count; ++i)  // infinities and denormals among them
+      before[i] = static_cast<std::uint16_t>((i % 2 << 15) + (i % 3 == 0   ? 0x7f80
+                                                              : i % 3 == 1 ? 1
+                                                                           : 0x3f80 + i));
+    for (std::size_t place = 0; place < count; ++place) {
+      std::vector<bf16> values;
+      for (const std::uint16_t bits : before) values.push_back({bits});
+      for (const std::uint16_t nan : {0x7f81, 0xff81, 0xffff, 0x7fc0}) {
+        values[place].bits = nan;
+        make_nans_equal(values);
+        for (std::size_t i = 0; i < count; ++i)
+          ASSERT_EQ(values[i].bits, i == place ? 0x7fc0 : before[i]) << i << " of " << count;
+      }
+    }
+  }
+}
+
 TEST(ParameterPieces, OfAllTensorRanksCoverEachLogicalElementOnceAndNoMemoryTwice) {
   for (const auto& [vocabulary, parallel] : kModels) {
     for (const int size : {1, 2, 4, 8}) {

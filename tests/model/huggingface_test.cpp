@@ -345,6 +345,34 @@ TEST(HuggingFaceWeights, SomeRowsAtATimeAreThoseThatLoadingAllGives) {
   }
 }
 
+// The file gives fewer bytes than are asked for; its map has those that are left, and zeros on their page.
+TEST(HuggingFaceWeights, OfAFileThatHasShrunkSinceItWasOpenedAreThoseThatAreLeft) {
+  constexpr std::uintmax_t kCut = 33;  // elements: the last norm's gain, and one of the matrix before it
+  Folder folder(kLlama);
+  const HuggingFaceConfig config = parsed(kLlama);
+  folder.write_weights(config, "", "model.safetensors", DType::bf16);
+  const HuggingFaceModel stored = value_or_throw(HuggingFaceModel::open(folder.path()));
+  const Parameters whole(Transformer::specs(config.model, test::small_profile(DType::bf16, 32)), DType::bf16,
+                         Parameters::Use::inference);
+  stored.load(whole);
+  const fs::path file = folder.path() / "model.safetensors";
+  const std::uintmax_t size = fs::file_size(file);
+  ASSERT_GT(size % 4096, 2 * kCut) << "what is cut off must not be a page";
+  fs::resize_file(file, size - 2 * kCut);
+  std::uintmax_t different = 0;
+  for (const Parameter& p : whole.all()) {
+    const Tensor& expected = p.master.empty() ? p.working : p.master;
+    std::vector<float> memory(static_cast<std::size_t>(p.logical_count()));
+    const Tensor rows(memory.data(), expected.dtype, {p.spec.rows, p.spec.columns});
+    stored.read_rows(p, 0, rows);
+    const std::size_t element = size_of(expected.dtype);
+    const std::vector<std::byte> found = bytes_of(rows);
+    for (std::size_t i = 0; i < found.size(); i += element)
+      different += std::memcmp(&found[i], static_cast<std::byte*>(expected.data) + i, element) != 0 ? 1 : 0;
+  }
+  EXPECT_EQ(different, kCut);
+}
+
 std::string open_refused(const Folder& folder) {
   const Expected<HuggingFaceModel> model = HuggingFaceModel::open(folder.path());
   return model ? "accepted" : to_string(model.error());
