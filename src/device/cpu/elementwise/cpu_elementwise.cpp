@@ -56,6 +56,14 @@ void fill_multipliers(const Dropout& dropout, std::int64_t row, std::int64_t beg
   }
 }
 
+// Rows of a table lie where the ids say, which no processor foresees.
+constexpr std::int64_t kRowsAhead = 2;
+template <class T>
+void ask_for(const T* row, std::int64_t columns) {
+  constexpr std::int64_t kLineValues = 64 / sizeof(T);
+  for (std::int64_t i = 0; i < columns; i += kLineValues) __builtin_prefetch(row + i);
+}
+
 void check_same(const char* operation, const Tensor& a, const Tensor& b) {
   MEGALITH_CHECK(a.rows() == b.rows() && a.columns() == b.columns(), "{}: {} and {}", operation, describe(a),
                  describe(b));
@@ -212,6 +220,8 @@ class CpuElementwise final : public ElementwiseOps {
   void forward(const EmbeddingForward& args) override {
     with_kernels(args.y.dtype, [&]<class T>(const ElementwiseKernels<T>& kernels) {
       for_rows(args.y, [&](std::int64_t r, int thread) {
+        if (args.ids != nullptr && r + kRowsAhead < args.y.rows())
+          ask_for(args.token_table.row<T>(args.ids[r + kRowsAhead]), args.y.columns());
         const T* position =
             args.position_table.empty() ? nullptr : args.position_table.row<T>(args.positions[r]);
         kernels.embed(args.token_table.row<T>(args.ids == nullptr ? r : args.ids[r]), position,
