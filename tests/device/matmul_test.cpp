@@ -445,17 +445,26 @@ INSTANTIATE_TEST_SUITE_P(Families, Products,
                                   name_of(std::get<1>(names.param));
                          });
 
-TEST(LinesAhead, AreEveryLineOfEveryRowOnceAndNoneWhereThereIsNothing) {
+TEST(LinesAhead, AreEveryLineOfEveryRowAndNoneWhereThereIsNothing) {
   static const char memory[16 * 1000] = {};
-  const cpu::LinesAhead ahead{.first = memory, .row_bytes = 1000, .row_lines_log2 = 3, .words_log2 = 2};
-  for (std::int64_t word = 0; word < 512; ++word)
-    ASSERT_EQ(ahead.line(word) - memory, word / 4 / 8 * 1000 + word / 4 % 8 * 64) << word;
-  const cpu::LinesAhead lines_in_a_row = cpu::LinesAhead{.first = memory}.or_line_of(nullptr);
-  for (std::int64_t word = 0; word < 100; ++word) ASSERT_EQ(lines_in_a_row.line(word) - memory, 64 * word);
   const float read_anyway = 0;
-  for (std::int64_t word = 0; word < 100; ++word)
-    ASSERT_EQ(cpu::LinesAhead{}.or_line_of(&read_anyway).line(word),
-              reinterpret_cast<const char*>(&read_anyway));
+  const auto addresses = [&](const cpu::LinesAhead& ahead) {
+    std::vector<const char*> found;
+    cpu::for_words(500, ahead, &read_anyway, [&](std::int64_t word, const char* line) {
+      ASSERT_EQ(word, std::ssize(found));
+      found.push_back(line);
+    });
+    EXPECT_EQ(found.size(), 500u);
+    return found;
+  };
+  const auto rows = addresses({.first = memory, .word_bytes = 16, .row_words = 32, .row_bytes = 1000});
+  const auto one_row = addresses({.first = memory});
+  const auto nothing = addresses({});
+  for (std::size_t word = 0; word < 500; ++word) {
+    ASSERT_EQ(rows[word] - memory, word / 32 * 1000 + word % 32 * 16) << word;
+    ASSERT_EQ(one_row[word] - memory, 64 * word);
+    ASSERT_EQ(nothing[word], reinterpret_cast<const char*>(&read_anyway));
+  }
 }
 
 // The twins above would be no test if the wrong order gave the same bits.

@@ -39,16 +39,17 @@ LinesAhead ahead_of(const WeightGradientProduct& args, const float* a, std::int6
   }
   if (last_panel || word != 0 || tile >= 2 * kWordLines) return {};
   constexpr std::int64_t kRows = kLeftColumns / kWordLines;
-  constexpr std::int64_t kLines = kRows * kMostColumns * sizeof(std::int64_t) / kLineBytes;
-  const auto element = static_cast<std::size_t>(
-      (row + kLeftColumns + (tile - kWordLines) * kRows) * args.dw.row_stride + first);
-  const std::size_t size = size_of(args.dw.dtype);
+  const auto size = static_cast<std::int64_t>(size_of(args.dw.dtype));
+  const std::int64_t element =
+      (row + kLeftColumns + (tile - kWordLines) * kRows) * args.dw.row_stride + first;
+  // Over the whole block, but a line at least every eight words.
+  const std::int64_t row_lines = kMostColumns * size / kLineBytes;
+  const std::int64_t line_words =
+      std::bit_floor(std::clamp<std::uint64_t>(block / (kRows * row_lines), 1, 8));
   return {.first = static_cast<const char*>(args.dw.data) + element * size,
-          .row_bytes = args.dw.row_stride * static_cast<std::ptrdiff_t>(size),
-          .row_lines_log2 = size == sizeof(std::int64_t) ? 3 : 2,
-          .words_log2 = block >= 4 * kLines   ? 2
-                        : block >= 2 * kLines ? 1
-                                              : 0};
+          .word_bytes = kLineBytes / line_words,
+          .row_words = row_lines * line_words,
+          .row_bytes = args.dw.row_stride * size};
 }
 
 void load_chains(const GradientTile& at, std::int64_t columns, float* tile) {

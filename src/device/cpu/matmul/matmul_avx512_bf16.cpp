@@ -32,9 +32,8 @@ void tile(const float* a, std::ptrdiff_t a_row, std::ptrdiff_t a_word, const flo
           sums.start == nullptr ? _mm512_setzero_ps() : _mm512_loadu_ps(sums.start + i * kColumns + v * 16);
     }
   }
-  const LinesAhead ahead = sums.ahead.or_line_of(b);
-  for (std::int64_t t = 0; t < words; ++t) {
-    ahead.ask(t);
+  const auto add_word = [&](std::int64_t, const char* line) __attribute__((always_inline)) {
+    __builtin_prefetch(line, 0, 2);
     __m512 right[kVectors];
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) right[v] = _mm512_loadu_ps(b + v * 16);
@@ -47,7 +46,8 @@ void tile(const float* a, std::ptrdiff_t a_row, std::ptrdiff_t a_word, const flo
     }
     a += a_word;
     b += kColumns;
-  }
+  };
+  for_words(words, sums.ahead, b, add_word);
   for (int join = 0; join < sums.num_joins; ++join) {
 #pragma GCC unroll 6
     for (int i = 0; i < kRows; ++i) {

@@ -20,28 +20,27 @@ inline constexpr int kTileRows = 6;  // at most
 inline constexpr std::int64_t kLineBytes = 64;  // of a cache line
 inline constexpr std::int64_t kLineFloats = 16;
 
-// Cache lines that are asked for while a tile is computed, a new one every 2^words_log2 words: in rows of
-// 2^row_lines_log2 lines, row_bytes apart.
+// Cache lines that are asked for while a tile is computed: rows of them, one address a word.
 struct LinesAhead {
-  const void* first = nullptr;  // null: nothing
-  std::ptrdiff_t row_bytes = kLineBytes;
-  int row_lines_log2 = 0;
-  int words_log2 = 0;
-
-  // The same where there is nothing: a line of what is read anyway, over and over.
-  [[nodiscard]] inline __attribute__((always_inline)) LinesAhead or_line_of(const float* read_anyway) const {
-    return first != nullptr ? *this : LinesAhead{.first = read_anyway, .row_bytes = 0};
-  }
-  // May lie beyond what there is: asking for it does nothing.
-  [[nodiscard]] inline __attribute__((always_inline)) const char* line(std::int64_t word) const {
-    const std::int64_t index = word >> words_log2;
-    const std::int64_t in_row = index & ((std::int64_t{1} << row_lines_log2) - 1);
-    return static_cast<const char*>(first) + (index >> row_lines_log2) * row_bytes + in_row * kLineBytes;
-  }
-  inline __attribute__((always_inline)) void ask(std::int64_t word) const {
-    __builtin_prefetch(line(word), 0, 2);
-  }
+  const void* first = nullptr;             // null: nothing
+  std::ptrdiff_t word_bytes = kLineBytes;  // from word to word; of less than a line, several ask for the same
+  std::int64_t row_words = std::int64_t{1} << 60;
+  std::ptrdiff_t row_bytes = 0;  // from row to row
 };
+
+// Calls body(word, address to ask for) for words 0 .. words - 1. Addresses may lie beyond what there is:
+// asking for them does nothing. Where nothing is to be asked for it is, over and over, what is read anyway.
+template <class Body>
+inline __attribute__((always_inline)) void for_words(std::int64_t words, const LinesAhead& ahead,
+                                                     const float* read_anyway, Body body) {
+  const bool nothing = ahead.first == nullptr;
+  const char* row = static_cast<const char*>(nothing ? read_anyway : ahead.first);
+  const std::ptrdiff_t word_bytes = nothing ? 0 : ahead.word_bytes;
+  for (std::int64_t word = 0; word < words; row += ahead.row_bytes) {
+    const std::int64_t end = words - word < ahead.row_words ? words : word + ahead.row_words;
+    for (const char* line = row; word < end; ++word, line += word_bytes) body(word, line);
+  }
+}
 
 // Where a tile's chains come from and go to.
 struct TileSums {
@@ -126,9 +125,8 @@ struct MatmulFamily {
         sum[i][v] = sums.start == nullptr ? F::zero() : F::load(sums.start + i * kColumns + v * 16);
       }
     }
-    const LinesAhead ahead = sums.ahead.or_line_of(b);
-    for (std::int64_t t = 0; t < words; ++t) {
-      ahead.ask(t);
+    const auto add_word = [&](std::int64_t, const char* line) __attribute__((always_inline)) {
+      __builtin_prefetch(line, 0, 2);
       F right[kVectors];
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) right[v] = F::load(b + v * 16);
@@ -140,7 +138,8 @@ struct MatmulFamily {
       }
       a += a_word;
       b += kColumns;
-    }
+    };
+    for_words(words, sums.ahead, b, add_word);
     for (int join = 0; join < sums.num_joins; ++join) {
 #pragma GCC unroll 6
       for (int i = 0; i < kRows; ++i) {
