@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Generation by llama.cpp and by bench_decode, for a comparison on one machine.
 
-  bench/peers/llama_cpp.py [--rounds N] [bf16 | q8_0 ...]
+  bench/peers/llama_cpp.py [--rounds N] [--model gpt2-124m | qwen2-0.5b] [bf16 | q8_0 ...]
 
 llama.cpp's current release comes as the source that the Python registry's llama-cpp-python carries, is built for this
-processor into build/peers/llama.cpp (--folder) once, ten minutes on two cores, and runs a GPT-2 124M of random weights:
+processor into build/peers/llama.cpp (--folder) once, ten minutes on two cores, and runs a model of random weights:
 a prompt of 512 tokens, and 128 generated ones, with its flash attention and without. Programs take turns; the best of
 each side is compared. One line per measurement, a JSON array at the end. --prepare builds without measuring.
 """
@@ -17,7 +17,7 @@ import statistics
 import subprocess
 import sys
 
-import gpt2_gguf
+import model_gguf
 import registry
 
 THREADS = len(os.sched_getaffinity(0))
@@ -46,11 +46,11 @@ def timing_program(folder):
     return program
 
 
-def model_file(folder, kind):
-    path = folder / f"gpt2-124m-{kind}.gguf"
+def model_file(folder, model, kind):
+    path = folder / f"{model}-{kind}.gguf"
     if not path.exists():
         registry.need_disk(folder, 2)
-        gpt2_gguf.write(path, kind)
+        model_gguf.write(path, model, kind)
     return path
 
 
@@ -66,9 +66,9 @@ def measure_llama(program, model, flash, repetitions):
 OUR_NAMES = {"bf16": "bf16", "q8_0": "int8"}  # of bench_decode, for each kind
 
 
-def measure_megalith(program, repetitions, kind):
-    out = subprocess.run([program, "--json", "--rounds", str(repetitions), OUR_NAMES[kind], "1"], capture_output=True, text=True,
-                         check=True)
+def measure_megalith(program, repetitions, model, kind):
+    out = subprocess.run([program, "--json", "--rounds", str(repetitions), model, OUR_NAMES[kind], "1"], capture_output=True,
+                         text=True, check=True)
     rates = {}
     for result in json.loads(out.stdout):
         work = result["name"].split(": ", 1)[1].split()[0].rstrip(",s")  # "gpt2-124m bf16: prompt of 512 tokens"
@@ -77,11 +77,11 @@ def measure_megalith(program, repetitions, kind):
 
 
 def compare(arguments, program, kind):
-    model = model_file(arguments.folder, kind)
+    model = model_file(arguments.folder, arguments.model, kind)
     ours, theirs = {work: [] for work in WORK}, {(work, flash): [] for work in WORK for flash in (0, 1)}
     busiest = 0.0
     for _ in range(arguments.rounds):  # taking turns: ours, theirs, theirs with flash attention
-        rates, others = registry.watched(measure_megalith, arguments.megalith, arguments.repetitions, kind)
+        rates, others = registry.watched(measure_megalith, arguments.megalith, arguments.repetitions, arguments.model, kind)
         busiest = max(busiest, others)
         for work, (rate, spread) in rates.items():
             ours[work] += [rate, rate / spread]  # best and median of the repetitions
@@ -113,7 +113,8 @@ def say(title, who, rates):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("kinds", nargs="*", choices=[*gpt2_gguf.FILE_TYPES, []], default=[], metavar="bf16 | q8_0")
+    parser.add_argument("kinds", nargs="*", choices=[*model_gguf.FILE_TYPES, []], default=[], metavar="bf16 | q8_0")
+    parser.add_argument("--model", choices=model_gguf.SHAPES, default="gpt2-124m")
     parser.add_argument("--folder", type=pathlib.Path, default=registry.ROOT / "build/peers/llama.cpp")
     parser.add_argument("--megalith", default=str(registry.ROOT / "build/release/bench/bench_decode"))
     parser.add_argument("--rounds", type=int, default=5, help="turns of each program")
@@ -127,7 +128,7 @@ def main():
     if not os.access(arguments.megalith, os.X_OK):
         registry.leave(f"{arguments.megalith} is not built (cmake --build build/release --target bench_decode)")
     results = []
-    for kind in arguments.kinds or gpt2_gguf.FILE_TYPES:
+    for kind in arguments.kinds or model_gguf.FILE_TYPES:
         results += compare(arguments, program, kind)
     print(json.dumps(results))
     return 0

@@ -35,6 +35,7 @@ BOUND = {"OMP_PROC_BIND": "true"}
 SETTINGS = {  # what the model is run with (words that child() knows), environment
     "fp32": ("attention adamw", {}),
     "fp32-passive": ("attention adamw", {"OPENBLAS_CORETYPE": "SKYLAKEX", **PASSIVE}),
+    "fp32-plain-passive": ("", {"OPENBLAS_CORETYPE": "SKYLAKEX", **PASSIVE}),  # what Debian's PyTorch 1.13 knows
     "fp32-compiled": ("attention adamw compile", {}),
     "fp32-bf16-products": ("attention adamw compile medium", {}),
     "bf16-plain": ("bf16", {}),
