@@ -40,18 +40,21 @@ inline constexpr float kLog2OfE = 0x1.715476p+0f;
 inline constexpr float kLn2High = 0x1.62e400p-1f;
 inline constexpr float kLn2Low = 0x1.7f7d1cp-20f;
 
+// x + sign n ln 2, rounded as if ln 2 had both its parts.
+template <class F>
+MEGALITH_KERNEL F add_powers(F x, F n, float sign) {
+  return fma(n, F::broadcast(sign * kLn2Low), fma(n, F::broadcast(sign * kLn2High), x));
+}
+
 // e^x / 2 for -86.9 <= x <= 88.7228 or NaN: x = n ln 2 + r with |r| <= ln 2 / 2. Half, because n reaches 128.
 template <class F>
 MEGALITH_KERNEL F half_exp(F x) {
-  const auto remainder = [&](F n) __attribute__((always_inline)) {
-    return fma(n, F::broadcast(-kLn2Low), fma(n, F::broadcast(-kLn2High), x));
-  };
   if constexpr (ScalesByPowers<F>) {
     const F n = round_to_integers(x * F::broadcast(kLog2OfE));
-    return scale_by_powers(exp_polynomial(remainder(n), 0.5f), n);
+    return scale_by_powers(exp_polynomial(add_powers(x, n, -1.0f), 0.5f), n);
   } else {
     const auto n = to_nearest_ints(x * F::broadcast(kLog2OfE));
-    const F p = exp_polynomial(remainder(to_floats(n)));
+    const F p = exp_polynomial(add_powers(x, to_floats(n), -1.0f));
     using Ints = typename F::Ints;
     return p * from_bits(shift_left<23>(n + Ints::broadcast(126)));
   }
@@ -83,7 +86,7 @@ MEGALITH_KERNEL F sigmoid_lanes(F x) {
   if constexpr (ScalesByPowers<F>) {
     const F clamped = min(F::broadcast(30.0f), max(F::broadcast(-90.0f), x));  // NaN stays
     const F n = round_to_integers(clamped * F::broadcast(-kLog2OfE));
-    const F minus_r = fma(n, F::broadcast(kLn2Low), fma(n, F::broadcast(kLn2High), clamped));
+    const F minus_r = add_powers(clamped, n, 1.0f);
     return one / (one + scale_by_powers(exp_polynomial(minus_r, 1.0f, -1.0f), n));
   } else {
     return one / (one + exp_lanes(F::zero() - x));

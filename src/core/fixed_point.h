@@ -21,6 +21,11 @@ MEGALITH_KERNEL inline std::uint32_t magnitude_bits(float x) {
   return std::bit_cast<std::uint32_t>(x) & 0x7fffffffu;
 }
 
+// 2^exponent for -126 <= exponent <= 127.
+MEGALITH_KERNEL inline float power_of_two(int exponent) {
+  return std::bit_cast<float>(static_cast<std::uint32_t>(exponent + 127) << 23);
+}
+
 // Gradients that are summed in fp32 instead (numerics.mode "fast") have the range of the integer sums, 2^62
 // units of 2^-shift: bits of |x| from which on a sum is declared bad.
 MEGALITH_KERNEL inline std::uint32_t float_sum_limit_bits(int shift) {
@@ -35,7 +40,7 @@ MEGALITH_KERNEL inline std::int64_t scaled_to_fixed_point(float scaled) {
   return static_cast<std::int64_t>(std::nearbyint(scaled));  // exact in IEEE arithmetic, any libm
 }
 MEGALITH_KERNEL inline std::int64_t to_fixed_point(float x, int shift) {
-  return scaled_to_fixed_point(x * std::bit_cast<float>(static_cast<std::uint32_t>(shift + 127) << 23));
+  return scaled_to_fixed_point(x * power_of_two(shift));
 }
 
 // Loss: sum of per-token losses with a least significant bit of 2^-32.

@@ -1,15 +1,10 @@
 // Row- and element-wise operations: from tensors to kernels' arguments and plans.
-#include <bit>
-
+#include "core/fixed_point.h"
 #include "device/cuda/coverage.h"
 #include "device/cuda/operations.h"
 
 namespace megalith::cuda {
 namespace {
-
-float power_of_two(int exponent) {
-  return std::bit_cast<float>(static_cast<std::uint32_t>(exponent + 127) << 23);
-}
 
 void check_same(const char* operation, const Tensor& a, const Tensor& b) {
   MEGALITH_CHECK(a.rows() == b.rows() && a.columns() == b.columns(), "{}: {} and {}", operation, describe(a),

@@ -1,6 +1,5 @@
 // Products: which algorithm and tiles, and the kernels' arguments.
-#include <bit>
-
+#include "core/fixed_point.h"
 #include "device/cuda/coverage.h"
 #include "device/cuda/operations.h"
 
@@ -65,7 +64,7 @@ class Matmul final : public CudaMatmul {
                                            .stride = args.dy.row_stride,
                                            .rows = args.dy.rows(),
                                            .columns = args.dy.columns(),
-                                           .scale = scale_of(args.shift),
+                                           .scale = power_of_two(args.shift),
                                            .db = args.db.as<std::int64_t>(),
                                            .bad = launcher_.flag_of(args.verdict)});
     });
@@ -82,10 +81,6 @@ class Matmul final : public CudaMatmul {
   [[nodiscard]] const AlgorithmTable& algorithms() const override { return table_; }
 
  private:
-  static float scale_of(int shift) {
-    return std::bit_cast<float>(static_cast<std::uint32_t>(shift + 127) << 23);
-  }
-
   void run(const RowProduct& product) {
     if (product.y.count() == 0) return;
     const ProductKey key{
@@ -131,7 +126,7 @@ class Matmul final : public CudaMatmul {
     kernel.chain = chain_of_grains(args.dy.rows(), args.grain);
     kernel.sums = args.dw.as<std::int64_t>();
     kernel.sums_stride = args.dw.row_stride;
-    kernel.scale = scale_of(args.shift);
+    kernel.scale = power_of_two(args.shift);
     kernel.limit = contribution_limit_bits(args.grain);
     kernel.bad = launcher_.flag_of(args.verdict);
     const ProductChoice choice = table_.choose({.form = ProductForm::weight_gradient,

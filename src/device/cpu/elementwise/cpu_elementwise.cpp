@@ -2,13 +2,13 @@
 // elementwise_kernels.h.
 
 #include <algorithm>
-#include <bit>
 #include <utility>
 #include <vector>
 
 #include "core/fixed_point.h"
 #include "device/cpu/cpu_device.h"
 #include "device/cpu/elementwise/elementwise_kernels.h"
+#include "device/cpu/prefetch.h"
 #include "device/cpu/scratch.h"
 
 namespace megalith::cpu {
@@ -35,10 +35,6 @@ std::int64_t rows_per_task(std::int64_t columns) {
   return std::max(kRowsPerTask, kValuesPerTask / std::max<std::int64_t>(columns, 1));
 }
 
-float power_of_two(int exponent) {
-  return std::bit_cast<float>(static_cast<std::uint32_t>(exponent + 127) << 23);
-}
-
 // The multipliers of features [begin, end) of a row: 0 where dropped, else the scale. begin is a multiple
 // of 8.
 void fill_multipliers(const Dropout& dropout, std::int64_t row, std::int64_t begin, std::int64_t end,
@@ -58,11 +54,6 @@ void fill_multipliers(const Dropout& dropout, std::int64_t row, std::int64_t beg
 
 // Rows of a table lie where the ids say, which no processor foresees.
 constexpr std::int64_t kRowsAhead = 2;
-template <class T>
-void ask_for(const T* row, std::int64_t columns) {
-  constexpr std::int64_t kLineValues = 64 / sizeof(T);
-  for (std::int64_t i = 0; i < columns; i += kLineValues) __builtin_prefetch(row + i);
-}
 
 void check_same(const char* operation, const Tensor& a, const Tensor& b) {
   MEGALITH_CHECK(a.rows() == b.rows() && a.columns() == b.columns(), "{}: {} and {}", operation, describe(a),

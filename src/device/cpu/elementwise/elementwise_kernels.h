@@ -10,6 +10,7 @@
 #include "core/elementary.h"
 #include "device/activation.h"
 #include "device/cpu/elementwise/activation_lanes.h"
+#include "device/cpu/prefetch.h"
 #include "device/cpu/simd/several.h"
 
 namespace megalith::cpu {
@@ -304,9 +305,7 @@ struct ElementwiseFamily {
   static constexpr std::int64_t kValuesAhead = 1024;
   // The lines that a group of for_interleaved reads a little later.
   static void ask_ahead(const T* values) {
-    constexpr int kLineValues = 64 / sizeof(T);
-#pragma GCC unroll 4
-    for (int i = 0; i < 16 * F::kInterleave; i += kLineValues) __builtin_prefetch(values + kValuesAhead + i);
+    ask_for(values + kValuesAhead, 16 * F::kInterleave);
   }
 
   [[gnu::flatten]] static void activate(Activation activation, const T* x, const T* up, std::int64_t count,

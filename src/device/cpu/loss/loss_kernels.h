@@ -7,6 +7,7 @@
 
 #include "core/bf16.h"
 #include "core/elementary.h"
+#include "device/cpu/prefetch.h"
 #include "device/cpu/simd/several.h"
 
 namespace megalith::cpu {
@@ -52,8 +53,6 @@ LossKernels loss_kernels_avx512_bf16();
 
 template <class F>
 struct LossFamily {
-  static constexpr std::int64_t kValuesTogether = 16 * F::kInterleave;
-
   // Flattened, as in elementwise_kernels.h: calls in these loops would go through memory.
   [[gnu::flatten]] static SoftmaxPart block(const float* logits, std::int64_t count) {
     // A maximum is the same in any order, so it is taken in several chains; the sum is one chain.
@@ -75,8 +74,7 @@ struct LossFamily {
     for_interleaved<F>(count, [&](std::int64_t at, auto place) {
       using Lanes = typename decltype(place)::Lanes;
       // The block that comes next: this pass reads what the one above has brought.
-      for (std::int64_t ahead = at; ahead < at + kValuesTogether; ahead += 16)
-        __builtin_prefetch(logits + count + ahead);
+      ask_for(logits + count + at, 16 * F::kInterleave);
       const Lanes e = exp_softmax_lanes(place.load(logits + at) - Lanes::broadcast(part.greatest));
       if constexpr (std::is_same_v<decltype(place), FirstLanes<F>>) {
         sum = sum + select(F::first(place.lanes), e, F::zero());

@@ -82,49 +82,38 @@ class CpuMatmul final : public MatmulOps {
   bool gradient_strip(const WeightGradientProduct& args, const float* a, std::int64_t first,
                       const float* panel, float* tiles) const;
 
-  template <class T>
-  void widen(const T* from, std::int64_t count, float* to) const {
+  // The kernel for elements of T.
+  template <class T, class Bf16Kernel, class F32Kernel>
+  static auto of_type(Bf16Kernel for_bf16, F32Kernel for_f32) {
     if constexpr (std::is_same_v<T, bf16>) {
-      kernels_.widen_bf16(from, count, to);
+      return for_bf16;
     } else {
-      kernels_.widen_f32(from, count, to);
+      return for_f32;
     }
   }
   template <class T>
+  void widen(const T* from, std::int64_t count, float* to) const {
+    of_type<T>(kernels_.widen_bf16, kernels_.widen_f32)(from, count, to);
+  }
+  template <class T>
   void pack_chain(const T* from, std::int64_t count, float* to) const {
-    if constexpr (std::is_same_v<T, bf16>) {
-      kernels_.pack_chain_bf16(from, count, to);
-    } else {
-      kernels_.pack_chain_f32(from, count, to);
-    }
+    of_type<T>(kernels_.pack_chain_bf16, kernels_.pack_chain_f32)(from, count, to);
   }
   // Rows of a matrix as rows of a panel: pairs of rows are the pairs of the chain.
   template <class T>
   void pack_panel(const T* from, std::ptrdiff_t stride, std::int64_t rows, std::int64_t count,
                   std::int64_t width, float* panel) const {
-    if constexpr (std::is_same_v<T, bf16>) {
-      kernels_.pack_panel_bf16(from, stride, rows, count, width, panel);
-    } else {
-      kernels_.pack_panel_f32(from, stride, rows, count, width, panel);
-    }
+    of_type<T>(kernels_.pack_panel_bf16, kernels_.pack_panel_f32)(from, stride, rows, count, width, panel);
   }
   template <class T>
   void pack_transposed(const T* from, std::ptrdiff_t stride, std::int64_t rows, std::int64_t count,
                        float* panel) const {
-    if constexpr (std::is_same_v<T, bf16>) {
-      kernels_.pack_transposed_bf16(from, stride, rows, count, panel);
-    } else {
-      kernels_.pack_transposed_f32(from, stride, rows, count, panel);
-    }
+    of_type<T>(kernels_.pack_transposed_bf16, kernels_.pack_transposed_f32)(from, stride, rows, count, panel);
   }
   template <class T>
   void sum_rows(const T* from, std::ptrdiff_t stride, std::int64_t rows, std::int64_t count,
                 float* sums) const {
-    if constexpr (std::is_same_v<T, bf16>) {
-      kernels_.sum_rows_bf16(from, stride, rows, count, sums);
-    } else {
-      kernels_.sum_rows_f32(from, stride, rows, count, sums);
-    }
+    of_type<T>(kernels_.sum_rows_bf16, kernels_.sum_rows_f32)(from, stride, rows, count, sums);
   }
   // Terms in a word of packed operands.
   [[nodiscard]] std::int64_t terms_in_word(DType dtype) const {

@@ -104,7 +104,7 @@ bool CpuMatmul::gradient_strip(const WeightGradientProduct& args, const float* a
   const bool floats = args.dw.dtype == DType::f32;
   const std::int64_t words = args.dy.rows() / terms_in_word(args.dy.dtype);
   const std::int64_t chain = floats ? words : args.grain / terms_in_word(args.dy.dtype);
-  const float scale = std::bit_cast<float>(static_cast<std::uint32_t>(args.shift + 127) << 23);
+  const float scale = power_of_two(args.shift);
   const std::int64_t count = std::min(columns, args.dw.columns() - first);
   std::uint32_t greatest = 0;
   std::fill_n(tiles, kPanelTiles * tile_floats(), 0.0f);  // what lies beside dw is computed and dropped
@@ -174,7 +174,7 @@ void CpuMatmul::bias_gradient(const BiasGradient& args) {
   constexpr std::int64_t kTaskColumns = 128;
   const std::int64_t rows = args.dy.rows();
   const std::int64_t columns = kernels_.columns;
-  const float scale = std::bit_cast<float>(static_cast<std::uint32_t>(args.shift + 127) << 23);
+  const float scale = power_of_two(args.shift);
   with_float_type(args.dy.dtype, [&]<class T>(T) {
     pool_.for_range(args.dy.columns(), kTaskColumns, [&](std::int64_t begin, std::int64_t end, int) {
       float block_sum[kMostColumns];

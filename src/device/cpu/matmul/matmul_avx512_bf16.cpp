@@ -123,9 +123,8 @@ void pack_panel(const bf16* from, std::ptrdiff_t stride, std::int64_t rows, std:
   constexpr std::int64_t kRowsAhead = 24;
   for (std::int64_t r = 0; r < rows; r += 2) {
     const bf16* low = from + r * stride;
-    for (std::int64_t row = kRowsAhead; row < kRowsAhead + 2; ++row) {
-      for (std::int64_t i = 0; i < count; i += 32) __builtin_prefetch(low + row * stride + i);
-    }
+    ask_for(low + kRowsAhead * stride, count);
+    ask_for(low + (kRowsAhead + 1) * stride, count);
     const bf16* high = low + stride;
     float* to = panel + r / 2 * width;
     for (std::int64_t i = 0; i < whole; i += 16) {

@@ -11,13 +11,13 @@
 #include <cstdint>
 
 #include "core/bf16.h"
+#include "device/cpu/prefetch.h"
 #include "device/cpu/simd/transpose.h"
 
 namespace megalith::cpu {
 
 inline constexpr int kTileRows = 6;  // at most
 
-inline constexpr std::int64_t kLineBytes = 64;  // of a cache line
 inline constexpr std::int64_t kLineFloats = 16;
 
 // Cache lines that are asked for while a tile is computed: rows of them, one address a word.
@@ -228,8 +228,7 @@ struct MatmulFamily {
     if (count == kColumns) {
       constexpr std::int64_t kRowsAhead = 32;  // rows lie too far apart for the processor to foresee them
       for (std::int64_t r = 0; r < rows; ++r) {
-        const T* ahead = from + (r + kRowsAhead) * stride;
-        for (int i = 0; i < kColumns; i += kLineBytes / sizeof(T)) __builtin_prefetch(ahead + i);
+        ask_for(from + (r + kRowsAhead) * stride, kColumns);
 #pragma GCC unroll 4
         for (int v = 0; v < kVectors; ++v) sum[v] = sum[v] + F::load(from + r * stride + v * 16);
       }
